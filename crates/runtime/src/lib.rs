@@ -1,0 +1,3 @@
+//! What every service needs: settings, logging, metrics registry, health, admin server, tasks and shutdown.
+
+pub mod settings;
