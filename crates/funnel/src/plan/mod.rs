@@ -175,6 +175,6 @@ impl Plan {
 
     /// The funnel of a site with this id.
     pub fn funnel(&self, site: &str, id: &str) -> Option<&Funnel> {
-        self.funnels_of(site).find(|funnel| funnel.id == id)
+        self.funnels.iter().find(|funnel| funnel.site == site && funnel.id == id)
     }
 }
