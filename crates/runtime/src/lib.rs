@@ -1,3 +1,29 @@
 //! What every service needs: settings, logging, metrics registry, health, admin server, tasks and shutdown.
+//!
+//! A process starts them in this order: [`settings`], [`logging`], [`metrics`], [`health`], [`tasks`], [`shutdown`],
+//! [`admin`]; then its services, each of which gets clones.
 
+pub mod admin;
+pub mod health;
+pub mod logging;
+pub mod metrics;
 pub mod settings;
+pub mod shutdown;
+mod task_metrics;
+pub mod tasks;
+
+pub use admin::AdminServer;
+pub use health::Health;
+pub use metrics::Metrics;
+pub use settings::Settings;
+pub use shutdown::Shutdown;
+pub use tasks::Tasks;
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit this build was made from, where the build said so (`RUNGS_COMMIT`).
+pub const COMMIT: &str = match option_env!("RUNGS_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
+};
