@@ -1,0 +1,132 @@
+//! The rows that services exchange with ClickHouse, one struct per table of `migrations/`. Field names and order are the
+//! columns' (the `clickhouse` crate checks them against the server at the first insert). Times are UTC milliseconds
+//! (`DateTime64(3)`) unless a field says seconds.
+
+use clickhouse::Row;
+use serde::{Deserialize, Serialize};
+
+/// A raw event, borrowed from its decoded record.
+#[derive(Debug, Clone, Row, Serialize)]
+pub struct EventRow<'a> {
+    pub site: &'a str,
+    pub visitor_id: &'a str,
+    pub message_id: &'a str,
+    pub event: &'a str,
+    pub kind: &'a str,
+    pub user_id: &'a str,
+    pub ts: i64,
+    pub own_ts: i64,
+    pub received_at: i64,
+    pub properties: &'a str,
+    pub context: &'a str,
+    /// In units of 1/10,000.
+    pub revenue: i64,
+    pub currency: &'a str,
+    pub channel: &'a str,
+    pub source: &'a str,
+    pub medium: &'a str,
+    pub campaign: &'a str,
+    pub content: &'a str,
+    pub device: &'a str,
+    pub browser: &'a str,
+    pub os: &'a str,
+    pub country: &'a str,
+    pub import_id: &'a str,
+    pub log_epoch: u32,
+    pub offset: u64,
+    pub version: u64,
+}
+
+/// The version of a raw event: larger for an earlier log and an earlier offset, so that the first copy wins.
+pub fn event_version(log_epoch: u32, offset: u64) -> u64 {
+    const OFFSET_BITS: u32 = 44;
+    u64::MAX - ((u64::from(log_epoch) << OFFSET_BITS) | (offset & ((1 << OFFSET_BITS) - 1)))
+}
+
+/// A visitor's state in a funnel.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+pub struct JourneyRow {
+    pub site: String,
+    pub funnel: String,
+    pub definition: u64,
+    pub generation: u64,
+    pub log_partition: u32,
+    pub visitor: u128,
+    #[serde(with = "serde_bytes")]
+    pub state: Vec<u8>,
+    /// The offset up to which the state is folded, plus one (0: nothing after the build's cut-off).
+    pub version: u64,
+}
+
+/// How far a partition is folded for a funnel (`funnel` empty: the partition itself).
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+pub struct ProgressRow {
+    pub log_id: String,
+    pub log_partition: u32,
+    pub log_partitions: u32,
+    pub site: String,
+    pub funnel: String,
+    pub definition: u64,
+    pub generation: u64,
+    /// [`PROGRESS`] or [`MARKER`].
+    pub kind: String,
+    /// [`BUILDING`], [`COMPLETE`] or [`DROPPED`].
+    pub state: String,
+    /// The control record that started the generation.
+    pub cutoff: u64,
+    pub cutoff_clock_ms: i64,
+    /// The first offset that is not folded.
+    pub next_offset: u64,
+    /// The partition's clock there.
+    pub clock_ms: i64,
+    /// The plan in force there (partition rows only).
+    pub plan_number: u64,
+    /// Its text, so that a restart needs nothing else (partition rows only).
+    pub plan_text: String,
+    /// Breakdown values in the order of their ids, as `funnel::Values` writes them.
+    pub values: Vec<String>,
+    /// Share of a build that is done, 0..1.
+    pub done: f64,
+    pub truncated: bool,
+    pub version: u64,
+}
+
+pub const PROGRESS: &str = "progress";
+pub const MARKER: &str = "marker";
+pub const BUILDING: &str = "building";
+pub const COMPLETE: &str = "complete";
+pub const DROPPED: &str = "dropped";
+
+/// Rolling counts of one partition, funnel and breakdown value, at a minute's end (`funnel_rolling`) or in the open
+/// minute (`funnel_open`).
+#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+pub struct RollingRow {
+    pub site: String,
+    pub funnel: String,
+    pub definition: u64,
+    pub generation: u64,
+    /// The minute's end, in seconds since 1970.
+    pub minute: u32,
+    pub log_partition: u32,
+    /// Empty: everybody.
+    pub breakdown: String,
+    pub value: String,
+    pub steps: Vec<String>,
+    pub windows: Vec<String>,
+    /// Flat, steps x windows, as the next three.
+    pub visitors: Vec<u32>,
+    pub offered: Vec<u32>,
+    pub committed: Vec<u32>,
+    pub skipped: Vec<u32>,
+    /// Per step.
+    pub open: Vec<u32>,
+    /// Non-zero cells of steps x windows x buckets (`funnel::buckets`), flat, and their counts.
+    pub seconds_cells: Vec<u32>,
+    pub seconds_counts: Vec<u32>,
+    pub effort_cells: Vec<u32>,
+    pub effort_counts: Vec<u32>,
+    pub truncated: bool,
+    pub closed: bool,
+    pub as_of: i64,
+    pub version: u64,
+}
