@@ -5,6 +5,7 @@
 //! `rungs check`.
 
 mod commitment;
+mod parse;
 
 pub use commitment::Commitment;
 
