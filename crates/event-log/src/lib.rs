@@ -18,8 +18,12 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
+mod clock;
+pub mod local;
+pub mod memory;
 mod partitioner;
 
+pub use clock::{Clock, ManualClock, SystemClock};
 pub use partitioner::partition_of;
 
 /// Identifies one log for ever: offsets of logs with different ids have nothing to do with each other.
