@@ -1,5 +1,5 @@
 //! What the tests of the logs share: short messages, blocking receipts, waiting for a condition.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,250 @@
+//! The local log after `kill -9`, a torn or cut journal, and a full disk: whatever was acknowledged is there once and
+//! in order, and opening never panics.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use event_log::local::{LocalLog, LocalLogSettings};
+use event_log::{Publisher, Source, SystemClock};
+use rand::Rng;
+use support::{message, publish, until, values, wait};
+
+const HELPER_DIR: &str = "EVENT_LOG_TEST_HELPER_DIR";
+
+fn open(dir: &Path) -> LocalLog {
+    // Segments small enough that kills also hit their beginning and their removal.
+    let settings = LocalLogSettings { segment_bytes: 20_000, ..LocalLogSettings::new(dir, 2) };
+    LocalLog::open(settings, Arc::new(SystemClock)).unwrap()
+}
+
+fn all(log: &LocalLog, partition: u32) -> Vec<String> {
+    let mut texts = Vec::new();
+    loop {
+        let records = log.read(partition, texts.len() as u64, 1 << 16).unwrap();
+        if records.is_empty() {
+            return texts;
+        }
+        texts.extend(values(&records));
+    }
+}
+
+/// Not a test of its own: the process that is killed. It publishes until then and prints what was acknowledged.
+#[test]
+fn helper_that_publishes_until_it_is_killed() {
+    let Ok(dir) = std::env::var(HELPER_DIR) else { return };
+    let log = open(Path::new(&dir));
+    let mut next = *log.end(0).borrow();
+    let mut out = std::io::stdout();
+    loop {
+        let texts: Vec<u64> = (next..next + 10).collect();
+        let receipts: Vec<_> =
+            texts.iter().map(|text| log.publish(vec![message(0, &format!("m{text}"))]).unwrap()).collect();
+        for (text, receipt) in texts.iter().zip(receipts) {
+            wait(receipt).unwrap();
+            writeln!(out, "acknowledged {text}").unwrap();
+        }
+        next += 10;
+    }
+}
+
+/// Runs the helper until it has acknowledged `count` messages, kills it, and returns the last one.
+fn run_and_kill(dir: &Path, count: usize) -> u64 {
+    let mut helper = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "helper_that_publishes_until_it_is_killed", "--nocapture"])
+        .env(HELPER_DIR, dir)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(helper.stdout.take().unwrap()).lines();
+    let acknowledged =
+        |line: &String| line.rsplit_once("acknowledged ").and_then(|(_, number)| number.parse().ok());
+    let mut last = lines.by_ref().map(Result::unwrap).filter_map(|line| acknowledged(&line)).nth(count);
+    helper.kill().unwrap();
+    helper.wait().unwrap();
+    // What it had acknowledged before the kill arrived. The last line may be cut.
+    for line in lines.map_while(Result::ok).filter(|line| line.len() > "acknowledged ".len()) {
+        last = acknowledged(&line).max(last);
+    }
+    last.unwrap()
+}
+
+#[test]
+fn every_acknowledged_message_survives_kill_9_once_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..10 {
+        let count = rand::rng().random_range(0..2_000);
+        let last = run_and_kill(dir.path(), count);
+        let texts = all(&open(dir.path()), 0);
+        assert!(
+            texts.len() as u64 > last,
+            "round {round}: {last} was acknowledged, {} are there",
+            texts.len()
+        );
+        let expected: Vec<String> = (0..texts.len()).map(|index| format!("m{index}")).collect();
+        assert_eq!(texts, expected, "round {round}");
+    }
+}
+
+fn newest_journal(dir: &Path) -> PathBuf {
+    let files = std::fs::read_dir(dir.join("fjall")).unwrap().map(|file| file.unwrap().path());
+    let journals = files.filter(|path| path.extension().is_some_and(|extension| extension == "jnl"));
+    journals.max_by_key(|path| path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap()).unwrap()
+}
+
+/// The journal is preallocated: where its content ends.
+fn content_end(journal: &Path) -> u64 {
+    let content = std::fs::read(journal).unwrap();
+    content.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+}
+
+/// A log of single messages "m0", "m1", ... and where the journal ended after each.
+fn log_of(count: usize) -> (tempfile::TempDir, Vec<u64>) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path());
+    let journal = newest_journal(dir.path());
+    let ends = (0..count).map(|index| {
+        publish(&log, vec![message(0, &format!("m{index}"))]).unwrap();
+        content_end(&journal)
+    });
+    let ends = ends.collect();
+    drop(log);
+    (dir, ends)
+}
+
+#[test]
+fn a_journal_cut_anywhere_serves_everything_before_the_cut_and_goes_on() {
+    let (dir, ends) = log_of(6);
+    let journal = newest_journal(dir.path());
+    let content = std::fs::read(&journal).unwrap();
+    let end = *ends.last().unwrap();
+    // From the back, so that each cut is shorter than the last; every byte of the last batches, then some.
+    let from = ends[2];
+    for cut in (from..end).rev() {
+        std::fs::write(&journal, &content[..cut as usize]).unwrap();
+        let log = open(dir.path());
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        let expected: Vec<String> = (0..whole).map(|index| format!("m{index}")).collect();
+        assert_eq!(all(&log, 0), expected, "cut at {cut}");
+        drop(log);
+    }
+    let log = open(dir.path());
+    publish(&log, vec![message(0, "after")]).unwrap();
+    drop(log);
+    assert_eq!(all(&open(dir.path()), 0), ["m0", "m1", "m2", "after"]);
+}
+
+fn overwrite(journal: &Path, at: u64, bytes: &[u8]) {
+    let mut file = OpenOptions::new().write(true).open(journal).unwrap();
+    file.seek(SeekFrom::Start(at)).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
+#[test]
+fn a_last_batch_with_a_hole_as_after_a_power_cut_is_dropped() {
+    let (dir, ends) = log_of(4);
+    let journal = newest_journal(dir.path());
+    // Inside the last batch's item, its end intact: only the checksum can tell.
+    overwrite(&journal, ends[3] - 20, &[0, 0]);
+    let log = open(dir.path());
+    assert_eq!(all(&log, 0), ["m0", "m1", "m2"]);
+    publish(&log, vec![message(0, "on")]).unwrap();
+    drop(log);
+    assert_eq!(all(&open(dir.path()), 0), ["m0", "m1", "m2", "on"]);
+}
+
+#[test]
+fn damage_in_the_middle_of_the_journal_is_reported_and_nothing_is_cut() {
+    let (dir, ends) = log_of(4);
+    let journal = newest_journal(dir.path());
+    overwrite(&journal, ends[1] - 20, &[0, 0]);
+    let before = content_end(&journal);
+    let refused = LocalLog::open(LocalLogSettings::new(dir.path(), 2), Arc::new(SystemClock)).err().unwrap();
+    assert!(refused.to_string().contains("is damaged at byte"), "{refused}");
+    assert_eq!(content_end(&journal), before);
+}
+
+#[test]
+fn a_creation_that_was_killed_midway_is_begun_again() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("fjall").join("keyspaces")).unwrap();
+    File::create(dir.path().join("fjall").join("0.jnl")).unwrap();
+    publish(&open(dir.path()), vec![message(0, "first")]).unwrap();
+    assert_eq!(all(&open(dir.path()), 0), ["first"]);
+}
+
+/// A file system of its own, gone when dropped.
+struct TinyDisk(tempfile::TempDir);
+
+impl TinyDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("size={size}");
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).output();
+        match mount {
+            Ok(output) if output.status.success() => Some(Self(dir)),
+            Ok(output) => skip(&String::from_utf8_lossy(&output.stderr)),
+            Err(cause) => skip(&cause.to_string()),
+        }
+    }
+}
+
+fn skip<T>(reason: &str) -> Option<T> {
+    println!("skipped: a full disk needs the right to mount a tmpfs: {reason}");
+    None
+}
+
+impl Drop for TinyDisk {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.0.path()).status().unwrap();
+    }
+}
+
+/// Fills the disk to the last byte.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    for size in [1 << 16, 512, 1] {
+        while file.write_all(&vec![1; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_full_disk_is_answered_leaves_no_gap_and_is_over_when_there_is_space_again() {
+    let Some(disk) = TinyDisk::mount("24m") else { return };
+    let dir = disk.0.path().join("log");
+    let ballast = disk.0.path().join("ballast");
+    let log = open(&dir);
+    let mut stored = Vec::new();
+    for round in 0..3 {
+        for index in 0..50 {
+            let text = format!("{round} {index} {}", "x".repeat(1_000));
+            publish(&log, vec![message(0, &text)]).unwrap();
+            stored.push(text);
+        }
+        fill(&ballast);
+        let mut refused = 0;
+        for index in 0..20 {
+            let text = format!("{round} lost {index} {}", "y".repeat(200_000));
+            match publish(&log, vec![message(0, &text)]) {
+                Ok(()) => stored.push(text),
+                Err(_) => refused += 1,
+            }
+            assert_eq!(*log.end(0).borrow(), stored.len() as u64);
+        }
+        assert!(refused > 0, "the disk was full");
+        assert_eq!(all(&log, 0), stored, "readers go on while the disk is full");
+        std::fs::remove_file(&ballast).unwrap();
+        let text = format!("{round} again");
+        until("the log goes on", || publish(&log, vec![message(0, &text)]).is_ok());
+        stored.push(text);
+    }
+    drop(log);
+    let log = open(&dir);
+    assert_eq!(all(&log, 0), stored);
+}
