@@ -2,8 +2,17 @@
 //! time comes in as an argument, so that every number can be computed again and compared with a model.
 
 pub mod buckets;
+pub mod codec;
 pub mod counts;
+pub mod fold;
+pub mod histogram;
+pub mod journey;
+pub mod model;
 pub mod plan;
+pub mod tally;
+pub mod track;
+pub mod values;
+pub mod windows;
 
 pub use counts::Counts;
 pub use plan::Plan;

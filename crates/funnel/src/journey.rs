@@ -1,0 +1,209 @@
+//! One visitor's state in one funnel: the tracks now, the tracks as of everything older than the horizon (the
+//! checkpoint), and the events in between (the tail), from which the tracks can be folded again when a straggler comes.
+//!
+//! [`fold`](crate::fold) decodes a journey, changes it and encodes it again ([`codec`](crate::codec)); the encoded form
+//! is what memory and ClickHouse hold.
+
+use crate::plan::limits::MAX_BREAKDOWNS;
+use crate::track::{OFFER_BITS, STEP_BITS, Track};
+
+/// An event younger than the horizon that matched something, or only the hash of one that must not count again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TailEvent {
+    /// Event time, corrected.
+    pub ts: i64,
+    /// How much later the client's own time is than `ts`, 0 if it is not.
+    pub own_ahead_ms: u32,
+    /// Hash of the message id.
+    pub message: u64,
+    /// Steps and offers, as [`Track::apply`] takes them; 0 remembers the message only.
+    pub matches: u32,
+    /// Ids of the breakdown values of an entry or offer; 0 where there is none.
+    pub values: [u16; MAX_BREAKDOWNS],
+}
+
+impl TailEvent {
+    /// The client's own time where it is later than `ts`, else `ts`.
+    pub fn own_ts(&self) -> i64 {
+        self.ts.saturating_add(i64::from(self.own_ahead_ms))
+    }
+
+    /// The same message without its matches, to be remembered until its own time is older than the horizon.
+    pub fn message_only(&self) -> Self {
+        Self { ts: self.own_ts(), own_ahead_ms: 0, matches: 0, values: Default::default(), ..*self }
+    }
+}
+
+/// The tracks of a visitor: first everybody's (key 0), then those of breakdown values in the order in which they came.
+#[derive(Debug, Clone, Default)]
+pub struct Tracks {
+    list: Vec<Track>,
+    used: usize,
+}
+
+impl Tracks {
+    /// The tracks in use.
+    pub fn as_slice(&self) -> &[Track] {
+        self.list.get(..self.used).unwrap_or(&[])
+    }
+
+    /// Drops all tracks, keeping their memory.
+    pub fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    /// Adds a track on which nothing happened and gives it to be filled.
+    pub fn push(&mut self, key: u16, steps: usize) -> &mut Track {
+        let fresh = Track::new(key, steps);
+        let at = self.used;
+        match self.list.get_mut(at) {
+            Some(slot) => *slot = fresh,
+            None => self.list.push(fresh),
+        }
+        self.used += 1;
+        &mut self.list[at]
+    }
+
+    /// Makes these tracks equal to others.
+    pub fn copy_from(&mut self, other: &Self) {
+        for (at, track) in other.as_slice().iter().enumerate() {
+            match self.list.get_mut(at) {
+                Some(slot) => slot.copy_from(track),
+                None => self.list.push(track.clone()),
+            }
+        }
+        self.used = other.used;
+    }
+
+    /// Keeps the tracks that `keep` agrees to.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Track) -> bool) {
+        let mut kept = 0;
+        for at in 0..self.used {
+            if self.list.get(at).is_some_and(&mut keep) {
+                self.list.swap(at, kept);
+                kept += 1;
+            }
+        }
+        self.used = kept;
+    }
+
+    /// Applies the events of one time together: their order among themselves must not count.
+    pub fn apply(&mut self, events: &[TailEvent], steps: usize, window_ms: i64) {
+        let Some(ts) = events.first().map(|event| event.ts) else { return };
+        let union = events.iter().fold(0, |bits, event| bits | event.matches);
+        if union == 0 {
+            return;
+        }
+        if self.used == 0 {
+            self.push(0, steps);
+        }
+        self.open_values(events, steps);
+        for track in self.list.iter_mut().take(self.used) {
+            let matches =
+                if track.key == 0 { union } else { (union & LATER_STEPS) | entries_of(track.key, events) };
+            if matches != 0 {
+                track.apply(ts, matches, window_ms);
+            }
+        }
+    }
+
+    /// Starts a track for each breakdown value that an entry or offer brings for the first time.
+    fn open_values(&mut self, events: &[TailEvent], steps: usize) {
+        for event in events.iter().filter(|event| event.matches & ENTRIES != 0) {
+            for key in event.values.into_iter().filter(|key| *key != 0) {
+                if !self.as_slice().iter().any(|track| track.key == key) {
+                    self.push(key, steps);
+                }
+            }
+        }
+    }
+}
+
+/// Events that carry a breakdown value: the first step's and offers.
+pub const ENTRIES: u32 = OFFER_BITS | 1;
+const LATER_STEPS: u32 = STEP_BITS & !1;
+
+/// The entries and offers among `events` that carry this value.
+fn entries_of(key: u16, events: &[TailEvent]) -> u32 {
+    events
+        .iter()
+        .filter(|event| event.values.contains(&key))
+        .fold(0, |bits, event| bits | (event.matches & ENTRIES))
+}
+
+/// A visitor's whole state, decoded. Reused from event to event to spare allocations.
+#[derive(Debug, Clone, Default)]
+pub struct Journey {
+    /// After all folded events.
+    pub live: Tracks,
+    /// After all folded events that left the tail.
+    pub checkpoint: Tracks,
+    /// By time; `live` = `checkpoint` + `tail`.
+    pub tail: Vec<TailEvent>,
+}
+
+impl Journey {
+    /// Forgets everything, keeping memory.
+    pub fn clear(&mut self) {
+        self.live.clear();
+        self.checkpoint.clear();
+        self.tail.clear();
+    }
+
+    /// Moves events older than `horizon_start` from the tail into the checkpoint, all of one time together. Of an event
+    /// whose own time is younger the message stays remembered, for a copy of it could still be taken for new.
+    pub fn age(&mut self, horizon_start: i64, steps: usize, window_ms: i64) {
+        let mut done = 0;
+        let mut remembered = Vec::new();
+        while let Some(first) = self.tail.get(done).filter(|event| event.ts < horizon_start) {
+            let rest = self.tail.get(done..).unwrap_or(&[]);
+            let same = rest.iter().take_while(|event| event.ts == first.ts).count();
+            let group = rest.get(..same).unwrap_or(&[]);
+            self.checkpoint.apply(group, steps, window_ms);
+            remembered.extend(
+                group.iter().filter(|event| event.own_ts() >= horizon_start).map(TailEvent::message_only),
+            );
+            done += same;
+        }
+        self.tail.drain(..done);
+        for event in remembered {
+            self.insert(event, steps, window_ms);
+        }
+    }
+
+    /// Whether an event with this message hash is still remembered: decided by its age, not by what the tail holds.
+    pub fn remembers(&self, message: u64, horizon_start: i64) -> bool {
+        self.tail.iter().any(|event| event.message == message && event.own_ts() >= horizon_start)
+    }
+
+    /// Adds an event to the tail and brings `live` up to date.
+    pub fn insert(&mut self, event: TailEvent, steps: usize, window_ms: i64) {
+        let in_order = self.follows_all(&event);
+        let at = self.tail.partition_point(|other| other.ts <= event.ts);
+        self.tail.insert(at, event);
+        if event.matches == 0 {
+            return;
+        }
+        if in_order {
+            self.live.apply(&[event], steps, window_ms);
+        } else {
+            self.refold(steps, window_ms);
+        }
+    }
+
+    /// Whether applying the event now equals applying the whole tail in time order.
+    fn follows_all(&self, event: &TailEvent) -> bool {
+        self.tail.iter().rfind(|other| other.matches != 0).is_none_or(|last| last.ts < event.ts)
+    }
+
+    fn refold(&mut self, steps: usize, window_ms: i64) {
+        self.live.copy_from(&self.checkpoint);
+        let mut rest = self.tail.as_slice();
+        while let Some(first) = rest.first() {
+            let same = rest.iter().take_while(|event| event.ts == first.ts).count();
+            let (group, later) = rest.split_at(same);
+            self.live.apply(group, steps, window_ms);
+            rest = later;
+        }
+    }
+}
