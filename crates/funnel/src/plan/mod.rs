@@ -4,10 +4,23 @@
 //! Who calls it: the collector (keys, origins), the aggregator (funnels), the console (names, windows) and
 //! `rungs check`.
 
+mod coach;
 mod commitment;
+mod cost;
+mod definition;
+mod filtering;
+mod find;
+mod lookup;
+mod matching;
 mod parse;
 
+pub use coach::Advice;
 pub use commitment::Commitment;
+pub use cost::Cost;
+pub use lookup::{Derived, EventFields, PropertyName};
+pub use matching::{
+    CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, OFFER_SHIFT, PlanMatcher, SiteMatcher,
+};
 
 /// Limits of a plan; each is named in the error that refuses a plan beyond it.
 pub mod limits {
@@ -147,7 +160,7 @@ pub enum Condition {
     },
     /// `matches`: a regular expression found somewhere in the text.
     Matches(regex::Regex),
-    /// `exists`: present and not null (`true`), or absent or null (`false`).
+    /// `exists`: there is a text that is not empty, a number or a boolean (`true`), or there is not (`false`).
     Exists(bool),
 }
 
