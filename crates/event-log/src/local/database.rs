@@ -61,20 +61,11 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    /// Opens or creates the database in `dir`; cuts a torn end off its journal if there is one.
+    /// Opens or creates the database in `dir`, after checking its journals.
     pub(super) fn open(dir: &Path) -> Result<Self, String> {
         remove_unfinished(dir).map_err(|cause| format!("removing an unfinished creation: {cause}"))?;
-        let db = match open(dir) {
-            Err(OpenFailure::Journal(cause)) => {
-                journal::repair(dir, None).map_err(|repair| format!("{cause}; {repair}"))?;
-                open(dir)
-            }
-            result => result,
-        };
-        match db {
-            Ok(db) => Ok(Self { db, failed: Mutex::new(None) }),
-            Err(OpenFailure::Journal(cause) | OpenFailure::Other(cause)) => Err(cause),
-        }
+        journal::repair(dir, None).map_err(|cause| cause.to_string())?;
+        Ok(Self { db: open(dir)?, failed: Mutex::new(None) })
     }
 
     /// Opens or creates a keyspace.
@@ -135,12 +126,7 @@ impl Durable {
     }
 }
 
-enum OpenFailure {
-    Journal(String),
-    Other(String),
-}
-
-fn open(dir: &Path) -> Result<Database, OpenFailure> {
+fn open(dir: &Path) -> Result<Database, String> {
     let opening = || {
         Database::builder(dir)
             .cache_size(CACHE_BYTES)
@@ -153,10 +139,8 @@ fn open(dir: &Path) -> Result<Database, OpenFailure> {
     };
     // fjall asserts some invariants of its files; a damaged file must end as an error of ours.
     match std::panic::catch_unwind(opening) {
-        Ok(Ok(db)) => Ok(db),
-        Ok(Err(cause @ fjall::Error::JournalRecovery(_))) => Err(OpenFailure::Journal(cause.to_string())),
-        Ok(Err(cause)) => Err(OpenFailure::Other(cause.to_string())),
-        Err(_) => Err(OpenFailure::Other("its files contradict each other".to_owned())),
+        Ok(opened) => opened.map_err(|cause| cause.to_string()),
+        Err(_) => Err("its files contradict each other".to_owned()),
     }
 }
 

@@ -90,7 +90,7 @@ fn group((key, packed): (UserKey, fjall::UserValue)) -> Group {
 
 /// The value of a segment's entry.
 pub(super) fn encode(began_at_ms: i64, base: &[Mark]) -> Vec<u8> {
-    let mut entry = Vec::with_capacity(8 + base.len() * size_of::<Mark>());
+    let mut entry = Vec::with_capacity(8 + size_of_val(base));
     entry.put_i64_le(began_at_ms);
     for mark in base {
         entry.put_u64_le(mark.offset);

@@ -68,7 +68,7 @@ impl LocalLogSettings {
     }
 }
 
-/// Why a local log could not be opened. Nothing was changed in its folder.
+/// Why a local log could not be opened. No record was removed from its folder.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum OpenError {
     /// A setting makes no sense.
@@ -97,16 +97,11 @@ pub enum OpenError {
         /// Records that no reader released.
         unreleased: u64,
     },
-    /// The folder's content cannot be used.
-    #[error("the log in {dir} is damaged: {what}; restore it from a backup or move the folder away")]
-    Damaged {
-        /// The folder.
-        dir: PathBuf,
-        /// What is wrong and where.
-        what: String,
-    },
-    /// The storage failed.
-    #[error("the log in {dir} could not be opened: {cause}")]
+    /// The storage failed, or its files are damaged in a way that is no torn end.
+    #[error(
+        "the log in {dir} could not be opened: {cause}; if its files are damaged, restore the folder from a backup or \
+         move it away to begin a new log"
+    )]
     Storage {
         /// The folder.
         dir: PathBuf,
