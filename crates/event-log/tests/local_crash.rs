@@ -19,20 +19,26 @@ const HELPER_DIR: &str = "EVENT_LOG_TEST_HELPER_DIR";
 
 fn open(dir: &Path) -> LocalLog {
     // Segments small enough that kills also hit their beginning and their removal.
-    let settings = LocalLogSettings { segment_bytes: 20_000, ..LocalLogSettings::new(dir, 2) };
-    LocalLog::open(settings, Arc::new(SystemClock)).unwrap()
+    let small =
+        LocalLogSettings { segment_bytes: 20_000, retention_bytes: 10_000, ..LocalLogSettings::new(dir, 2) };
+    LocalLog::open(small, Arc::new(SystemClock)).unwrap()
 }
 
+/// All records that are still there.
 fn all(log: &LocalLog, partition: u32) -> Vec<String> {
     let mut texts = Vec::new();
+    let first = log.first(partition);
     loop {
-        let records = log.read(partition, texts.len() as u64, 1 << 16).unwrap();
+        let records = log.read(partition, first + texts.len() as u64, 1 << 16).unwrap();
         if records.is_empty() {
             return texts;
         }
         texts.extend(values(&records));
     }
 }
+
+/// How many of the newest records the helper keeps.
+const UNRELEASED: u64 = 500;
 
 /// Not a test of its own: the process that is killed. It publishes until then and prints what was acknowledged.
 #[test]
@@ -50,6 +56,7 @@ fn helper_that_publishes_until_it_is_killed() {
             writeln!(out, "acknowledged {text}").unwrap();
         }
         next += 10;
+        log.release(0, next.saturating_sub(UNRELEASED));
     }
 }
 
@@ -80,14 +87,12 @@ fn every_acknowledged_message_survives_kill_9_once_and_in_order() {
     for round in 0..10 {
         let count = rand::rng().random_range(0..2_000);
         let last = run_and_kill(dir.path(), count);
-        let texts = all(&open(dir.path()), 0);
-        assert!(
-            texts.len() as u64 > last,
-            "round {round}: {last} was acknowledged, {} are there",
-            texts.len()
-        );
-        let expected: Vec<String> = (0..texts.len()).map(|index| format!("m{index}")).collect();
-        assert_eq!(texts, expected, "round {round}");
+        let log = open(dir.path());
+        let (first, end) = (log.first(0), *log.end(0).borrow());
+        assert!(end > last, "round {round}: {last} was acknowledged, the log ends at {end}");
+        assert!(first <= end.saturating_sub(UNRELEASED), "round {round}: begins at {first} of {end}");
+        let expected: Vec<String> = (first..end).map(|offset| format!("m{offset}")).collect();
+        assert_eq!(all(&log, 0), expected, "round {round}");
     }
 }
 
@@ -247,4 +252,45 @@ fn a_full_disk_is_answered_leaves_no_gap_and_is_over_when_there_is_space_again()
     drop(log);
     let log = open(&dir);
     assert_eq!(all(&log, 0), stored);
+}
+
+/// Publishes one more text of about `size` bytes; keeps it in `stored` if it was acknowledged.
+fn store(log: &LocalLog, stored: &mut Vec<String>, size: usize) -> bool {
+    let text = format!("{} {}", stored.len(), "z".repeat(size));
+    let acknowledged = publish(log, vec![message(0, &text)]).is_ok();
+    if acknowledged {
+        stored.push(text);
+    }
+    acknowledged
+}
+
+#[test]
+fn a_disk_that_the_log_itself_filled_keeps_everything_and_goes_on_when_it_grows() {
+    let Some(disk) = TinyDisk::mount("40m") else { return };
+    let dir = disk.0.path().join("log");
+    // Large segments: the disk is as likely to be full for fjall's background flush as for the commit itself.
+    let large = || LocalLog::open(LocalLogSettings::new(&dir, 2), Arc::new(SystemClock)).unwrap();
+    let log = large();
+    let mut stored = Vec::new();
+    let mut refused = 0;
+    while refused < 5 {
+        refused += usize::from(!store(&log, &mut stored, 300_000));
+    }
+    for _ in 0..200 {
+        store(&log, &mut stored, 10);
+    }
+    assert!(all(&log, 0) == stored, "all is readable while the disk is full");
+    drop(log);
+    let log = large();
+    assert!(all(&log, 0) == stored, "it opens on the full disk");
+
+    let grown = Command::new("mount").args(["-o", "remount,size=400m"]).arg(disk.0.path()).status().unwrap();
+    assert!(grown.success());
+    until("the log goes on", || store(&log, &mut stored, 300_000));
+    for _ in 0..100 {
+        assert!(store(&log, &mut stored, 300_000));
+    }
+    assert!(all(&log, 0) == stored);
+    drop(log);
+    assert!(all(&large(), 0) == stored);
 }
