@@ -1,1 +1,40 @@
-//! collector
+//! The collector: takes events over HTTP and answers when they are durable.
+//!
+//! One request, from the wire to the log: [`server`] hands it to `receive`, which asks the table of `adapters` what the
+//! path means; `body` reads and expands it within limits; the adapter makes drafts of its bytes (`json`, one pass, no
+//! copies); `keys` and `cors` say whose it is and whether the origin may send; `validate` turns each draft into a
+//! record (`derive`, `record`) or a rejection; the records go to the log in one call; when its receipt resolves,
+//! `answer` tells how many were accepted and which were rejected, and why.
+//!
+//! A 200 promises that every event it counts as accepted survives a power cut. It does not promise that an event is
+//! new (duplicates are dropped later, by message id) or that a funnel counts it.
+
+mod adapters;
+mod answer;
+mod body;
+mod cors;
+mod derive;
+mod draft;
+mod imports;
+mod json;
+mod keys;
+pub mod limits;
+mod metrics;
+mod outcome;
+mod receive;
+mod record;
+pub mod refusal;
+pub mod rejection;
+mod server;
+mod timestamp;
+mod validate;
+
+pub use derive::channels::CHANNELS;
+pub use derive::context::{ALLOWED as CONTEXT_ALLOWED, ALLOWED_IN as CONTEXT_ALLOWED_IN};
+pub use imports::{ImportProgress, ImportStatus, ImportStatusError};
+pub use server::{Bound, Collector, CollectorError, run};
+
+/// Every path with a fixed name, with its method, as the docs list them.
+pub fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+    adapters::ROUTES.iter().map(|(path, endpoint)| (endpoint.method(), *path))
+}

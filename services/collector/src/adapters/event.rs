@@ -1,0 +1,131 @@
+//! One Segment event (`{"type","event","anonymousId","properties",…}`) to a draft. Unknown fields are read over; of a
+//! field that is there twice the last one counts, as in `JSON.parse`.
+
+use std::borrow::Cow;
+
+use crate::draft::{Draft, Kind, When};
+use crate::json::{Flaw, Scanner, SyntaxError, Text, Value};
+use crate::rejection::{Reason, Rejection};
+
+/// An event and what else its object may carry.
+pub(super) struct Read<'a> {
+    pub(super) draft: Result<Draft<'a>, Rejection>,
+    pub(super) write_key: Option<Cow<'a, str>>,
+}
+
+#[derive(Default)]
+struct Fields<'a> {
+    draft: Draft<'a>,
+    kind: Value<'a>,
+    original_timestamp: Value<'a>,
+    write_key: Value<'a>,
+}
+
+/// Takes one value, which should be an event. `kind` is the path's; without it, the event's `type` tells.
+pub(super) fn read<'a>(
+    scanner: &mut Scanner<'a>,
+    kind: Option<Kind>,
+    max_bytes: usize,
+) -> Result<Read<'a>, SyntaxError> {
+    if scanner.peek() != Some(b'{') {
+        let found = scanner.value()?;
+        scanner.take_flaw();
+        let message = format!("an event is a JSON object, not {}", found.kind());
+        return Ok(Read { draft: Err(Reason::NotAnObject.because(message)), write_key: None });
+    }
+    let start = scanner.position();
+    let mut fields = Fields::default();
+    scanner.object(|scanner, key| {
+        let value = scanner.value()?;
+        if let Some(field) = fields.field(key) {
+            *field = value;
+        } else {
+            fields.time(key, value);
+        }
+        Ok(())
+    })?;
+    let bytes = scanner.position() - start;
+    let flaw = scanner.take_flaw();
+    let write_key = fields.write_key.text();
+    Ok(Read { draft: fields.finish(kind, bytes, max_bytes, flaw), write_key })
+}
+
+impl<'a> Fields<'a> {
+    fn field(&mut self, key: Text<'a>) -> Option<&mut Value<'a>> {
+        Some(match key.decode().as_ref() {
+            "event" => &mut self.draft.event,
+            "anonymousId" => &mut self.draft.anonymous_id,
+            "userId" => &mut self.draft.user_id,
+            "messageId" => &mut self.draft.message_id,
+            "properties" => &mut self.draft.properties,
+            "context" => &mut self.draft.context,
+            "type" => &mut self.kind,
+            "name" => &mut self.draft.name,
+            "previousId" | "groupId" => &mut self.draft.related_id,
+            "originalTimestamp" => &mut self.original_timestamp,
+            "writeKey" => &mut self.write_key,
+            _ => return None,
+        })
+    }
+
+    fn time(&mut self, key: Text<'a>, value: Value<'a>) {
+        match key.decode().as_ref() {
+            "timestamp" => self.draft.timestamp = When::written(value),
+            "sentAt" => self.draft.sent_at = When::written(value),
+            _ => {}
+        }
+    }
+
+    fn finish(
+        mut self,
+        kind: Option<Kind>,
+        bytes: usize,
+        max_bytes: usize,
+        flaw: Option<Flaw>,
+    ) -> Result<Draft<'a>, Rejection> {
+        if bytes > max_bytes {
+            let message =
+                format!("the event has {bytes} bytes; at most {max_bytes} are taken (max_event_bytes)");
+            return Err(Reason::EventTooLarge.because(message));
+        }
+        if let Some(flaw) = flaw {
+            return Err(rejection_of(flaw));
+        }
+        self.draft.kind = match kind {
+            Some(kind) => kind,
+            None => kind_of(&self.kind)?,
+        };
+        // RudderStack's Node client sends only originalTimestamp unless its caller gives a timestamp.
+        self.draft.timestamp = self.draft.timestamp.or(When::written(self.original_timestamp));
+        Ok(self.draft)
+    }
+}
+
+fn kind_of(value: &Value<'_>) -> Result<Kind, Rejection> {
+    if value.is_null() {
+        return Ok(Kind::Track);
+    }
+    Ok(match value.text().as_deref() {
+        Some("track") => Kind::Track,
+        Some("page") => Kind::Page,
+        Some("screen") => Kind::Screen,
+        Some("identify") => Kind::Identify,
+        Some("alias") => Kind::Alias,
+        Some("group") => Kind::Group,
+        _ => {
+            return Err(
+                Reason::UnknownType.because("`type` must be track, page, screen, identify, alias or group")
+            );
+        }
+    })
+}
+
+/// What a flaw means for its event.
+pub(super) fn rejection_of(flaw: Flaw) -> Rejection {
+    match flaw {
+        Flaw::TooDeep => Reason::TooDeep.because("a field is nested deeper than 32 levels (MAX_NESTING)"),
+        Flaw::Nul => Reason::InvalidText.because("a text contains a NUL character"),
+        Flaw::LoneSurrogate => Reason::InvalidText.because("a text contains half of a surrogate pair"),
+        Flaw::NumberBeyondF64 => Reason::InvalidNumber.because("a number does not fit a 64-bit float"),
+    }
+}

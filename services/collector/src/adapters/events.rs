@@ -1,0 +1,150 @@
+//! Events as JSON in whatever frame: one object, an array, or NDJSON (a line each). The bytes decide, not the content
+//! type: many clients send JSON as text/plain or as a form.
+//!
+//! An object and an array are JSON as a whole or not at all. In NDJSON every line stands for itself: a broken line is
+//! rejected and the others are kept, unless no line at all is JSON.
+
+use memchr::memchr;
+
+use super::event;
+use crate::draft::{Kind, Parsed};
+use crate::json::{Scanner, SyntaxError};
+use crate::refusal::Refusal;
+use crate::rejection::Reason;
+
+/// Limits from the settings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_event_bytes: usize,
+    pub(crate) max_batch_events: usize,
+}
+
+/// Events as they are read.
+pub(super) struct Collected<'a> {
+    parsed: Parsed<'a>,
+    limits: Limits,
+    too_many: bool,
+}
+
+impl<'a> Collected<'a> {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { parsed: Parsed::default(), limits, too_many: false }
+    }
+
+    /// Takes the next event. The first write key found counts.
+    pub(super) fn event(&mut self, scanner: &mut Scanner<'a>, kind: Option<Kind>) -> Result<(), SyntaxError> {
+        let read = event::read(scanner, kind, self.limits.max_event_bytes)?;
+        if self.parsed.events.len() >= self.limits.max_batch_events {
+            self.too_many = true;
+            return Ok(());
+        }
+        if self.parsed.write_key.is_none() {
+            self.parsed.write_key = read.write_key;
+        }
+        self.parsed.events.push(read.draft);
+        Ok(())
+    }
+
+    fn broken_line(&mut self, line: usize, error: SyntaxError) {
+        if self.parsed.events.len() >= self.limits.max_batch_events {
+            self.too_many = true;
+            return;
+        }
+        let message = format!("line {} is not JSON: {error} of the line", line + 1);
+        self.parsed.events.push(Err(Reason::InvalidJson.because(message)));
+    }
+
+    pub(super) fn finish(self) -> Result<Parsed<'a>, Refusal> {
+        if self.too_many {
+            return Err(Refusal::TooManyEvents { limit: self.limits.max_batch_events });
+        }
+        Ok(self.parsed)
+    }
+}
+
+/// The body's text.
+pub(super) fn utf8(body: &[u8]) -> Result<&str, Refusal> {
+    std::str::from_utf8(body).map_err(|error| {
+        Refusal::InvalidBody(format!("it is not UTF-8 from byte {} on", error.valid_up_to()))
+    })
+}
+
+pub(super) fn invalid(error: SyntaxError) -> Refusal {
+    Refusal::InvalidBody(error.to_string())
+}
+
+/// One event whose kind the path tells.
+pub(super) fn single(body: &[u8], kind: Kind, limits: Limits) -> Result<Parsed<'_>, Refusal> {
+    let mut scanner = Scanner::new(utf8(body)?);
+    let mut collected = Collected::new(limits);
+    collected.event(&mut scanner, Some(kind)).and_then(|()| scanner.end()).map_err(invalid)?;
+    collected.finish()
+}
+
+/// Any number of events.
+pub(super) fn parse(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
+    match body.trim_ascii_start().first() {
+        Some(b'[') => array(utf8(body)?, limits),
+        Some(b'{') => object_or_lines(body, limits),
+        Some(_) => Err(Refusal::InvalidBody("expected `{` or `[` at its start".into())),
+        None => Err(Refusal::InvalidBody("it is empty".into())),
+    }
+}
+
+fn array(text: &str, limits: Limits) -> Result<Parsed<'_>, Refusal> {
+    let mut scanner = Scanner::new(text);
+    let mut collected = Collected::new(limits);
+    scanner.array(|scanner| collected.event(scanner, None)).and_then(|()| scanner.end()).map_err(invalid)?;
+    collected.finish()
+}
+
+/// NDJSON, or one object over any number of lines.
+fn object_or_lines(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
+    let (parsed, first_error) = lines(body, limits)?;
+    let Some(error) = first_error else { return Ok(parsed) };
+    if let Ok(text) = utf8(body) {
+        let mut scanner = Scanner::new(text);
+        let mut collected = Collected::new(limits);
+        if collected.event(&mut scanner, None).and_then(|()| scanner.end()).is_ok() {
+            return collected.finish();
+        }
+    }
+    let none_is_json = parsed
+        .events
+        .iter()
+        .all(|event| matches!(event, Err(rejection) if rejection.reason == Reason::InvalidJson));
+    if none_is_json { Err(invalid(error)) } else { Ok(parsed) }
+}
+
+/// Each line an event, and the first line's error if there is one.
+fn lines(body: &[u8], limits: Limits) -> Result<(Parsed<'_>, Option<SyntaxError>), Refusal> {
+    let mut collected = Collected::new(limits);
+    let mut first_error = None;
+    let (mut rest, mut line) = (body, 0);
+    while !rest.is_empty() {
+        let end = memchr(b'\n', rest).unwrap_or(rest.len());
+        let (bytes, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        rest = after.get(1..).unwrap_or_default();
+        if let Err(error) = read_line(bytes, &mut collected) {
+            first_error.get_or_insert(error);
+            collected.broken_line(line, error);
+        }
+        line += 1;
+    }
+    Ok((collected.finish()?, first_error))
+}
+
+fn read_line<'a>(line: &'a [u8], collected: &mut Collected<'a>) -> Result<(), SyntaxError> {
+    if line.trim_ascii().is_empty() {
+        return Ok(());
+    }
+    let text = std::str::from_utf8(line)
+        .map_err(|error| SyntaxError { expected: "UTF-8", at: error.valid_up_to() })?;
+    let mut scanner = Scanner::new(text);
+    let before = collected.parsed.events.len();
+    let read = collected.event(&mut scanner, None).and_then(|()| scanner.end());
+    if read.is_err() {
+        collected.parsed.events.truncate(before);
+    }
+    read
+}

@@ -1,0 +1,137 @@
+//! The answers: one JSON for success that satisfies every client (some want exactly 200, some a JSON object, some a
+//! field `results`), one shape for errors, a picture for the pixel, and the headers that all of them carry.
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use std::fmt::Write as _;
+
+use crate::cors;
+use crate::json::push_quoted;
+use crate::limits::MAX_REJECTED_LISTED;
+use crate::outcome::Rejected;
+use crate::refusal::Refusal;
+
+/// A transparent picture of one pixel.
+const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+const ROOT: &str = "This is a Rungs collector: websites and servers post events here.\n\n\
+    POST /v1/track, /v1/batch, /v1/events with your site's write key; answers are JSON.\n\
+    Documentation: docs/http-api.md in the project's repository.\n";
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request that was handled.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// What became of the events.
+    Stored {
+        accepted: u64,
+        rejected: Vec<Rejected>,
+    },
+    /// Any other JSON.
+    Json(String),
+    Pixel,
+    Root,
+    Preflight,
+}
+
+/// Names a request in its answer and in the log.
+#[derive(Debug, Clone)]
+pub(crate) struct RequestId(HeaderValue);
+
+impl RequestId {
+    /// The client's or proxy's X-Request-Id if it is a plain one, else a random one.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+        let sent = headers.get(REQUEST_ID).filter(|id| {
+            let bytes = id.as_bytes();
+            (1..=64).contains(&bytes.len()) && bytes.iter().all(plain)
+        });
+        let random = || HeaderValue::from_str(&format!("{:016x}", rand::random::<u64>()));
+        match sent {
+            Some(id) => Self(id.clone()),
+            None => Self(random().unwrap_or(HeaderValue::from_static("0"))),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+/// The response to a request with these headers.
+pub(crate) fn respond(
+    result: Result<Answer, Refusal>,
+    headers: &HeaderMap,
+    request_id: &RequestId,
+    closing: bool,
+) -> HttpResponse {
+    let status = result.as_ref().map_or_else(|refusal| refusal.wire().status, |_| StatusCode::OK);
+    let mut builder = HttpResponse::build(status);
+    cors::allow(&mut builder, headers.get(ORIGIN));
+    builder.insert_header((REQUEST_ID, request_id.0.clone()));
+    if closing {
+        builder.force_close();
+    }
+    match result {
+        Ok(Answer::Stored { accepted, rejected }) => json(&mut builder, stored(accepted, &rejected)),
+        Ok(Answer::Json(text)) => json(&mut builder, text),
+        Ok(Answer::Pixel) => pixel(&mut builder),
+        Ok(Answer::Root) => builder
+            .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
+            .body(ROOT),
+        Ok(Answer::Preflight) => {
+            cors::preflight(&mut builder);
+            builder.finish()
+        }
+        Err(refusal) => refused(&mut builder, &refusal, request_id),
+    }
+}
+
+fn pixel(builder: &mut HttpResponseBuilder) -> HttpResponse {
+    builder
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("image/gif")))
+        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .body(PIXEL)
+}
+
+fn json(builder: &mut HttpResponseBuilder, text: String) -> HttpResponse {
+    builder.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json"))).body(text)
+}
+
+fn stored(accepted: u64, rejected: &[Rejected]) -> String {
+    let mut text = String::with_capacity(96 + 128 * rejected.len());
+    let _ = write!(text, r#"{{"ok":true,"success":true,"status":"Ok","accepted":{accepted},"rejected":["#);
+    for (place, Rejected { index, rejection }) in rejected.iter().take(MAX_REJECTED_LISTED).enumerate() {
+        let comma = if place > 0 { "," } else { "" };
+        let _ = write!(text, r#"{comma}{{"index":{index},"code":"{}","message":"#, rejection.reason.code());
+        push_quoted(&mut text, &rejection.message);
+        text.push('}');
+    }
+    text.push_str(r#"],"results":{}}"#);
+    text
+}
+
+/// `detail` repeats the message: some clients show the one, some the other.
+fn refused(builder: &mut HttpResponseBuilder, refusal: &Refusal, request_id: &RequestId) -> HttpResponse {
+    let wire = refusal.wire();
+    tracing::debug!(request_id = request_id.as_str(), code = wire.code, %refusal, "request refused");
+    if wire.retry {
+        // Spread, so that clients do not all come back in the same second.
+        builder.insert_header((RETRY_AFTER, rand::random_range(1..=5)));
+    }
+    if let Refusal::MethodNotAllowed(allowed) = refusal {
+        builder.insert_header((ALLOW, HeaderValue::from_static(allowed)));
+    }
+    let mut message = String::new();
+    push_quoted(&mut message, &refusal.to_string());
+    let text = format!(
+        r#"{{"code":"{}","message":{message},"detail":{message},"request_id":"{}"}}"#,
+        wire.code,
+        request_id.as_str()
+    );
+    json(builder, text)
+}

@@ -1,0 +1,140 @@
+//! The table behind `channel`: media, click ids and well-known sources. To teach Rungs a source, add a row here.
+//! The grouping follows what Google Analytics and Plausible document as default channels.
+
+/// Every value that `channel` can take.
+pub const CHANNELS: &[&str] = &[
+    "direct",
+    "organic",
+    "paid_search",
+    "social",
+    "paid_social",
+    "email",
+    "referral",
+    "display",
+    "affiliate",
+    "video",
+    "sms",
+    "push",
+    "assistant",
+    "unassigned",
+];
+
+/// What kind of place a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Search,
+    Social,
+    Video,
+    Email,
+    Assistant,
+}
+
+/// `utm_medium` (lower case) to channel. Media that mean "paid" are in [`PAID_MEDIA`].
+pub(crate) const MEDIA: &[(&str, &str)] = &[
+    ("email", "email"),
+    ("e-mail", "email"),
+    ("newsletter", "email"),
+    ("organic", "organic"),
+    ("social", "social"),
+    ("social-media", "social"),
+    ("social_media", "social"),
+    ("social-network", "social"),
+    ("sm", "social"),
+    ("paid_social", "paid_social"),
+    ("paid-social", "paid_social"),
+    ("paidsocial", "paid_social"),
+    ("paid_search", "paid_search"),
+    ("paid-search", "paid_search"),
+    ("paidsearch", "paid_search"),
+    ("display", "display"),
+    ("banner", "display"),
+    ("cpm", "display"),
+    ("interstitial", "display"),
+    ("affiliate", "affiliate"),
+    ("affiliates", "affiliate"),
+    ("partner", "affiliate"),
+    ("referral", "referral"),
+    ("link", "referral"),
+    ("video", "video"),
+    ("sms", "sms"),
+    ("push", "push"),
+    ("web_push", "push"),
+    ("notification", "push"),
+];
+
+/// Media that say an ad was paid for; the source tells whether on a search engine or a network.
+pub(crate) const PAID_MEDIA: &[&str] = &["cpc", "ppc", "cpv", "cpa", "paid", "sem", "retargeting"];
+
+/// URL parameters that ad networks and mailers append, and the channel they stand for.
+pub(crate) const CLICK_IDS: &[(&str, &str)] = &[
+    ("gclid", "paid_search"),
+    ("gbraid", "paid_search"),
+    ("wbraid", "paid_search"),
+    ("msclkid", "paid_search"),
+    ("yclid", "paid_search"),
+    ("dclid", "display"),
+    ("fbclid", "social"),
+    ("igshid", "social"),
+    ("epik", "social"),
+    ("ttclid", "paid_social"),
+    ("twclid", "paid_social"),
+    ("li_fat_id", "paid_social"),
+    ("rdt_cid", "paid_social"),
+    ("ScCid", "paid_social"),
+    ("mc_eid", "email"),
+];
+
+/// Hosts (with everything below them; `google.*` is any top-level domain) and what they are. The part before the first
+/// dot also matches a `utm_source` of that name. The first row that matches counts.
+pub(crate) const SOURCES: &[(&str, Place)] = &[
+    ("mail.google.com", Place::Email),
+    ("mail.yahoo.com", Place::Email),
+    ("outlook.live.com", Place::Email),
+    ("outlook.office.com", Place::Email),
+    ("gemini.google.com", Place::Assistant),
+    ("chatgpt.com", Place::Assistant),
+    ("perplexity.ai", Place::Assistant),
+    ("copilot.microsoft.com", Place::Assistant),
+    ("google.*", Place::Search),
+    ("bing.com", Place::Search),
+    ("duckduckgo.com", Place::Search),
+    ("yahoo.*", Place::Search),
+    ("search.yahoo.com", Place::Search),
+    ("yandex.*", Place::Search),
+    ("baidu.com", Place::Search),
+    ("ecosia.org", Place::Search),
+    ("qwant.com", Place::Search),
+    ("startpage.com", Place::Search),
+    ("search.brave.com", Place::Search),
+    ("naver.com", Place::Search),
+    ("seznam.cz", Place::Search),
+    ("youtube.com", Place::Video),
+    ("youtu.be", Place::Video),
+    ("vimeo.com", Place::Video),
+    ("twitch.tv", Place::Video),
+    ("dailymotion.com", Place::Video),
+    ("facebook.com", Place::Social),
+    ("fb.com", Place::Social),
+    ("instagram.com", Place::Social),
+    ("threads.net", Place::Social),
+    ("twitter.com", Place::Social),
+    ("x.com", Place::Social),
+    ("t.co", Place::Social),
+    ("linkedin.com", Place::Social),
+    ("lnkd.in", Place::Social),
+    ("xing.com", Place::Social),
+    ("reddit.com", Place::Social),
+    ("pinterest.*", Place::Social),
+    ("tiktok.com", Place::Social),
+    ("snapchat.com", Place::Social),
+    ("whatsapp.com", Place::Social),
+    ("t.me", Place::Social),
+    ("telegram.org", Place::Social),
+    ("bsky.app", Place::Social),
+    ("mastodon.social", Place::Social),
+    ("vk.com", Place::Social),
+    ("weibo.com", Place::Social),
+    ("quora.com", Place::Social),
+    ("news.ycombinator.com", Place::Social),
+    ("discord.com", Place::Social),
+];

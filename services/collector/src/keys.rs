@@ -1,0 +1,151 @@
+//! Who sends: the key in a request and the site that it belongs to. Write keys are public (they sit in pages) and
+//! looked up in a map; secret keys are known only by their SHA-256 and compared in constant time.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use funnel::Plan;
+use funnel::plan::Site;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::refusal::Refusal;
+
+/// The keys of a plan, prepared for lookup.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    plan: Arc<Plan>,
+    write_keys: HashMap<String, usize>,
+}
+
+/// Whose request it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller<'a> {
+    pub(crate) site: &'a Site,
+    /// Whether the key was a secret one.
+    pub(crate) is_secret: bool,
+}
+
+impl Keys {
+    pub(crate) fn of(plan: Arc<Plan>) -> Self {
+        let sites = plan.sites.iter().enumerate();
+        let write_keys = sites
+            .flat_map(|(index, site)| site.write_keys.iter().map(move |key| (key.clone(), index)))
+            .collect();
+        Self { plan, write_keys }
+    }
+
+    /// The site of a key.
+    pub(crate) fn caller(&self, key: &str) -> Result<Caller<'_>, Refusal> {
+        if key.is_empty() {
+            return Err(Refusal::MissingKey);
+        }
+        let by_write_key = self.write_keys.get(key).and_then(|index| self.plan.sites.get(*index));
+        match by_write_key {
+            Some(site) => Ok(Caller { site, is_secret: false }),
+            None => self.by_secret(key).ok_or(Refusal::UnknownKey),
+        }
+    }
+
+    /// Compares with every secret key, also after one matched: the time tells nothing.
+    fn by_secret(&self, key: &str) -> Option<Caller<'_>> {
+        let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
+        let mut found = None;
+        for site in &self.plan.sites {
+            for known in &site.secret_keys_sha256 {
+                if bool::from(known.ct_eq(&hash)) {
+                    found = Some(Caller { site, is_secret: true });
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The key in a request's head: Basic user name, Bearer token, X-Write-Key (up to a colon), `?key=`, in this order.
+pub(crate) fn in_head<'a>(headers: &'a HeaderMap, query: &'a str) -> Option<Cow<'a, str>> {
+    let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    authorization
+        .and_then(in_authorization)
+        .or_else(|| headers.get("x-write-key")?.to_str().ok().map(before_colon).map(Cow::Borrowed))
+        .filter(|key| !key.is_empty())
+        .or_else(|| in_query(query, "key"))
+}
+
+fn in_authorization(value: &str) -> Option<Cow<'_, str>> {
+    let (scheme, rest) = value.trim().split_once(' ')?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Cow::Borrowed(rest.trim()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+    Some(Cow::Owned(before_colon(&decoded).to_owned()))
+}
+
+fn before_colon(text: &str) -> &str {
+    text.split_once(':').map_or(text, |(key, _)| key).trim()
+}
+
+/// A parameter of the query that is not empty.
+pub(crate) fn in_query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
+    if query.is_empty() {
+        return None;
+    }
+    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+    pairs.find(|(found, value)| found == name && !value.is_empty()).map(|(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::http::header::{HeaderName, HeaderValue};
+    use funnel::plan::Origins;
+
+    fn keys() -> Keys {
+        let site = Site {
+            id: "shop".into(),
+            timezone: "UTC".into(),
+            write_keys: vec!["wk".into()],
+            secret_keys_sha256: vec![Sha256::digest(b"sk").into()],
+            origins: Origins::Any,
+        };
+        Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }))
+    }
+
+    fn head(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_key_is_found_wherever_clients_put_it() {
+        let basic = format!("Basic {}", STANDARD.encode("wk:"));
+        let cases = [
+            (head("authorization", &basic), ""),
+            (head("authorization", "bearer wk"), ""),
+            (head("x-write-key", "wk:secret"), ""),
+            (HeaderMap::new(), "a=b&key=wk"),
+            (head("authorization", "Digest x"), "key=w%6b"),
+        ];
+        for (headers, query) in cases {
+            assert_eq!(in_head(&headers, query).as_deref(), Some("wk"), "{headers:?} {query}");
+        }
+        assert_eq!(in_head(&head("authorization", "Basic Og=="), ""), None);
+    }
+
+    #[test]
+    fn write_and_secret_keys_lead_to_their_site() {
+        let keys = keys();
+        assert!(!keys.caller("wk").unwrap().is_secret);
+        assert!(keys.caller("sk").unwrap().is_secret);
+        assert_eq!(keys.caller("nobody").unwrap_err(), Refusal::UnknownKey);
+        assert_eq!(keys.caller("").unwrap_err(), Refusal::MissingKey);
+    }
+}

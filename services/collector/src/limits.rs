@@ -1,0 +1,74 @@
+//! What the collector accepts at most, by name. Limits that an operator may change are settings of `[collector]`; the
+//! ones here are part of the public contract. `docs/http-api.md` lists both, and a test holds the two lists together.
+
+/// Bytes of an event's name.
+pub const MAX_EVENT_NAME_BYTES: usize = 256;
+/// Bytes of `anonymousId` and of `userId`.
+pub const MAX_VISITOR_ID_BYTES: usize = 256;
+/// Bytes of `messageId`.
+pub const MAX_MESSAGE_ID_BYTES: usize = 256;
+/// Bytes of an import's id.
+pub const MAX_IMPORT_ID_BYTES: usize = 64;
+/// Levels of objects and arrays in `properties`, `context` or any other field of an event.
+pub const MAX_NESTING: usize = 32;
+/// The earliest event time: 2000-01-01T00:00:00Z, in milliseconds.
+pub const MIN_TIMESTAMP_MS: i64 = 946_684_800_000;
+/// How far an event's time may lie behind the time of receipt; it is then counted as received now.
+pub const MAX_FUTURE_MS: i64 = 24 * 3_600_000;
+/// Numbers as event time below this are seconds since 1970, from it on milliseconds.
+pub const SECONDS_BELOW: f64 = 1e11;
+/// Rejected events that an answer lists; all are counted.
+pub const MAX_REJECTED_LISTED: usize = 1_000;
+/// A body must be complete within this time after its head.
+pub const BODY_TIMEOUT_MS: u64 = 30_000;
+/// An idle connection is kept open this long.
+pub const KEEP_ALIVE_MS: u64 = 75_000;
+/// At shutdown, requests that are being handled have this long to end.
+pub const DRAIN_MS: u64 = 10_000;
+/// Browsers may remember the answer to a preflight this long, in seconds.
+pub const PREFLIGHT_MAX_AGE_S: u32 = 600;
+/// User-Agents whose device, browser and system each worker remembers.
+pub const MAX_REMEMBERED_USER_AGENTS: usize = 4_096;
+
+/// The limits as the docs list them: name, value, meaning.
+pub const TABLE: &[(&str, &str, &str)] = &[
+    ("MAX_EVENT_NAME_BYTES", "256", "bytes of an event's name"),
+    ("MAX_VISITOR_ID_BYTES", "256", "bytes of `anonymousId` and of `userId`"),
+    ("MAX_MESSAGE_ID_BYTES", "256", "bytes of `messageId`"),
+    ("MAX_IMPORT_ID_BYTES", "64", "bytes of an import's id"),
+    ("MAX_NESTING", "32", "levels of objects and arrays within a field of an event"),
+    ("MIN_TIMESTAMP_MS", "946684800000", "the earliest event time (2000-01-01)"),
+    ("MAX_FUTURE_MS", "86400000", "how far an event's time may lie in the future"),
+    ("MAX_REJECTED_LISTED", "1000", "rejected events listed in an answer; all are counted"),
+    ("BODY_TIMEOUT_MS", "30000", "until a body must be complete"),
+    ("KEEP_ALIVE_MS", "75000", "an idle connection is kept this long"),
+    ("DRAIN_MS", "10000", "for requests in flight at shutdown"),
+    ("PREFLIGHT_MAX_AGE_S", "600", "a browser may remember a preflight this long"),
+    ("MAX_REMEMBERED_USER_AGENTS", "4096", "User-Agents that each worker remembers"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_the_values_of_the_constants() {
+        let values = [
+            MAX_EVENT_NAME_BYTES as i64,
+            MAX_VISITOR_ID_BYTES as i64,
+            MAX_MESSAGE_ID_BYTES as i64,
+            MAX_IMPORT_ID_BYTES as i64,
+            MAX_NESTING as i64,
+            MIN_TIMESTAMP_MS,
+            MAX_FUTURE_MS,
+            MAX_REJECTED_LISTED as i64,
+            BODY_TIMEOUT_MS as i64,
+            KEEP_ALIVE_MS as i64,
+            DRAIN_MS as i64,
+            i64::from(PREFLIGHT_MAX_AGE_S),
+            MAX_REMEMBERED_USER_AGENTS as i64,
+        ];
+        let shown: Vec<i64> = TABLE.iter().map(|(_, value, _)| value.parse().unwrap()).collect();
+        assert_eq!(shown, values);
+    }
+}

@@ -1,0 +1,129 @@
+//! Why a whole request is refused, and the one place that says what each condition becomes: HTTP status, code, retry.
+
+use actix_web::http::StatusCode;
+use event_log::PublishError;
+
+/// A request of which nothing is stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("the body cannot be read as events: {0}")]
+    InvalidBody(String),
+    #[error("the body cannot be decompressed: {0}")]
+    InvalidEncoding(String),
+    #[error("the request's {0} is not valid")]
+    InvalidRequest(&'static str),
+    #[error(
+        "no write key: send it as Basic user name, Bearer token, X-Write-Key, ?key= or writeKey in the body"
+    )]
+    MissingKey,
+    #[error("the write key belongs to no site of the tracking plan")]
+    UnknownKey,
+    #[error("this needs a secret key of the site; a write key is public")]
+    SecretKeyRequired,
+    #[error("the origin {0} is not among the site's origins in the tracking plan")]
+    OriginNotAllowed(String),
+    #[error("the body did not arrive in time")]
+    BodyTimeout,
+    #[error("the body is larger than {limit} bytes ({name}): send fewer events at a time")]
+    BodyTooLarge { name: &'static str, limit: usize },
+    #[error("the body has more than {limit} events (max_batch_events): send fewer at a time")]
+    TooManyEvents { limit: usize },
+    #[error("there is nothing at this path")]
+    NotFound,
+    #[error("no row of this import has arrived")]
+    UnknownImport,
+    #[error("this method is not for this path; it takes {0}")]
+    MethodNotAllowed(&'static str),
+    #[error("this collector is not connected to a warehouse, which knows the imports")]
+    NoWarehouse,
+    #[error("too many bytes of requests are being handled (max_in_flight_bytes)")]
+    InFlightFull,
+    #[error("events cannot be stored at the moment: {0}")]
+    LogFull(&'static str),
+    #[error("events cannot be stored at the moment")]
+    LogFailed,
+    #[error("the warehouse does not answer at the moment")]
+    WarehouseFailed,
+    #[error("no tracking plan is loaded yet")]
+    NoPlan,
+    #[error("this collector is shutting down")]
+    ShuttingDown,
+}
+
+/// What a refusal becomes on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wire {
+    pub status: StatusCode,
+    /// In the JSON answer's `code`, and in the docs.
+    pub code: &'static str,
+    /// Whether sending the same again later can succeed; the answer then carries Retry-After.
+    pub retry: bool,
+}
+
+impl Refusal {
+    /// The table: condition -> (HTTP, code, retry).
+    pub fn wire(&self) -> Wire {
+        let (status, code) = match self {
+            Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
+            Self::InvalidEncoding(_) => (StatusCode::BAD_REQUEST, "invalid_encoding"),
+            Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::MissingKey => (StatusCode::UNAUTHORIZED, "missing_key"),
+            Self::UnknownKey => (StatusCode::UNAUTHORIZED, "unknown_key"),
+            Self::SecretKeyRequired => (StatusCode::FORBIDDEN, "secret_key_required"),
+            Self::OriginNotAllowed(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+            Self::UnknownImport => (StatusCode::NOT_FOUND, "unknown_import"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::TooManyEvents { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+            Self::NoWarehouse => (StatusCode::NOT_IMPLEMENTED, "no_warehouse"),
+            Self::InFlightFull => (StatusCode::SERVICE_UNAVAILABLE, "in_flight_full"),
+            Self::LogFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "log_full"),
+            Self::LogFailed => (StatusCode::SERVICE_UNAVAILABLE, "log_failed"),
+            Self::WarehouseFailed => (StatusCode::SERVICE_UNAVAILABLE, "warehouse_failed"),
+            Self::NoPlan => (StatusCode::SERVICE_UNAVAILABLE, "no_plan"),
+            Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
+        };
+        Wire { status, code, retry: status == StatusCode::SERVICE_UNAVAILABLE }
+    }
+
+    /// One of each, in the docs' order.
+    pub fn all() -> Vec<Self> {
+        vec![
+            Self::InvalidBody(String::new()),
+            Self::InvalidEncoding(String::new()),
+            Self::InvalidRequest(""),
+            Self::MissingKey,
+            Self::UnknownKey,
+            Self::SecretKeyRequired,
+            Self::OriginNotAllowed(String::new()),
+            Self::NotFound,
+            Self::UnknownImport,
+            Self::MethodNotAllowed(""),
+            Self::BodyTimeout,
+            Self::BodyTooLarge { name: "", limit: 0 },
+            Self::TooManyEvents { limit: 0 },
+            Self::NoWarehouse,
+            Self::InFlightFull,
+            Self::LogFull(""),
+            Self::LogFailed,
+            Self::WarehouseFailed,
+            Self::NoPlan,
+            Self::ShuttingDown,
+        ]
+    }
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Full { limit } => Self::LogFull(limit),
+            PublishError::Closed => Self::ShuttingDown,
+            PublishError::Storage(reason) => {
+                tracing::error!(%reason, "the log did not store events");
+                Self::LogFailed
+            }
+        }
+    }
+}

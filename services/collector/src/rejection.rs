@@ -1,0 +1,78 @@
+//! Why a single event is not stored while the rest of its request is. The code is the same in the answer's `rejected`,
+//! in the metric's `reason` and in the docs.
+
+use std::borrow::Cow;
+
+/// An event that is not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// The rule that it breaks.
+    pub reason: Reason,
+    /// What exactly was wrong and what to do, for people.
+    pub message: Cow<'static, str>,
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal,)+) => {
+        /// The rule that a rejected event breaks.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Reason {
+            /// Every reason, in the docs' order.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The code in answers, metrics and docs.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// What the docs say about it.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+).trim_ascii(),)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A line of an NDJSON body is not JSON.
+    InvalidJson = "invalid_json",
+    /// The event is not a JSON object.
+    NotAnObject = "not_an_object",
+    /// The event is larger than `max_event_bytes`.
+    EventTooLarge = "event_too_large",
+    /// A field is nested deeper than `MAX_NESTING`.
+    TooDeep = "too_deep",
+    /// A text contains NUL or half of a surrogate pair.
+    InvalidText = "invalid_text",
+    /// A number does not fit a 64-bit float.
+    InvalidNumber = "invalid_number",
+    /// A field has the wrong type, e.g. `properties` is not an object.
+    InvalidField = "invalid_field",
+    /// The event's `type` is none of track, page, screen, identify, alias, group.
+    UnknownType = "unknown_type",
+    /// A track event has no name.
+    MissingEvent = "missing_event",
+    /// The event's name is longer than `MAX_EVENT_NAME_BYTES` or contains control characters.
+    InvalidEvent = "invalid_event",
+    /// There is neither `anonymousId` nor `userId`.
+    MissingVisitor = "missing_visitor",
+    /// `anonymousId` or `userId` is longer than `MAX_VISITOR_ID_BYTES`.
+    InvalidVisitor = "invalid_visitor",
+    /// `messageId` is longer than `MAX_MESSAGE_ID_BYTES`.
+    InvalidMessageId = "invalid_message_id",
+    /// The time is neither ISO 8601 nor seconds or milliseconds since 1970.
+    InvalidTimestamp = "invalid_timestamp",
+    /// The time is before the year 2000 or more than `MAX_FUTURE_MS` in the future.
+    TimestampOutOfRange = "timestamp_out_of_range",
+}
+
+impl Reason {
+    /// A rejection for this reason.
+    pub fn because(self, message: impl Into<Cow<'static, str>>) -> Rejection {
+        Rejection { reason: self, message: message.into() }
+    }
+}

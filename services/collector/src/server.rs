@@ -1,0 +1,188 @@
+//! Binding, serving and stopping. [`Collector::bind`] opens the port, [`Bound::serve`] runs until shutdown is asked for.
+//! Stopping is one function: stop accepting, refuse what still comes on open connections, let requests in flight end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use actix_web::dev::Server;
+use actix_web::http::header::HeaderName;
+use actix_web::web::{self, Data};
+use actix_web::{App, HttpServer};
+use arc_swap::ArcSwapOption;
+use event_log::Publisher;
+use funnel::Plan;
+use runtime::health::Condition;
+use runtime::settings::CollectorSettings;
+use runtime::{Health, Shutdown};
+use tokio::sync::watch;
+
+use crate::body::InFlight;
+use crate::imports::{Generations, ImportStatus};
+use crate::keys::Keys;
+use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
+use crate::metrics::Metrics;
+use crate::receive::{State, now_ms, receive};
+
+/// After a failure of the log, the collector reports that it is not ready for this long.
+const LOG_FAILURE_MS: i64 = 5_000;
+
+/// What a collector needs.
+pub struct Collector<'m> {
+    pub settings: CollectorSettings,
+    pub publisher: Arc<dyn Publisher>,
+    /// The plan in force; none until one was applied.
+    pub plan: watch::Receiver<Option<Arc<Plan>>>,
+    /// Asks the warehouse about imports; without it `GET /v1/imports/{id}` is 501.
+    pub imports: Option<Arc<dyn ImportStatus>>,
+    pub metrics: &'m runtime::Metrics,
+    /// Gets the conditions `plan loaded` and `log writable`.
+    pub health: Health,
+}
+
+/// Why a collector could not start or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectorError {
+    #[error("cannot listen on {address}: {source}; is another process there? ([collector] listen)")]
+    Listen { address: SocketAddr, source: std::io::Error },
+    #[error("[collector] country_header is no header's name: {0}")]
+    CountryHeader(String),
+    #[error(transparent)]
+    Metrics(#[from] prometheus::Error),
+    #[error("the HTTP server failed: {0}")]
+    Server(#[source] std::io::Error),
+}
+
+/// A collector whose port is open.
+pub struct Bound {
+    address: SocketAddr,
+    server: Server,
+    state: Data<State>,
+    plan: watch::Receiver<Option<Arc<Plan>>>,
+    plan_loaded: Condition,
+    log_writable: Condition,
+}
+
+/// Serves until shutdown is asked for and requests in flight have ended.
+///
+/// # Errors
+/// When the port cannot be opened, or the HTTP server fails.
+pub async fn run(collector: Collector<'_>, shutdown: Shutdown) -> Result<(), CollectorError> {
+    collector.bind(&shutdown)?.serve().await
+}
+
+impl Collector<'_> {
+    /// Opens the port; connections are taken once [`Bound::serve`] runs.
+    ///
+    /// # Errors
+    /// When the port cannot be opened or a setting is invalid.
+    pub fn bind(self, shutdown: &Shutdown) -> Result<Bound, CollectorError> {
+        let metrics = Metrics::register(self.metrics)?;
+        let country_header = self.settings.country_header.as_deref().map(header_name).transpose()?;
+        let state = Data::new(State {
+            country_header,
+            publisher: self.publisher,
+            keys: ArcSwapOption::empty(),
+            imports: self.imports,
+            generations: Generations::default(),
+            in_flight: InFlight::new(self.settings.max_in_flight_bytes, metrics.in_flight_bytes.clone()),
+            metrics,
+            shutdown: shutdown.clone(),
+            log_failed_at_ms: AtomicI64::new(0),
+            settings: self.settings,
+        });
+        let (address, server) = server(&state)?;
+        let (plan_loaded, log_writable) =
+            (self.health.condition("plan loaded"), self.health.condition("log writable"));
+        tracing::info!(%address, "collector listens");
+        Ok(Bound { address, server, state, plan: self.plan, plan_loaded, log_writable })
+    }
+}
+
+fn header_name(name: &str) -> Result<HeaderName, CollectorError> {
+    HeaderName::try_from(name).map_err(|_| CollectorError::CountryHeader(name.to_owned()))
+}
+
+fn server(state: &Data<State>) -> Result<(SocketAddr, Server), CollectorError> {
+    let settings = &state.settings;
+    let workers = match settings.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers,
+    };
+    let address = settings.listen;
+    let app_state = state.clone();
+    let http =
+        HttpServer::new(move || App::new().app_data(app_state.clone()).default_service(web::to(receive)))
+            .workers(workers)
+            .max_connections(settings.max_connections.div_ceil(workers))
+            .client_request_timeout(Duration::from_millis(settings.head_timeout_ms))
+            .keep_alive(Duration::from_millis(KEEP_ALIVE_MS))
+            .shutdown_timeout(DRAIN_MS / 1_000)
+            .disable_signals()
+            .bind(address)
+            .map_err(|source| CollectorError::Listen { address, source })?;
+    let bound = http.addrs().first().copied().unwrap_or(address);
+    Ok((bound, http.run()))
+}
+
+impl Bound {
+    /// Where it listens: the settings' address, with the port that the system chose for port 0.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the shutdown that it was bound with is requested, then drains.
+    ///
+    /// # Errors
+    /// When the HTTP server fails.
+    pub async fn serve(self) -> Result<(), CollectorError> {
+        let handle = self.server.handle();
+        let follow = follow(self.state.clone(), self.plan, self.plan_loaded, self.log_writable);
+        let shutdown = self.state.shutdown.clone();
+        let stop = async move {
+            shutdown.requested().await;
+            handle.stop(true).await;
+        };
+        tokio::pin!(follow);
+        let served = async {
+            let (result, ()) = tokio::join!(self.server, stop);
+            result
+        };
+        tokio::select! {
+            result = served => result.map_err(CollectorError::Server),
+            () = &mut follow => Ok(()),
+        }
+    }
+}
+
+/// Keeps the keys and the readiness up to date; never ends.
+async fn follow(
+    state: Data<State>,
+    mut plan: watch::Receiver<Option<Arc<Plan>>>,
+    plan_loaded: Condition,
+    log_writable: Condition,
+) {
+    let mut check = tokio::time::interval(Duration::from_millis(500));
+    let mut plans_end = false;
+    apply(&state, &mut plan, &plan_loaded);
+    loop {
+        tokio::select! {
+            changed = plan.changed(), if !plans_end => match changed {
+                Ok(()) => apply(&state, &mut plan, &plan_loaded),
+                // Nobody will change it any more: the last plan stays in force.
+                Err(_) => plans_end = true,
+            },
+            _ = check.tick() => {
+                let failed_at = state.log_failed_at_ms.load(Ordering::Acquire);
+                log_writable.set(failed_at == 0 || now_ms() - failed_at > LOG_FAILURE_MS);
+            }
+        }
+    }
+}
+
+fn apply(state: &State, plan: &mut watch::Receiver<Option<Arc<Plan>>>, plan_loaded: &Condition) {
+    let plan = plan.borrow_and_update().clone();
+    plan_loaded.set(plan.is_some());
+    state.keys.store(plan.map(|plan| Arc::new(Keys::of(plan))));
+}

@@ -1,0 +1,290 @@
+//! From a draft to a record on the log, or to a rejection: the rules of one event, in the order in which the docs list
+//! them. Pure: the time of receipt and everything about the request come in.
+//!
+//! Buffers are kept from event to event, so that an event of a batch costs no allocation but its record's bytes.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+use std::sync::LazyLock;
+
+use bytes::BytesMut;
+use memchr::memmem::Finder;
+
+use crate::derive::user_agent::{self, Agent};
+use crate::derive::{channel, context, message_id, revenue};
+use crate::draft::{Draft, Kind, When};
+use crate::json::{Scanner, Value, push_quoted};
+use crate::limits::{
+    MAX_EVENT_NAME_BYTES, MAX_FUTURE_MS, MAX_MESSAGE_ID_BYTES, MAX_VISITOR_ID_BYTES, MIN_TIMESTAMP_MS,
+};
+use crate::record::Event;
+use crate::rejection::{Reason, Rejection};
+use crate::timestamp;
+
+/// What holds for all events of a request.
+#[derive(Debug)]
+pub(crate) struct Request<'r> {
+    pub(crate) site: &'r str,
+    /// UTC milliseconds.
+    pub(crate) received_at_ms: i64,
+    /// When the client says that it sent the request.
+    pub(crate) sent_at: When<'r>,
+    /// Client clocks that differ by less are not corrected.
+    pub(crate) skew_threshold_ms: i64,
+    /// From the header of a browser.
+    pub(crate) agent: Option<Rc<Agent>>,
+    /// Two letters from a trusted proxy's header, or nothing.
+    pub(crate) country: &'r str,
+    /// The import that the request belongs to, or nothing.
+    pub(crate) import_id: &'r str,
+}
+
+/// Validates the events of one request, one after the other.
+#[derive(Debug)]
+pub(crate) struct Validator<'r> {
+    request: Request<'r>,
+    context: String,
+    hash_input: Vec<u8>,
+}
+
+/// An event's times, UTC milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    corrected: i64,
+    own: i64,
+    /// Whether the client gave a time.
+    given: bool,
+}
+
+impl<'r> Validator<'r> {
+    pub(crate) fn new(request: Request<'r>) -> Self {
+        Self { request, context: String::new(), hash_input: Vec::new() }
+    }
+
+    /// Appends the event's record to `out` and tells its partition of `partitions`.
+    pub(crate) fn record(
+        &mut self,
+        draft: &Draft<'_>,
+        partitions: u32,
+        out: &mut BytesMut,
+    ) -> Result<u32, Rejection> {
+        let name = event_name(draft)?;
+        let user_id = visitor(&draft.user_id, "userId")?;
+        let anonymous_id = visitor(&draft.anonymous_id, "anonymousId")?;
+        let visitor_id = anonymous_id.as_deref().or(user_id.as_deref()).ok_or_else(|| {
+            Reason::MissingVisitor.because("an event needs `anonymousId` or `userId` (a text or a number)")
+        })?;
+        let own_message_id = own_message_id(&draft.message_id)?;
+        let properties = properties(draft)?;
+        let context = object(&draft.context, "context")?;
+        let times = self.times(draft)?;
+
+        let message_id = own_message_id.unwrap_or_else(|| {
+            let identity = message_id::Identity {
+                site: self.request.site,
+                visitor_id,
+                kind: draft.kind,
+                event: &name,
+                own_ts_ms: times.own,
+                properties: &properties,
+            };
+            Cow::Owned(match times.given {
+                true => message_id::derived(identity, &mut self.hash_input),
+                false => message_id::random(),
+            })
+        });
+        let found = context::reduce(context, &mut self.context);
+        let agent = found.user_agent.as_deref().map(user_agent::agent).or_else(|| self.request.agent.clone());
+        let (device, browser, os) =
+            agent.as_deref().map_or(("", "", ""), |agent| (agent.device, &agent.browser, &agent.os));
+        let (revenue_e4, currency) = match draft.revenue {
+            Some((e4, currency)) => (Some(e4), Cow::Owned(revenue::currency(currency))),
+            None => revenue_of(&properties),
+        };
+        Event {
+            site: self.request.site,
+            visitor_id,
+            user_id: user_id.as_deref().unwrap_or_default(),
+            message_id: &message_id,
+            event: &name,
+            kind: draft.kind,
+            ts_ms: times.corrected,
+            own_ts_ms: times.own,
+            received_at_ms: self.request.received_at_ms,
+            properties: &properties,
+            context: &self.context,
+            revenue_e4,
+            currency: &currency,
+            channel: channel::channel(&found.campaign, &found.referrer, &found.page),
+            source: &found.campaign.source,
+            medium: &found.campaign.medium,
+            campaign: &found.campaign.name,
+            content: &found.campaign.content,
+            device: first(device, found.device.as_deref()),
+            browser,
+            os: first(os, found.os.as_deref()),
+            country: self.request.country,
+            import_id: self.request.import_id,
+        }
+        .encode(out);
+        Ok(event_log::partition_of(self.request.site, visitor_id, partitions))
+    }
+
+    /// The client's time, corrected by the difference of the clocks where that is large.
+    fn times(&self, draft: &Draft<'_>) -> Result<Times, Rejection> {
+        let received = self.request.received_at_ms;
+        let own = timestamp::read(draft.timestamp).map_err(|()| {
+            Reason::InvalidTimestamp
+                .because("`timestamp` must be ISO 8601 or seconds or milliseconds since 1970")
+        })?;
+        let Some(own) = own else {
+            return Ok(Times { corrected: received, own: received, given: false });
+        };
+        let sent = timestamp::read(draft.sent_at.or(self.request.sent_at)).ok().flatten();
+        let skew = sent.map_or(0, |sent| received.saturating_sub(sent));
+        let is_large = skew.saturating_abs() > self.request.skew_threshold_ms;
+        let live = self.request.import_id.is_empty();
+        let corrected = if is_large && live { own.saturating_add(skew) } else { own };
+        if !(MIN_TIMESTAMP_MS..=received.saturating_add(MAX_FUTURE_MS)).contains(&corrected) {
+            let message = "the time of the event is before the year 2000 or more than a day in the future";
+            return Err(Reason::TimestampOutOfRange.because(message));
+        }
+        Ok(Times { corrected: corrected.min(received), own, given: true })
+    }
+}
+
+/// What the User-Agent tells, else what the client's context says.
+fn first<'a>(told: &'a str, said: Option<&'a str>) -> &'a str {
+    if told.is_empty() { said.unwrap_or_default() } else { told }
+}
+
+fn event_name<'a>(draft: &Draft<'a>) -> Result<Cow<'a, str>, Rejection> {
+    let fixed = match draft.kind {
+        Kind::Track => return track_name(&draft.event),
+        Kind::Page => "$page",
+        Kind::Screen => "$screen",
+        Kind::Identify => "$identify",
+        Kind::Alias => "$alias",
+        Kind::Group => "$group",
+    };
+    Ok(Cow::Borrowed(fixed))
+}
+
+fn track_name<'a>(event: &Value<'a>) -> Result<Cow<'a, str>, Rejection> {
+    let name = match event {
+        Value::Text(_) | Value::Null => event.text(),
+        other => return Err(wrong_type("event", "a text", other)),
+    };
+    let name = name.ok_or_else(|| Reason::MissingEvent.because("a track event needs a name in `event`"))?;
+    if name.len() > MAX_EVENT_NAME_BYTES {
+        return Err(too_long(Reason::InvalidEvent, "event", name.len(), MAX_EVENT_NAME_BYTES));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Reason::InvalidEvent.because("`event` contains control characters"));
+    }
+    Ok(name)
+}
+
+fn visitor<'a>(value: &Value<'a>, field: &str) -> Result<Option<Cow<'a, str>>, Rejection> {
+    id(value, field, Reason::InvalidVisitor, MAX_VISITOR_ID_BYTES)
+}
+
+fn own_message_id<'a>(value: &Value<'a>) -> Result<Option<Cow<'a, str>>, Rejection> {
+    id(value, "messageId", Reason::InvalidMessageId, MAX_MESSAGE_ID_BYTES)
+}
+
+/// A text or a number; `null` and the empty text are none.
+fn id<'a>(
+    value: &Value<'a>,
+    field: &str,
+    reason: Reason,
+    max_bytes: usize,
+) -> Result<Option<Cow<'a, str>>, Rejection> {
+    match value {
+        Value::Null | Value::Text(_) | Value::Number(_) => {}
+        other => return Err(wrong_type(field, "a text or a number", other)),
+    }
+    match value.text_or_number() {
+        Some(id) if id.len() > max_bytes => Err(too_long(reason, field, id.len(), max_bytes)),
+        id => Ok(id),
+    }
+}
+
+fn object<'a>(value: &Value<'a>, field: &str) -> Result<&'a str, Rejection> {
+    match value {
+        Value::Null => Ok(""),
+        Value::Object(text) => Ok(text),
+        other => Err(wrong_type(field, "an object", other)),
+    }
+}
+
+/// The properties as sent. A page's or screen's `name`, an alias's `previousId` and a group's `groupId` are among them
+/// where they stand beside them.
+fn properties<'a>(draft: &Draft<'a>) -> Result<Cow<'a, str>, Rejection> {
+    let text = object(&draft.properties, "properties")?;
+    let (key, value) = match draft.kind {
+        Kind::Page | Kind::Screen => ("name", &draft.name),
+        Kind::Alias => ("previousId", &draft.related_id),
+        Kind::Group => ("groupId", &draft.related_id),
+        Kind::Track | Kind::Identify => return Ok(Cow::Borrowed(text)),
+    };
+    if value.is_null() || has_key(text, key) {
+        return Ok(Cow::Borrowed(text));
+    }
+    Ok(with_field(text, key, value).map_or(Cow::Borrowed(text), Cow::Owned))
+}
+
+fn has_key(object: &str, wanted: &str) -> bool {
+    let mut found = false;
+    let _ = Scanner::new(object).object(|scanner, key| {
+        found |= key.decode() == wanted;
+        scanner.value().map(drop)
+    });
+    found
+}
+
+fn with_field(object: &str, key: &str, value: &Value<'_>) -> Option<String> {
+    let mut out = String::with_capacity(object.len() + key.len() + 64);
+    out.push('{');
+    push_quoted(&mut out, key);
+    out.push(':');
+    if !value.push_scalar(&mut out) {
+        return None;
+    }
+    match object.strip_prefix('{').map(str::trim_ascii_start) {
+        None | Some("}") => out.push('}'),
+        Some(rest) => out.extend([",", rest]),
+    }
+    Some(out)
+}
+
+/// `properties.revenue` in 1/10,000 and `properties.currency`; the currency alone means nothing.
+fn revenue_of(properties: &str) -> (Option<i64>, Cow<'static, str>) {
+    static REVENUE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"revenue\""));
+    let none = (None, Cow::Borrowed(""));
+    if REVENUE.find(properties.as_bytes()).is_none() {
+        return none;
+    }
+    let (mut revenue, mut currency) = (Value::Null, Value::Null);
+    let _ = Scanner::new(properties).object(|scanner, key| {
+        let value = scanner.value()?;
+        match key.decode().as_ref() {
+            "revenue" => revenue = value,
+            "currency" => currency = value,
+            _ => {}
+        }
+        Ok(())
+    });
+    match revenue.text_or_number().and_then(|text| revenue::e4(&text)) {
+        None => none,
+        e4 => (e4, Cow::Owned(currency.text().map(|code| revenue::currency(&code)).unwrap_or_default())),
+    }
+}
+
+fn wrong_type(field: &str, wanted: &str, found: &Value<'_>) -> Rejection {
+    Reason::InvalidField.because(format!("`{field}` must be {wanted}, not {}", found.kind()))
+}
+
+fn too_long(reason: Reason, field: &str, bytes: usize, max_bytes: usize) -> Rejection {
+    reason.because(format!("`{field}` has {bytes} bytes; at most {max_bytes} are taken"))
+}
