@@ -114,6 +114,8 @@ mod tests {
     use crate::Plan;
     use crate::plan::Commitment;
 
+    type Change = Box<dyn Fn(&mut Funnel)>;
+
     const HORIZON_MS: i64 = 86_400_000;
 
     fn funnel() -> Funnel {
@@ -172,7 +174,7 @@ where = { property = "order", exists = true }
         let listed =
             |values: &[&str]| Condition::In(values.iter().map(|value| (*value).to_owned()).collect());
         let regex = |text: &str| Condition::Matches(regex::Regex::new(text).unwrap());
-        let changes: Vec<Box<dyn Fn(&mut Funnel)>> = vec![
+        let changes: Vec<Change> = vec![
             Box::new(|_| {}),
             Box::new(|funnel| funnel.site = "blog".into()),
             Box::new(|funnel| funnel.id = "buying".into()),
