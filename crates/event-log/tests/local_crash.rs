@@ -183,6 +183,17 @@ fn a_creation_that_was_killed_midway_is_begun_again() {
     assert_eq!(all(&open(dir.path()), 0), ["first"]);
 }
 
+#[test]
+fn a_log_with_missing_files_is_reported_and_not_begun_anew() {
+    let (dir, _) = log_of(2);
+    let keyspaces = dir.path().join("fjall").join("keyspaces");
+    std::fs::rename(&keyspaces, dir.path().join("away")).unwrap();
+    let refused = LocalLog::open(LocalLogSettings::new(dir.path(), 2), Arc::new(SystemClock)).err().unwrap();
+    assert!(refused.to_string().contains("files are missing"), "{refused}");
+    std::fs::rename(dir.path().join("away"), &keyspaces).unwrap();
+    assert_eq!(all(&open(dir.path()), 0), ["m0", "m1"]);
+}
+
 /// A file system of its own, gone when dropped.
 struct TinyDisk(tempfile::TempDir);
 
@@ -293,4 +304,23 @@ fn a_disk_that_the_log_itself_filled_keeps_everything_and_goes_on_when_it_grows(
     assert!(all(&log, 0) == stored);
     drop(log);
     assert!(all(&large(), 0) == stored);
+}
+
+#[test]
+fn a_background_flush_that_fails_loses_nothing_and_is_over_when_the_disk_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = LocalLog::open(LocalLogSettings::new(dir.path(), 2), Arc::new(SystemClock)).unwrap();
+    let mut stored = Vec::new();
+    assert!(store(&log, &mut stored, 10));
+    let keyspaces = dir.path().join("fjall").join("keyspaces");
+    let away = dir.path().join("away");
+    std::fs::rename(&keyspaces, &away).unwrap();
+    until("a flush failed and so did a commit after it", || !store(&log, &mut stored, 300_000));
+    assert!(stored.len() > 8_000_000 / 300_000, "commits alone do not need the folder");
+    assert!(!keyspaces.exists(), "nothing is begun anew where files are missing");
+    std::fs::rename(&away, &keyspaces).unwrap();
+    until("the log goes on", || store(&log, &mut stored, 300_000));
+    assert!(all(&log, 0) == stored);
+    drop(log);
+    assert!(all(&open(dir.path()), 0) == stored);
 }

@@ -63,7 +63,7 @@ pub(super) struct Durable {
 impl Durable {
     /// Opens or creates the database in `dir`, after checking its journals.
     pub(super) fn open(dir: &Path) -> Result<Self, String> {
-        remove_unfinished(dir).map_err(|cause| format!("removing an unfinished creation: {cause}"))?;
+        remove_unfinished(dir)?;
         journal::repair(dir, None).map_err(|cause| cause.to_string())?;
         Ok(Self { db: open(dir)?, failed: Mutex::new(None) })
     }
@@ -155,17 +155,24 @@ fn options() -> KeyspaceCreateOptions {
         .compaction_strategy(Arc::new(compaction))
 }
 
-/// fjall writes its marker last when it creates a database, and cannot open one without it. Nothing was stored then;
-/// a folder that does hold keyspaces is left alone.
-fn remove_unfinished(dir: &Path) -> std::io::Result<()> {
-    let unfinished = match dir.join("version").metadata() {
-        Ok(marker) => marker.len() == 0,
-        Err(cause) => cause.kind() == std::io::ErrorKind::NotFound,
-    };
-    if unfinished && dir.try_exists()? && !dir.join("keyspaces").join("1").try_exists()? {
-        std::fs::remove_dir_all(dir)?;
+/// Whether a database was created in `dir` and its essential files are there. If they are not, fjall would begin an
+/// empty one without a word.
+pub(super) fn is_complete(dir: &Path) -> bool {
+    let marked = dir.join("version").metadata().is_ok_and(|marker| marker.len() > 0);
+    marked && dir.join("keyspaces").join("0").join("current").is_file()
+}
+
+/// A creation that was killed midway is begun again, since nothing was stored; a folder that held records and misses
+/// files is left alone and reported.
+fn remove_unfinished(dir: &Path) -> Result<(), String> {
+    if is_complete(dir) || !dir.try_exists().map_err(|cause| cause.to_string())? {
+        return Ok(());
     }
-    Ok(())
+    let unused = journal::are_empty(dir).map_err(|cause| cause.to_string())?;
+    if !unused || dir.join("keyspaces").join("1").is_dir() {
+        return Err(format!("files are missing in {}", dir.display()));
+    }
+    std::fs::remove_dir_all(dir).map_err(|cause| format!("removing an unfinished creation: {cause}"))
 }
 
 /// Waits until a dropped database has closed its journal: its worker ends shortly after the drop and may be the one

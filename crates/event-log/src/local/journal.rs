@@ -45,6 +45,12 @@ pub(super) fn repair(dir: &Path, failed_seqno: Option<u64>) -> Result<()> {
     Ok(())
 }
 
+/// Whether nothing was ever written to the journals in `dir`.
+pub(super) fn are_empty(dir: &Path) -> Result<bool> {
+    let contents: Result<Vec<_>> = newest_first(dir)?.iter().map(|path| content(path)).collect();
+    Ok(contents?.iter().all(Vec::is_empty))
+}
+
 fn cut(journal: &Path, keep: usize) -> Result<()> {
     tracing::warn!(journal = %journal.display(), keep, "cut an unacknowledged end off the log's journal");
     let file = OpenOptions::new().write(true).open(journal)?;

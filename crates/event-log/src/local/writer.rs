@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::database::{CommitError, wait_until_closed};
+use super::database::{CommitError, is_complete, wait_until_closed};
 use super::group::{Group, Mark, Packer};
 use super::queue::{Request, Wake};
 use super::release::Releases;
@@ -209,6 +209,9 @@ impl Writer {
             self.failed_seqno = self.failed_seqno.or(store.database.failed_seqno());
             drop(store);
             wait_until_closed(dir);
+        }
+        if !is_complete(dir) {
+            return Err(format!("files are missing in {}", dir.display()));
         }
         if self.failed_seqno.is_some() {
             journal::repair(dir, self.failed_seqno)
