@@ -1,5 +1,15 @@
 //! `rungs.toml`: how services run (what is counted is the tracking plan). Every value has a default that suits a laptop;
 //! the environment overrides the file (`RUNGS_CLICKHOUSE__URL`), and every secret can come from a file (`…_file`).
+//!
+//! Fields end in their unit (`horizon_ms`); the file writes the unit with the value (`horizon = "24h"`).
+
+mod keys;
+mod load;
+mod read;
+mod reference;
+mod secrets;
+
+pub use reference::{reference, variables};
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -67,7 +77,7 @@ pub struct AggregatorSettings {
 }
 
 /// `[console]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ConsoleSettings {
     /// Where the page and the API are served.
     pub listen: SocketAddr,
@@ -100,7 +110,7 @@ pub struct LogSettings {
 }
 
 /// `[clickhouse]`
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ClickHouseSettings {
     /// The HTTP interface, e.g. `https://clickhouse.internal:8443`; `rungs up` without it starts the embedded one.
     pub url: Option<String>,
@@ -196,6 +206,12 @@ impl Default for LoggingSettings {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: "info".into() }
     }
+}
+
+/// The process's environment variables, those that are text: what [`Settings::load`] reads.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 /// The folder where `rungs up` keeps its log and its ClickHouse.

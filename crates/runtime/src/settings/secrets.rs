@@ -1,0 +1,43 @@
+//! Secrets: read from the file that a `…_file` setting names, and left out of what is printed.
+
+use std::fmt;
+use std::path::Path;
+
+use super::read::Wrong;
+use super::{ClickHouseSettings, ConsoleSettings};
+
+/// Reads a secret without the white space around it. A relative path is taken from `folder`.
+pub(super) fn read_file(folder: &Path, path: &str) -> Result<String, Wrong> {
+    let path = folder.join(path);
+    let wrong = |reason: String| Wrong {
+        message: format!("names {}, {reason}", path.display()),
+        hint: "the file holds the secret and nothing else".to_owned(),
+    };
+    let text =
+        std::fs::read_to_string(&path).map_err(|error| wrong(format!("which cannot be read: {error}")))?;
+    match text.trim() {
+        "" => Err(wrong("which is empty".to_owned())),
+        secret => Ok(secret.to_owned()),
+    }
+}
+
+fn hidden(secret: &Option<String>) -> Option<&'static str> {
+    secret.as_ref().map(|_| "***")
+}
+
+impl fmt::Debug for ConsoleSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listen, workers, token } = self;
+        let mut debug = formatter.debug_struct("ConsoleSettings");
+        debug.field("listen", listen).field("workers", workers).field("token", &hidden(token)).finish()
+    }
+}
+
+impl fmt::Debug for ClickHouseSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, user, password, database } = self;
+        let mut debug = formatter.debug_struct("ClickHouseSettings");
+        debug.field("url", url).field("user", user).field("password", &hidden(password));
+        debug.field("database", database).finish()
+    }
+}
