@@ -44,8 +44,9 @@ impl Plan {
 /// Reads all that can be read; it is a valid plan only if no problem was recorded.
 fn read(root: Table<'_>) -> Plan {
     let (sites, funnels) = (root.tables("sites"), root.tables("funnels"));
-    if sites.is_empty() && !root.contains("sites") {
-        root.report(1, "the plan has no sites", EMPTY_PLAN_HINT);
+    let named = root.any_value("sites");
+    if named.is_none_or(|value| value.as_list().is_some_and(|list| list.is_empty())) {
+        root.report(named.map_or(1, |value| value.line()), "the plan has no sites", EMPTY_PLAN_HINT);
     }
     limit(&root, "sites", sites.len(), "MAX_SITES", limits::MAX_SITES);
     limit(&root, "funnels", funnels.len(), "MAX_FUNNELS", limits::MAX_FUNNELS);

@@ -78,6 +78,7 @@ where = { property = "basket.value", min = 1, max = 99.5 }
 fn an_empty_plan_is_answered_with_one_that_works() {
     let error = Plan::parse("plan.toml", "").unwrap_err().remove(0);
     assert_eq!(error.message, "the plan has no sites");
+    assert!(problem("sites = []").contains("the plan has no sites"));
     let example = error.hint.split_once("\n\n").unwrap().1;
     assert_eq!(Plan::parse("example.toml", example).unwrap().funnels.len(), 1);
 }
