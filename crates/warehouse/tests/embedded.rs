@@ -279,6 +279,47 @@ async fn long_selects_do_not_hold_up_inserts() {
 }
 
 #[tokio::test]
+async fn clients_that_go_away_in_the_middle_of_a_result_leave_their_workers_free() {
+    for _ in 0..6 {
+        let endless = "SELECT number FROM system.numbers";
+        let mut cursor = client().query(endless).fetch::<u64>().unwrap();
+        assert_eq!(cursor.next().await.unwrap(), Some(0));
+    }
+    assert_eq!(ask("SELECT 1").await, "1\n");
+}
+
+#[tokio::test]
+async fn settings_hold_for_streamed_inserts_too() {
+    ask("CREATE TABLE delimited (a UInt64, b UInt64) ENGINE = MergeTree ORDER BY a").await;
+    let settings = [("format_csv_delimiter", ";"), ("param_unused", "1")];
+    let (status, text) = insert("INSERT INTO delimited FORMAT CSV", &settings, b"1;2\n3;4\n".to_vec()).await;
+    assert_eq!(status, 200, "{text}");
+    assert_eq!(ask("SELECT sum(a), sum(b) FROM delimited").await, "4\t6\n");
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_undone_by_their_content_encoding() {
+    use std::io::Write;
+    ask("CREATE TABLE encoded (a UInt64) ENGINE = MergeTree ORDER BY a").await;
+    let rows: Vec<u8> = (0..300_000_u64).flat_map(u64::to_le_bytes).collect();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&rows).unwrap();
+    let zstd = zstd::encode_all(rows.as_slice(), 1).unwrap();
+    let bodies =
+        [("gzip", gzip.finish().unwrap(), 200), ("zstd", zstd.clone(), 200), ("br", zstd.clone(), 400)];
+    let cut = ("zstd", zstd[..zstd.len() / 2].to_vec(), 400);
+    for (encoding, body, status) in bodies.into_iter().chain([cut]) {
+        let target = format!("{}/?database=rungs&query=INSERT%20INTO%20encoded%20FORMAT%20RowBinary", url());
+        let request = reqwest::Client::new().post(target).header("Content-Encoding", encoding).body(body);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{encoding}: {}", response.text().await.unwrap());
+    }
+    assert_eq!(ask("SELECT count(), uniqExact(a) FROM encoded").await, "600000\t300000\n");
+    let blocks = post("SELECT number FROM numbers(3)", &[("compress", "1")]).await;
+    assert_eq!(blocks.0, 200);
+}
+
+#[tokio::test]
 async fn get_reads_only_and_pages_of_other_sites_are_refused() {
     let get = |path: &str| reqwest::Client::new().get(format!("{}{path}", url()));
     assert_eq!(get("/?query=DROP%20DATABASE%20rungs").send().await.unwrap().status(), 500);

@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
 use super::EmbeddedError;
+use super::quick_ack::QuickAck;
 
 /// How much of a body is read before its query is queued.
 const BUFFERED_BYTES: usize = 1024 * 1024;
@@ -33,6 +34,12 @@ pub(super) struct BodyReader {
 }
 
 impl BodyReader {
+    /// A body without bytes.
+    #[cfg(test)]
+    pub(super) fn empty() -> Self {
+        Self { buffered: VecDeque::new(), rest: None }
+    }
+
     /// The first bytes that arrived, for a look at what they are.
     pub(super) fn beginning(&self) -> &[u8] {
         self.buffered.front().map(Bytes::as_ref).unwrap_or_default()
@@ -87,7 +94,7 @@ impl Read for BodyReader {
 
 /// The HTTP thread's end for what was not buffered.
 pub(super) struct BodyRest {
-    payload: web::Payload,
+    incoming: Incoming,
     chunks: mpsc::Sender<Chunk>,
 }
 
@@ -95,31 +102,35 @@ pub(super) struct BodyRest {
 ///
 /// # Errors
 /// Why the body broke off.
-pub(super) async fn receive(mut payload: web::Payload) -> Result<(BodyReader, Option<BodyRest>), String> {
+pub(super) async fn receive(
+    payload: web::Payload,
+    quick_ack: QuickAck,
+) -> Result<(BodyReader, Option<BodyRest>), String> {
+    let mut incoming = Incoming { payload, quick_ack };
     let mut buffered = VecDeque::new();
     let mut size = 0;
     while size < BUFFERED_BYTES {
-        let Some(chunk) = next(&mut payload).await? else {
+        let Some(chunk) = incoming.next().await? else {
             return Ok((BodyReader { buffered, rest: None }, None));
         };
         size += chunk.len();
         buffered.push_back(chunk);
     }
     let (chunks, rest) = mpsc::channel(CHANNEL_CHUNKS);
-    Ok((BodyReader { buffered, rest: Some(rest) }, Some(BodyRest { payload, chunks })))
+    Ok((BodyReader { buffered, rest: Some(rest) }, Some(BodyRest { incoming, chunks })))
 }
 
 impl BodyRest {
     /// Sends the rest on until it ends, breaks off, or the worker wants no more.
     pub(super) async fn forward(mut self) {
         loop {
-            let (chunk, last) = match next(&mut self.payload).await {
+            let (chunk, last) = match self.incoming.next().await {
                 Ok(Some(chunk)) => (Ok(chunk), false),
                 Ok(None) => (Ok(Bytes::new()), true),
                 Err(reason) => (Err(reason), true),
             };
             if self.chunks.send(chunk).await.is_err() && !last {
-                return drain(self.payload).await;
+                return drain(self.incoming).await;
             }
             if last {
                 return;
@@ -128,9 +139,9 @@ impl BodyRest {
     }
 }
 
-async fn drain(mut payload: web::Payload) {
+async fn drain(mut incoming: Incoming) {
     let mut left = DRAINED_BYTES;
-    while let Ok(Some(chunk)) = next(&mut payload).await {
+    while let Ok(Some(chunk)) = incoming.next().await {
         left = left.saturating_sub(chunk.len());
         if left == 0 {
             return;
@@ -138,15 +149,24 @@ async fn drain(mut payload: web::Payload) {
     }
 }
 
-/// The next chunk that holds anything; `None` at the body's proper end.
-async fn next(payload: &mut web::Payload) -> Result<Option<Bytes>, String> {
-    loop {
-        match tokio::time::timeout(IDLE_TIMEOUT, payload.next()).await {
-            Err(_) => return Err(format!("nothing was sent for {} s", IDLE_TIMEOUT.as_secs())),
-            Ok(None) => return Ok(None),
-            Ok(Some(Ok(chunk))) if chunk.is_empty() => {}
-            Ok(Some(Ok(chunk))) => return Ok(Some(chunk)),
-            Ok(Some(Err(error))) => return Err(error.to_string()),
+/// A body on its way in.
+struct Incoming {
+    payload: web::Payload,
+    quick_ack: QuickAck,
+}
+
+impl Incoming {
+    /// The next chunk that holds anything; `None` at the body's proper end.
+    async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        loop {
+            self.quick_ack.now();
+            match tokio::time::timeout(IDLE_TIMEOUT, self.payload.next()).await {
+                Err(_) => return Err(format!("nothing was sent for {} s", IDLE_TIMEOUT.as_secs())),
+                Ok(None) => return Ok(None),
+                Ok(Some(Ok(chunk))) if chunk.is_empty() => {}
+                Ok(Some(Ok(chunk))) => return Ok(Some(chunk)),
+                Ok(Some(Err(error))) => return Err(error.to_string()),
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ mod locate;
 mod multipart;
 mod origin;
 mod pool;
+mod quick_ack;
 mod request;
 mod response;
 mod server;

@@ -122,3 +122,40 @@ fn run(shared: &Shared, mut session: Session, inserts_only: bool) {
         job.run(&mut session);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::embedded::body::BodyReader;
+    use crate::embedded::request::Request;
+
+    fn job(is_insert: bool) -> Job {
+        let (replies, _) = mpsc::channel(1);
+        Job { request: Request::default(), body: BodyReader::empty(), is_insert, replies }
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_a_stopping_one_says_so() {
+        let pool = Pool::start(Vec::new()).unwrap();
+        let queue = pool.queue();
+        for _ in 0..QUEUE_LIMIT {
+            queue.push(job(false)).unwrap();
+        }
+        assert!(matches!(queue.push(job(false)), Err(EmbeddedError::Busy { queued: QUEUE_LIMIT })));
+        pool.stop();
+        assert!(matches!(queue.push(job(false)), Err(EmbeddedError::ShuttingDown)));
+    }
+
+    #[test]
+    fn the_reserved_worker_passes_over_selects() {
+        let pool = Pool::start(Vec::new()).unwrap();
+        pool.queue().push(job(false)).unwrap();
+        pool.queue().push(job(true)).unwrap();
+        assert!(pool.shared.take(true).unwrap().is_insert);
+        assert!(!pool.shared.take(false).unwrap().is_insert);
+        pool.close();
+        assert!(pool.shared.take(true).is_none());
+    }
+}

@@ -18,6 +18,7 @@ use super::body::{self, BodyReader, BodyRest};
 use super::engine::Engine;
 use super::execute::{Job, REPLY_CHUNKS};
 use super::pool::{Pool, Queue};
+use super::quick_ack::{self, QuickAck};
 use super::request::Request;
 use super::session::Session;
 use super::{EmbeddedError, Library, multipart, origin, response};
@@ -112,7 +113,11 @@ fn serve(listener: TcpListener, queue: Queue) -> std::io::Result<Server> {
             .route("/replicas_status", web::to(ok))
             .default_service(web::to(query))
     };
-    let server = HttpServer::new(app).workers(1).disable_signals().shutdown_timeout(30);
+    let server = HttpServer::new(app)
+        .on_connect(quick_ack::remember)
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(30);
     Ok(server.listen(listener)?.run())
 }
 
@@ -164,7 +169,7 @@ async fn accept(
     if get && http.query_string().is_empty() {
         return Ok(None);
     }
-    let (mut body, rest) = body::receive(payload).await.map_err(EmbeddedError::Body)?;
+    let (mut body, rest) = body::receive(payload, QuickAck::of(http)).await.map_err(EmbeddedError::Body)?;
     let content_type =
         http.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.starts_with("multipart/form-data") {
