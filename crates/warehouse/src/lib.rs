@@ -1,4 +1,21 @@
 //! ClickHouse behind one seam: the schema (`migrations/`), the rows ([`rows`]), the client every service shares, and the
 //! queries of aggregator and console. The same code talks to a server and to [`embedded`] ClickHouse, over HTTP.
 
+pub mod client;
+pub mod embedded;
+pub mod error;
+pub mod generations;
+pub mod history;
+pub mod live;
+pub mod migrate;
+mod numbers;
+pub mod raw;
 pub mod rows;
+pub mod state;
+pub mod event_batch;
+mod statements;
+
+pub use client::Warehouse;
+pub use error::WarehouseError;
+pub use generations::FunnelKey;
+pub use migrate::{Retention, migrate};

@@ -1,0 +1,121 @@
+//! What the aggregator keeps in ClickHouse about itself: raw events as batches, journeys, progress, and the numbers of the
+//! logs that ever fed the database. A restore reads progress first, journeys second, markers last.
+
+use clickhouse::Row;
+use clickhouse::query::RowCursor;
+use serde::{Deserialize, Serialize};
+
+use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, fetch_all, within};
+use crate::error::WarehouseError;
+use crate::event_batch::{COLUMNS, SealedBatch};
+use crate::generations::FunnelKey;
+use crate::rows::ProgressRow;
+
+/// A log that feeds the database.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
+struct LogRow {
+    log_id: String,
+    epoch: u32,
+    partitions: u32,
+}
+
+/// A visitor's latest stored journey.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct StoredJourney {
+    pub visitor: u128,
+    #[serde(with = "serde_bytes")]
+    pub state: Vec<u8>,
+    pub version: u64,
+}
+
+const PROGRESS_SQL: &str = "
+    SELECT ?fields FROM progress
+    WHERE log_id = ? AND log_partition = ? AND kind = ?
+    ORDER BY site, funnel, definition, generation, version DESC, written_at DESC
+    LIMIT 1 BY site, funnel, definition, generation";
+
+const JOURNEYS_SQL: &str = "
+    SELECT ?fields FROM journeys
+    WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? AND log_partition = ?
+    ORDER BY visitor, version DESC
+    LIMIT 1 BY visitor";
+
+impl Warehouse {
+    /// Stores a batch of raw events; durable when it returns.
+    pub async fn insert_events(&self, batch: &SealedBatch) -> Result<(), WarehouseError> {
+        if batch.rows() == 0 {
+            return Ok(());
+        }
+        let sql = format!("INSERT INTO events ({COLUMNS}) FORMAT RowBinary");
+        within("events", INSERT_TIMEOUT, async {
+            let client = self.client().clone();
+            let client = client.with_setting("async_insert", "0").with_setting("insert_deduplicate", "0");
+            let mut insert = client.insert_formatted_with(sql);
+            insert.send(batch.body()).await?;
+            insert.end().await
+        })
+        .await
+    }
+
+    /// The number of a log in the order in which logs fed this database; a new one gets the next.
+    pub async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
+        let known: Vec<LogRow> = fetch_all("logs", self.query("SELECT ?fields FROM logs ORDER BY epoch")).await?;
+        if let Some(row) = known.iter().find(|row| row.log_id == log_id) {
+            return Ok(row.epoch);
+        }
+        let epoch = known.last().map_or(1, |row| row.epoch + 1);
+        self.insert::<LogRow>("logs", &[LogRow { log_id: log_id.into(), epoch, partitions }]).await?;
+        Ok(epoch)
+    }
+
+    /// The latest progress (or marker) rows of a partition.
+    pub async fn progress(
+        &self,
+        log_id: &str,
+        partition: u32,
+        kind: &str,
+    ) -> Result<Vec<ProgressRow>, WarehouseError> {
+        fetch_all("progress", self.query(PROGRESS_SQL).bind(log_id).bind(partition).bind(kind)).await
+    }
+
+    /// Streams the latest journey of every visitor of a generation in a partition.
+    pub async fn journeys(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        partition: u32,
+        take: &mut (dyn FnMut(StoredJourney) + Send),
+    ) -> Result<(), WarehouseError> {
+        let query = self
+            .query(JOURNEYS_SQL)
+            .bind(generation)
+            .bind(&key.site)
+            .bind(&key.funnel)
+            .bind(key.definition)
+            .bind(partition);
+        let failed = |source| WarehouseError::statement("journeys", source);
+        let mut rows: RowCursor<StoredJourney> = query.fetch().map_err(failed)?;
+        while let Some(row) = within("journeys", READ_TIMEOUT * 20, rows.next()).await? {
+            take(row);
+        }
+        Ok(())
+    }
+
+    /// Removes the journeys and the history of a generation in a partition.
+    pub async fn remove_generation(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        partition: u32,
+    ) -> Result<(), WarehouseError> {
+        for table in ["journeys", "funnel_rolling", "funnel_open"] {
+            let sql = format!(
+                "DELETE FROM {table} WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? \
+                 AND log_partition = ?"
+            );
+            let query = self.query(&sql).bind(generation).bind(&key.site).bind(&key.funnel);
+            within("remove", INSERT_TIMEOUT, query.bind(key.definition).bind(partition).execute()).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,199 @@
+//! Builds a funnel from the raw events: all distinct events before the cut-off in time order, their history included, then
+//! the log from the cut-off on, until it stands close to the lane, which takes it over. A new or changed funnel, an
+//! import and lost journeys are built this way, beside the live generation, on a thread of their own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use event_log::{LogRecord, ReadError, Source};
+use funnel::plan::{Derived, EventFields};
+use rungs_proto::view::RecordView;
+use tokio::runtime::Handle;
+use warehouse::WarehouseError;
+use warehouse::raw::RawEvent;
+use warehouse::rows::RollingRow;
+
+use crate::funnel_lane::{FoldSettings, FunnelLane, Incoming, PartitionId};
+use crate::lane::{BuildOrder, incoming_of};
+use crate::store::{RawRange, RawStream, Store, Write};
+use crate::writer::persist;
+
+/// History rows in one insert, about.
+const ROWS_PER_WRITE: usize = 5_000;
+/// Journeys in one insert.
+const JOURNEYS_PER_WRITE: usize = 50_000;
+/// How often the share that is done is written.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+/// Bytes of the log read at once while catching up.
+const READ_BYTES: usize = 4 << 20;
+
+/// A finished build and the order it carries out.
+pub struct Built {
+    pub lane: FunnelLane,
+    pub order: BuildOrder,
+}
+
+/// Why a build ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    #[error(transparent)]
+    Log(#[from] ReadError),
+    #[error("a newer build or the end of the service replaced it")]
+    Cancelled,
+}
+
+/// What a build works with.
+pub struct Builder<S: Store> {
+    pub store: S,
+    pub source: Arc<dyn Source>,
+    pub partition: PartitionId,
+    pub settings: FoldSettings,
+    pub runtime: Handle,
+    /// Whether the order is still wanted.
+    pub wanted: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+impl<S: Store> Builder<S> {
+    /// Carries out an order; returns the funnel standing at the end of the log as it was a moment ago.
+    pub fn build(&self, order: BuildOrder) -> Result<Built, BuildError> {
+        let (generation, clock_ms) = (order.generation, order.clock_ms);
+        let mut lane =
+            FunnelLane::new(Arc::clone(&order.funnel), generation, &self.settings, clock_ms, order.cutoff);
+        self.fold_raw(&order, &mut lane)?;
+        let journeys = lane.journey_rows(order.cutoff, &self.partition);
+        for chunk in journeys.chunks(JOURNEYS_PER_WRITE) {
+            self.persist(Write::Journeys(chunk.to_vec()))?;
+        }
+        self.catch_up(&mut lane, order.clock_ms)?;
+        Ok(Built { lane, order })
+    }
+
+    fn fold_raw(&self, order: &BuildOrder, lane: &mut FunnelLane) -> Result<(), BuildError> {
+        let range = RawRange {
+            site: order.funnel.site.clone(),
+            events: event_names(order),
+            partition: self.partition.partition,
+            partitions: self.partition.partitions,
+            before: (self.partition.epoch, order.cutoff),
+        };
+        let (total, mut events) = self.runtime.block_on(self.store.raw(&range))?;
+        let (mut done, mut told) = (0u64, Instant::now());
+        let mut rows = Vec::new();
+        let cutoff = (order.cutoff, order.clock_ms);
+        while let Some(event) = self.runtime.block_on(events.next())? {
+            if done == 0 {
+                lane.start_history_at(event.ts.min(order.clock_ms));
+            }
+            done += 1;
+            lane.fold_raw(&raw_incoming(&event, order.clock_ms), cutoff, &self.partition, &mut rows);
+            self.write_rows(&mut rows, ROWS_PER_WRITE)?;
+            if done % 256 == 0 && told.elapsed() >= PROGRESS_INTERVAL {
+                told = Instant::now();
+                self.check_wanted()?;
+                let share = done as f64 / total.max(1) as f64;
+                self.persist(Write::Progress(vec![lane.building_row(share.min(0.99), &self.partition)]))?;
+            }
+        }
+        lane.history_until(order.clock_ms, cutoff, &self.partition, &mut rows);
+        self.write_rows(&mut rows, 1)
+    }
+
+    /// Follows the log until its end as it was when a round began lies within one read.
+    fn catch_up(&self, lane: &mut FunnelLane, clock_ms: i64) -> Result<(), BuildError> {
+        let mut clock_ms = clock_ms;
+        let mut rows = Vec::new();
+        loop {
+            self.check_wanted()?;
+            let records = self.source.read(self.partition.partition, lane.joins_at, READ_BYTES)?;
+            follow(lane, &records, &mut clock_ms, &self.partition, &mut rows);
+            self.write_rows(&mut rows, 1)?;
+            let end = *self.source.end(self.partition.partition).borrow();
+            if records.is_empty() || end.saturating_sub(lane.joins_at) < 1_000 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn write_rows(&self, rows: &mut Vec<RollingRow>, at_least: usize) -> Result<(), BuildError> {
+        if rows.len() < at_least {
+            return Ok(());
+        }
+        self.persist(Write::Rolling(std::mem::take(rows)))
+    }
+
+    fn persist(&self, write: Write) -> Result<(), BuildError> {
+        let wanted = Arc::clone(&self.wanted);
+        match self.runtime.block_on(persist(&self.store, &write, move || !wanted())) {
+            true => Ok(()),
+            false => Err(BuildError::Cancelled),
+        }
+    }
+
+    fn check_wanted(&self) -> Result<(), BuildError> {
+        if (self.wanted)() { Ok(()) } else { Err(BuildError::Cancelled) }
+    }
+}
+
+/// Takes records of the log for one funnel only; `clock_ms` is the partition's clock before them.
+pub fn follow(
+    lane: &mut FunnelLane,
+    records: &[LogRecord],
+    clock_ms: &mut i64,
+    partition: &PartitionId,
+    out: &mut Vec<RollingRow>,
+) {
+    let from = lane.joins_at;
+    for record in records.iter().filter(|record| record.offset >= from) {
+        *clock_ms = record.appended_at_ms.max(*clock_ms);
+        if *clock_ms >= lane.open_end_ms() {
+            lane.tick(record.offset, *clock_ms, out, partition);
+        }
+        if let Ok(RecordView::Event(event)) = RecordView::decode(&record.value)
+            && event.site == lane.key.site
+        {
+            lane.fold_event(&incoming_of(&event, *clock_ms), record.offset, *clock_ms);
+        }
+    }
+    if let Some(last) = records.last() {
+        lane.joins_at = lane.joins_at.max(last.offset + 1);
+        lane.stand_at(*clock_ms);
+    }
+}
+
+fn event_names(order: &BuildOrder) -> Vec<String> {
+    let steps = order.funnel.steps.iter();
+    let mut names: Vec<String> =
+        steps.flat_map(|step| step.events.iter().chain(&step.offer)).cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// A stored event as a fold takes it; never later than the clock.
+pub fn raw_incoming(event: &RawEvent, clock_ms: i64) -> Incoming<'_> {
+    let derived = Derived {
+        channel: &event.channel,
+        source: &event.source,
+        medium: &event.medium,
+        campaign: &event.campaign,
+        content: &event.content,
+        device: &event.device,
+        browser: &event.browser,
+        os: &event.os,
+        country: &event.country,
+    };
+    Incoming {
+        fields: EventFields {
+            event: &event.event,
+            properties: &event.properties,
+            context: &event.context,
+            derived,
+        },
+        visitor_id: &event.visitor_id,
+        message_id: &event.message_id,
+        ts: event.ts.min(clock_ms),
+        own_ts: event.own_ts,
+    }
+}

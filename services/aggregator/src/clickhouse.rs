@@ -1,0 +1,72 @@
+//! The aggregator's store on ClickHouse.
+
+use warehouse::raw::{RawEvent, RawEvents, RawQuery};
+use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
+use warehouse::{Warehouse, WarehouseError};
+
+use crate::store::{GenerationKey, RawRange, RawStream, Store, StoredJourney, Write};
+
+/// Raw events from ClickHouse.
+pub struct ClickHouseRaw(RawEvents);
+
+impl RawStream for ClickHouseRaw {
+    async fn next(&mut self) -> Result<Option<RawEvent>, WarehouseError> {
+        self.0.next().await
+    }
+}
+
+impl Store for Warehouse {
+    type Raw = ClickHouseRaw;
+
+    async fn write(&self, write: &Write) -> Result<(), WarehouseError> {
+        match write {
+            Write::Events(batch) => self.insert_events(batch).await,
+            Write::Rolling(rows) => self.insert::<RollingRow>("funnel_rolling", rows).await,
+            Write::Open(rows) => self.insert::<RollingRow>("funnel_open", rows).await,
+            Write::Journeys(rows) => self.insert::<JourneyRow>("journeys", rows).await,
+            Write::Progress(rows) => self.insert::<ProgressRow>("progress", rows).await,
+            Write::Reached { .. } | Write::Barrier(_) => Ok(()),
+        }
+    }
+
+    async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
+        Self::log_epoch(self, log_id, partitions).await
+    }
+
+    async fn progress(
+        &self,
+        log_id: &str,
+        partition: u32,
+        kind: &'static str,
+    ) -> Result<Vec<ProgressRow>, WarehouseError> {
+        Self::progress(self, log_id, partition, kind).await
+    }
+
+    async fn journeys(
+        &self,
+        key: &GenerationKey,
+        take: &mut (dyn FnMut(StoredJourney) + Send),
+    ) -> Result<(), WarehouseError> {
+        Self::journeys(self, &key.funnel, key.generation, key.partition, &mut |row| {
+            take((row.visitor, row.state, row.version));
+        })
+        .await
+    }
+
+    async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
+        let query = RawQuery {
+            site: range.site.clone(),
+            events: range.events.clone(),
+            from_ms: None,
+            to_ms: None,
+            partition: (range.partitions > 1).then_some((range.partition, range.partitions)),
+            before: Some(range.before),
+        };
+        let total = self.count_raw_events(&query).await?;
+        Ok((total, ClickHouseRaw(self.raw_events(&query)?)))
+    }
+
+    async fn remove(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
+        self.remove_generation(&key.funnel, key.generation, key.partition).await
+    }
+}

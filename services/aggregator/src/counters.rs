@@ -1,0 +1,54 @@
+//! What a lane counts for `/metrics`: this process's work only.
+
+use funnel::fold::Folded;
+use prometheus::{IntCounter, IntCounterVec};
+use runtime::metrics::{Metrics, MetricsError};
+
+/// Counters that all lanes of a process share.
+#[derive(Debug, Clone)]
+pub struct LaneCounters {
+    /// Events taken from the log.
+    pub events: IntCounter,
+    /// Records that were no event and no control record.
+    pub undecodable: IntCounter,
+    outcomes: [IntCounter; 6],
+}
+
+/// What can become of a matched event, as the metric's label says it.
+const OUTCOMES: [(Folded, &str); 6] = [
+    (Folded::Counted, "counted"),
+    (Folded::Duplicate, "duplicate"),
+    (Folded::Late, "late"),
+    (Folded::TailFull, "tail_full"),
+    (Folded::Restored, "restored"),
+    (Folded::Damaged, "damaged"),
+];
+
+impl LaneCounters {
+    /// Registers the counters, all at 0.
+    pub fn register(metrics: &Metrics) -> Result<Self, MetricsError> {
+        let folded: IntCounterVec = metrics.counter_vec(
+            "rungs_aggregator_folded_events_total",
+            "Matched events by what became of them, once for each funnel they match: counted, duplicate, late (older than \
+             the horizon), tail_full (too many recent events of one visitor), restored (already part of a stored \
+             journey), damaged (a stored journey could not be read and began anew).",
+            &["outcome"],
+        )?;
+        Ok(Self {
+            events: metrics.counter("rungs_aggregator_events_total", "Events taken from the log.")?,
+            undecodable: metrics.counter(
+                "rungs_aggregator_undecodable_records_total",
+                "Records of the log that were neither an event nor a control record.",
+            )?,
+            outcomes: OUTCOMES.map(|(_, outcome)| folded.with_label_values(&[outcome])),
+        })
+    }
+
+    /// Counts what became of a matched event.
+    pub fn folded(&self, folded: Folded) {
+        let known = OUTCOMES.iter().zip(&self.outcomes).find(|((outcome, _), _)| *outcome == folded);
+        if let Some((_, counter)) = known {
+            counter.inc();
+        }
+    }
+}

@@ -1,0 +1,434 @@
+//! One funnel within a partition's lane: folds its events, closes its minutes, and turns its state into rows.
+//!
+//! Minute T is the state after all records appended before T. It is closed by the first record appended at or after T and
+//! carries that record's offset as version. While the log is idle, wall time closes it provisionally with the next
+//! offset as version; a record that was appended before T after all brings it up again with a higher version.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use funnel::Counts;
+use funnel::counts::to_sparse;
+use funnel::fold::{Fold, FoldEvent, Folded, Spec};
+use funnel::journey::ENTRIES;
+use funnel::plan::limits::MAX_BREAKDOWNS;
+use funnel::plan::{CompiledFunnel, EventFields, Funnel};
+use funnel::values::Values;
+use funnel::windows::MINUTE_MS;
+use warehouse::FunnelKey;
+use warehouse::rows::{BUILDING, COMPLETE, DROPPED, JourneyRow, MARKER, PROGRESS, ProgressRow, RollingRow};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+/// Minute ends are written for a gap in the log as long as this; before it hour ends only.
+const DAY_MS: i64 = 86_400_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// What every lane of a process folds by.
+#[derive(Debug, Clone)]
+pub struct FoldSettings {
+    pub horizon_ms: i64,
+    pub max_tail_events: usize,
+    pub minute_history_ms: i64,
+    pub hour_history_ms: i64,
+}
+
+/// Which partition of which log.
+#[derive(Debug, Clone)]
+pub struct PartitionId {
+    pub log_id: String,
+    pub epoch: u32,
+    pub partition: u32,
+    pub partitions: u32,
+}
+
+/// A funnel's fold in a partition, with its place in the log and in the warehouse.
+pub struct FunnelLane {
+    pub key: FunnelKey,
+    pub generation: u64,
+    pub plan: Arc<Funnel>,
+    compiled: CompiledFunnel,
+    fold: Fold,
+    settings: FoldSettings,
+    /// Records before this offset are folded already.
+    pub joins_at: u64,
+    /// Journeys may be ahead until this offset: no minute before it is written.
+    quiet_until: u64,
+    /// Minute ends up to here were written by wall time, with the next offset as version.
+    provisional_end_ms: i64,
+    steps: Vec<String>,
+    windows: Vec<String>,
+    /// (value id, breakdown's name, value), by id - 1.
+    names: Vec<(String, String)>,
+}
+
+/// An event's fields as the log or the raw table has them.
+pub struct Incoming<'a> {
+    pub fields: EventFields<'a>,
+    pub visitor_id: &'a str,
+    pub message_id: &'a str,
+    pub ts: i64,
+    pub own_ts: i64,
+}
+
+impl FunnelLane {
+    /// An empty funnel whose clock stands at `clock_ms`; records from `joins_at` on are its.
+    pub fn new(
+        plan: Arc<Funnel>,
+        generation: u64,
+        settings: &FoldSettings,
+        clock_ms: i64,
+        joins_at: u64,
+    ) -> Self {
+        let definition = plan.definition_hash(settings.horizon_ms);
+        let spec = Spec::new(&plan, settings.horizon_ms, settings.max_tail_events);
+        Self {
+            key: FunnelKey { site: plan.site.clone(), funnel: plan.id.clone(), definition },
+            generation,
+            compiled: CompiledFunnel::new(&plan),
+            fold: Fold::new(spec, Values::new(&plan.breakdowns), clock_ms),
+            settings: settings.clone(),
+            joins_at,
+            quiet_until: 0,
+            provisional_end_ms: 0,
+            steps: plan.steps.iter().map(|step| step.id.clone()).collect(),
+            windows: plan.rolling_windows.iter().map(|window| window.label.clone()).collect(),
+            names: Vec::new(),
+            plan,
+        }
+    }
+
+    /// As [`FunnelLane::new`], standing where its progress row says; journeys follow by [`FunnelLane::restore`].
+    pub fn from_progress(plan: Arc<Funnel>, settings: &FoldSettings, row: &ProgressRow) -> Self {
+        let mut lane = Self::new(plan, row.generation, settings, row.clock_ms, row.next_offset);
+        let mut values = Values::new(&lane.plan.breakdowns);
+        values.restore(&row.values, row.truncated);
+        lane.fold = Fold::new(lane.fold.spec().clone(), values, row.clock_ms);
+        lane
+    }
+
+    /// Puts back a journey; damaged ones are an error that a build from raw mends.
+    pub fn restore(
+        &mut self,
+        visitor: u128,
+        state: &[u8],
+        folded_to: u64,
+    ) -> Result<(), funnel::codec::Damaged> {
+        self.fold.restore(visitor, state, folded_to, self.joins_at)
+    }
+
+    /// The marker, read last: journeys may be ahead up to it.
+    pub fn set_marker(&mut self, marker: u64) {
+        self.quiet_until = marker;
+    }
+
+    /// Moves the clock to the partition's, which events of other funnels may have moved on within the open minute.
+    pub fn stand_at(&mut self, clock_ms: i64) {
+        self.fold.advance(clock_ms.min(self.open_end_ms() - 1));
+    }
+
+    /// The fold, to be looked at.
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// The time at which the open minute ends.
+    pub fn open_end_ms(&self) -> i64 {
+        self.fold.open_minute_end_ms()
+    }
+
+    /// Takes notice of the record at `offset`, at which the partition's clock stands at `clock_ms`: closes the minutes
+    /// that it closes. To be called for every record that may close one, before [`FunnelLane::fold_event`].
+    pub fn tick(&mut self, offset: u64, clock_ms: i64, out: &mut Vec<RollingRow>, partition: &PartitionId) {
+        if self.quiet_until > 0 && offset >= self.quiet_until {
+            self.quiet_until = 0;
+            self.fold.caught_up();
+        }
+        let quiet = self.quiet_until > 0;
+        for end_ms in self.ends_until(clock_ms) {
+            if !quiet && end_ms > self.provisional_end_ms {
+                self.rows_at(end_ms, offset, true, end_ms, partition, out);
+            }
+        }
+        self.provisional_end_ms = 0;
+        self.fold.advance(clock_ms);
+    }
+
+    /// Folds an event of the log, if it matches; `None` if it does not.
+    pub fn fold_event(&mut self, event: &Incoming<'_>, offset: u64, clock_ms: i64) -> Option<Folded> {
+        let event = self.matched(event)?;
+        self.provisional_end_ms = 0;
+        self.fold.advance(clock_ms);
+        Some(self.fold.fold(&event, offset))
+    }
+
+    /// Folds one of the distinct raw events, which come in time order, and writes the history up to it as of `cutoff`.
+    pub fn fold_raw(
+        &mut self,
+        event: &Incoming<'_>,
+        cutoff: (u64, i64),
+        partition: &PartitionId,
+        out: &mut Vec<RollingRow>,
+    ) {
+        let Some(event) = self.matched(event) else { return };
+        self.history_until(event.ts, cutoff, partition, out);
+        self.fold.fold_raw(&event);
+    }
+
+    /// Writes the history of a build up to a time: hour ends, and minute ends where minutes are answered.
+    pub fn history_until(
+        &mut self,
+        until_ms: i64,
+        cutoff: (u64, i64),
+        partition: &PartitionId,
+        out: &mut Vec<RollingRow>,
+    ) {
+        let minutes_from = cutoff.1 - self.settings.minute_history_ms;
+        for end_ms in ends(self.open_end_ms(), until_ms, minutes_from) {
+            self.rows_at(end_ms, cutoff.0, true, end_ms, partition, out);
+        }
+        self.fold.advance(until_ms);
+    }
+
+    /// Whether nothing was folded yet, so that a build may choose where its history begins.
+    pub fn start_history_at(&mut self, clock_ms: i64) {
+        let values = self.fold.values().clone();
+        self.fold = Fold::new(self.fold.spec().clone(), values, clock_ms);
+    }
+
+    /// Minute ends that wall time closes while the log is idle.
+    pub fn provisional(
+        &mut self,
+        wall_ms: i64,
+        next_offset: u64,
+        partition: &PartitionId,
+        out: &mut Vec<RollingRow>,
+    ) {
+        if self.quiet_until > 0 {
+            return;
+        }
+        for end_ms in self.ends_until(wall_ms) {
+            if end_ms > self.provisional_end_ms {
+                self.rows_at(end_ms, next_offset, false, end_ms, partition, out);
+                self.provisional_end_ms = end_ms;
+            }
+        }
+    }
+
+    /// The rows of the open minute at `now_ms`; for display.
+    pub fn open_rows(
+        &mut self,
+        now_ms: i64,
+        next_offset: u64,
+        partition: &PartitionId,
+        out: &mut Vec<RollingRow>,
+    ) {
+        let now_ms = now_ms.max(self.fold.clock_ms());
+        let end_ms = (now_ms.div_euclid(MINUTE_MS) + 1) * MINUTE_MS;
+        let version = next_offset << 20 | (end_ms / MINUTE_MS) as u64 & 0xf_ffff;
+        self.rows_at(end_ms, version, false, now_ms, partition, out);
+    }
+
+    /// The counts of the open minute at `now_ms`, by (breakdown, value); everybody's has no breakdown.
+    pub fn open_counts(&mut self, now_ms: i64) -> Vec<(String, String, Counts)> {
+        let now_ms = now_ms.max(self.fold.clock_ms());
+        let counts = self.fold.counts_at((now_ms.div_euclid(MINUTE_MS) + 1) * MINUTE_MS);
+        self.learn_names();
+        counts
+            .into_iter()
+            .map(|(id, counts)| {
+                let (breakdown, value) = self.name_of(id);
+                (breakdown, value, counts)
+            })
+            .collect()
+    }
+
+    /// Journeys that changed, as rows that are folded up to `next_offset`.
+    pub fn journey_rows(&mut self, next_offset: u64, partition: &PartitionId) -> Vec<JourneyRow> {
+        let changed = self.fold.take_changed(usize::MAX);
+        let row = |(visitor, state)| JourneyRow {
+            site: self.key.site.clone(),
+            funnel: self.key.funnel.clone(),
+            definition: self.key.definition,
+            generation: self.generation,
+            log_partition: partition.partition,
+            visitor,
+            state,
+            version: next_offset,
+        };
+        changed.into_iter().map(row).collect()
+    }
+
+    /// The marker that goes before the journeys of a flush.
+    pub fn marker_row(&self, next_offset: u64, partition: &PartitionId) -> ProgressRow {
+        ProgressRow {
+            kind: MARKER.into(),
+            version: next_offset,
+            ..self.row(next_offset, COMPLETE, partition)
+        }
+    }
+
+    /// The progress that goes after the journeys of a flush.
+    pub fn progress_row(&self, next_offset: u64, partition: &PartitionId) -> ProgressRow {
+        ProgressRow {
+            values: self.fold.values().learned(),
+            truncated: self.fold.values().truncated(),
+            done: 1.0,
+            ..self.row(next_offset, COMPLETE, partition)
+        }
+    }
+
+    /// Says how far a build is (0..1).
+    pub fn building_row(&self, done: f64, partition: &PartitionId) -> ProgressRow {
+        ProgressRow { done, ..self.row(self.joins_at, BUILDING, partition) }
+    }
+
+    /// Says that the generation is no longer kept up to date.
+    pub fn dropped_row(&self, next_offset: u64, partition: &PartitionId) -> ProgressRow {
+        self.row(next_offset, DROPPED, partition)
+    }
+
+    fn row(&self, next_offset: u64, state: &str, partition: &PartitionId) -> ProgressRow {
+        let rank = [BUILDING, COMPLETE, DROPPED].iter().position(|known| *known == state).unwrap_or(0);
+        ProgressRow {
+            log_id: partition.log_id.clone(),
+            log_partition: partition.partition,
+            log_partitions: partition.partitions,
+            site: self.key.site.clone(),
+            funnel: self.key.funnel.clone(),
+            definition: self.key.definition,
+            generation: self.generation,
+            kind: PROGRESS.into(),
+            state: state.into(),
+            cutoff: self.joins_at,
+            cutoff_clock_ms: 0,
+            next_offset,
+            clock_ms: self.fold.clock_ms(),
+            plan_number: 0,
+            plan_text: String::new(),
+            values: Vec::new(),
+            done: 0.0,
+            truncated: false,
+            version: next_offset * 4 + rank as u64,
+        }
+    }
+
+    /// The event as the fold takes it, if it matches a step or an offer. Value ids are given here, for every entry and
+    /// offer in offset order, whatever becomes of the event.
+    fn matched(&mut self, event: &Incoming<'_>) -> Option<FoldEvent> {
+        let matches = self.compiled.matches(&event.fields);
+        if matches == 0 {
+            return None;
+        }
+        let mut values = [0; MAX_BREAKDOWNS];
+        if matches & ENTRIES != 0 {
+            let read: Vec<Cow<'_, str>> = self.compiled.breakdown_values(&event.fields).collect();
+            for (breakdown, (slot, value)) in values.iter_mut().zip(read).enumerate() {
+                *slot = self.fold.value_id(breakdown, &value);
+            }
+        }
+        Some(FoldEvent {
+            visitor: xxh3_128(event.visitor_id.as_bytes()),
+            message: xxh3_64(event.message_id.as_bytes()),
+            ts: event.ts,
+            own_ts: event.own_ts,
+            matches,
+            values,
+        })
+    }
+
+    /// Minute ends after the open minute began, up to a time: all of them near it, hour ends only further back.
+    fn ends_until(&self, until_ms: i64) -> Vec<i64> {
+        let first = self.open_end_ms();
+        if until_ms < first {
+            return Vec::new();
+        }
+        let from = first.max(until_ms - self.settings.hour_history_ms);
+        ends(from, until_ms, until_ms - self.settings.minute_history_ms.max(DAY_MS)).collect()
+    }
+
+    fn rows_at(
+        &mut self,
+        end_ms: i64,
+        version: u64,
+        closed: bool,
+        as_of: i64,
+        partition: &PartitionId,
+        out: &mut Vec<RollingRow>,
+    ) {
+        let counts = self.fold.counts_at(end_ms);
+        self.learn_names();
+        for (id, counts) in counts {
+            let (breakdown, value) = self.name_of(id);
+            let (seconds_cells, seconds_counts) = to_sparse(&counts.seconds);
+            let (effort_cells, effort_counts) = to_sparse(&counts.effort);
+            out.push(RollingRow {
+                site: self.key.site.clone(),
+                funnel: self.key.funnel.clone(),
+                definition: self.key.definition,
+                generation: self.generation,
+                minute: (end_ms / 1_000) as u32,
+                log_partition: partition.partition,
+                breakdown,
+                value,
+                steps: self.steps.clone(),
+                windows: self.windows.clone(),
+                visitors: counts.visitors,
+                offered: counts.offered,
+                committed: counts.committed,
+                skipped: counts.skipped,
+                open: counts.open,
+                seconds_cells,
+                seconds_counts,
+                effort_cells,
+                effort_counts,
+                truncated: self.fold.values().truncated(),
+                closed,
+                as_of,
+                version,
+            });
+        }
+    }
+
+    fn learn_names(&mut self) {
+        let values = self.fold.values();
+        for id in self.names.len() + 1..=values.len() {
+            let (breakdown, value) = values.get(id as u16).unwrap_or((0, ""));
+            let by = self.plan.breakdowns.get(breakdown).map_or("", |breakdown| breakdown.by.as_str());
+            self.names.push((by.to_owned(), value.to_owned()));
+        }
+    }
+
+    fn name_of(&self, id: u16) -> (String, String) {
+        let at = usize::from(id).checked_sub(1);
+        at.and_then(|at| self.names.get(at)).cloned().unwrap_or_default()
+    }
+}
+
+/// Minute ends from `first` (one itself) up to `until_ms`; before `minutes_from` only those that end an hour.
+fn ends(first: i64, until_ms: i64, minutes_from: i64) -> impl Iterator<Item = i64> {
+    let next_hour = |end: i64| (end.div_euclid(HOUR_MS) + 1) * HOUR_MS;
+    let minutes_from = minutes_from.div_euclid(HOUR_MS) * HOUR_MS;
+    let start = if first >= minutes_from || first % HOUR_MS == 0 {
+        first
+    } else {
+        next_hour(first).min(until_ms + 1)
+    };
+    let step = move |end: &i64| if *end >= minutes_from { end + MINUTE_MS } else { next_hour(*end) };
+    std::iter::successors(Some(start), move |end| Some(step(end))).take_while(move |end| *end <= until_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recent_history_has_every_minute_and_older_history_every_hour() {
+        let hour = 100 * HOUR_MS;
+        let found: Vec<i64> =
+            ends(hour + MINUTE_MS, hour + 2 * HOUR_MS + 3 * MINUTE_MS, hour + 2 * HOUR_MS).collect();
+        let expected = [1, 2].map(|h| hour + h * HOUR_MS).into_iter();
+        let minutes = [1, 2, 3].map(|m| hour + 2 * HOUR_MS + m * MINUTE_MS).into_iter();
+        assert_eq!(found, expected.chain(minutes).collect::<Vec<_>>());
+        assert_eq!(ends(hour, hour - 1, 0).count(), 0);
+    }
+}

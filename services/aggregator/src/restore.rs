@@ -1,0 +1,136 @@
+//! Brings a partition back from the warehouse: progress first, journeys second, marker last. Journeys may be ahead of
+//! progress where a flush was cut off: their visitors leave out what they contain already, and until the marker no
+//! minute is written (all of those were stored before it).
+
+use std::sync::Arc;
+
+use funnel::Plan;
+use funnel::plan::Funnel;
+use warehouse::WarehouseError;
+use warehouse::rows::{BUILDING, COMPLETE, MARKER, PROGRESS, ProgressRow};
+
+use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
+use crate::lane::PlanInForce;
+use crate::store::{GenerationKey, Store};
+
+/// What a restore found.
+#[derive(Default)]
+pub struct Restored {
+    pub in_force: PlanInForce,
+    pub next_offset: u64,
+    pub clock_ms: i64,
+    pub funnels: Vec<FunnelLane>,
+    /// Builds that were cut off, with their generation.
+    pub unfinished: Vec<(Arc<Funnel>, u64)>,
+}
+
+/// Reads a partition's state.
+pub async fn restore<S: Store>(
+    store: &S,
+    partition: &PartitionId,
+    settings: &FoldSettings,
+) -> Result<Restored, WarehouseError> {
+    let progress = store.progress(&partition.log_id, partition.partition, PROGRESS).await?;
+    let Some(own) = progress.iter().find(|row| row.funnel.is_empty()) else { return Ok(Restored::default()) };
+    let mut restored = Restored {
+        in_force: plan_of(own),
+        next_offset: own.next_offset,
+        clock_ms: own.clock_ms,
+        ..Restored::default()
+    };
+    for funnel in &Arc::clone(&restored.in_force.plan).funnels {
+        let definition = funnel.definition_hash(settings.horizon_ms);
+        let mine = |row: &&ProgressRow| {
+            row.site == funnel.site && row.funnel == funnel.id && row.definition == definition
+        };
+        let newest = |state: &str| {
+            progress.iter().filter(mine).filter(|row| row.state == state).max_by_key(|r| r.generation)
+        };
+        let complete = newest(COMPLETE);
+        let funnel = Arc::new(funnel.clone());
+        if let Some(row) = complete {
+            let lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
+            match journeys(store, partition, lane).await? {
+                Some(lane) => restored.funnels.push(lane),
+                None => restored.unfinished.push((Arc::clone(&funnel), row.generation)),
+            }
+        }
+        if let Some(row) =
+            newest(BUILDING).filter(|row| complete.is_none_or(|live| live.generation < row.generation))
+        {
+            restored.unfinished.push((funnel, row.generation));
+        }
+    }
+    mark(store, partition, &mut restored).await?;
+    let behind = restored.funnels.iter().map(|lane| lane.joins_at).min();
+    restored.next_offset = behind.map_or(restored.next_offset, |offset| offset.min(restored.next_offset));
+    Ok(restored)
+}
+
+fn plan_of(own: &ProgressRow) -> PlanInForce {
+    if own.plan_number == 0 {
+        return PlanInForce::default();
+    }
+    match Plan::parse("tracking-plan.toml", &own.plan_text) {
+        Ok(plan) => {
+            PlanInForce { number: own.plan_number, text: own.plan_text.clone(), plan: Arc::new(plan) }
+        }
+        Err(problems) => {
+            let problem = problems.first().map(ToString::to_string).unwrap_or_default();
+            tracing::error!(
+                number = own.plan_number,
+                problem,
+                "this build refuses the plan that was in force"
+            );
+            PlanInForce::default()
+        }
+    }
+}
+
+/// Loads a funnel's journeys; `None` if one is damaged, so that the funnel must be built anew.
+async fn journeys<S: Store>(
+    store: &S,
+    partition: &PartitionId,
+    mut lane: FunnelLane,
+) -> Result<Option<FunnelLane>, WarehouseError> {
+    let key = GenerationKey {
+        funnel: lane.key.clone(),
+        generation: lane.generation,
+        partition: partition.partition,
+    };
+    let mut damaged = 0u64;
+    let mut take = |(visitor, state, folded_to): (u128, Vec<u8>, u64)| {
+        damaged += u64::from(lane.restore(visitor, &state, folded_to).is_err());
+    };
+    store.journeys(&key, &mut take).await?;
+    if damaged > 0 {
+        tracing::error!(
+            funnel = key.funnel.funnel,
+            damaged,
+            "stored journeys are damaged; building anew from raw events"
+        );
+        return Ok(None);
+    }
+    Ok(Some(lane))
+}
+
+async fn mark<S: Store>(
+    store: &S,
+    partition: &PartitionId,
+    restored: &mut Restored,
+) -> Result<(), WarehouseError> {
+    let markers = store.progress(&partition.log_id, partition.partition, MARKER).await?;
+    for lane in &mut restored.funnels {
+        let mine = |row: &&ProgressRow| {
+            row.site == lane.key.site
+                && row.funnel == lane.key.funnel
+                && row.definition == lane.key.definition
+                && row.generation == lane.generation
+        };
+        let marker = markers.iter().filter(mine).map(|row| row.next_offset).max().unwrap_or(0);
+        if marker > lane.joins_at {
+            lane.set_marker(marker);
+        }
+    }
+    Ok(())
+}

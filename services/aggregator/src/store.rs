@@ -1,0 +1,98 @@
+//! What the aggregator needs from a warehouse: ordered, absolute writes, and the reads of a restore and of a build from
+//! raw. ClickHouse is behind it in production and on a laptop ([`crate::clickhouse`]), a model of it in tests
+//! ([`crate::memory`]).
+
+use std::future::Future;
+
+use warehouse::event_batch::SealedBatch;
+use warehouse::raw::RawEvent;
+use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
+use warehouse::{FunnelKey, WarehouseError};
+
+/// One step of a flush. Writes of a partition are executed one after the other in the order in which they were made;
+/// each is an upsert, so that repeating it changes nothing.
+#[derive(Debug)]
+pub enum Write {
+    /// Raw events.
+    Events(SealedBatch),
+    /// Minute ends.
+    Rolling(Vec<RollingRow>),
+    /// The open minute, for display.
+    Open(Vec<RollingRow>),
+    /// Journeys, as of the marker before them.
+    Journeys(Vec<JourneyRow>),
+    /// Progress and markers.
+    Progress(Vec<ProgressRow>),
+    /// Everything before the log's offset is stored: readers of the log need no record before it.
+    Reached {
+        /// The first offset that a restart needs.
+        next_offset: u64,
+    },
+    /// Tells the waiting build that everything before it is stored.
+    Barrier(tokio::sync::oneshot::Sender<()>),
+}
+
+/// A visitor's stored journey: (visitor, state, folded to).
+pub type StoredJourney = (u128, Vec<u8>, u64);
+
+/// Identifies journeys and history: one build of one definition of one funnel in one partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GenerationKey {
+    pub funnel: FunnelKey,
+    pub generation: u64,
+    pub partition: u32,
+}
+
+/// The distinct raw events of a site that a build reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRange {
+    pub site: String,
+    pub events: Vec<String>,
+    pub partition: u32,
+    pub partitions: u32,
+    /// Only events that the log had before this offset (or an earlier log had).
+    pub before: (u32, u64),
+}
+
+/// A stream of raw events in time order.
+pub trait RawStream: Send {
+    /// The next event; `None` at the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<RawEvent>, WarehouseError>> + Send;
+}
+
+/// A warehouse.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// Streams raw events.
+    type Raw: RawStream + 'static;
+
+    /// Executes one write; it is durable when this returns.
+    fn write(&self, write: &Write) -> impl Future<Output = Result<(), WarehouseError>> + Send;
+
+    /// The number of this log in the order in which logs fed the warehouse, given now if it is new.
+    fn log_epoch(
+        &self,
+        log_id: &str,
+        partitions: u32,
+    ) -> impl Future<Output = Result<u32, WarehouseError>> + Send;
+
+    /// The latest progress rows of a partition; `kind` tells progress from marker.
+    fn progress(
+        &self,
+        log_id: &str,
+        partition: u32,
+        kind: &'static str,
+    ) -> impl Future<Output = Result<Vec<ProgressRow>, WarehouseError>> + Send;
+
+    /// Hands every visitor's latest journey to `take`.
+    fn journeys(
+        &self,
+        key: &GenerationKey,
+        take: &mut (dyn FnMut(StoredJourney) + Send),
+    ) -> impl Future<Output = Result<(), WarehouseError>> + Send;
+
+    /// The distinct raw events of a range, in time order, and how many there are.
+    fn raw(&self, range: &RawRange) -> impl Future<Output = Result<(u64, Self::Raw), WarehouseError>> + Send;
+
+    /// Removes journeys and history of a generation that no reader uses any more.
+    fn remove(&self, key: &GenerationKey) -> impl Future<Output = Result<(), WarehouseError>> + Send;
+}

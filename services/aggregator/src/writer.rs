@@ -1,0 +1,84 @@
+//! Executes a partition's writes one after the other, each until it succeeds: the queue before it is short, so that a
+//! warehouse that is away stops the lane (back-pressure) and nothing is skipped or overtaken.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use event_log::Source;
+use rand::Rng;
+use runtime::Shutdown;
+use tokio::sync::mpsc;
+
+use crate::store::{Store, Write};
+
+/// Writes between a lane and its writer, at most. One of them holds up to `events_batch_rows` raw events.
+pub const QUEUE: usize = 16;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// At shutdown a warehouse that is away gets this long; the log still has what was not written.
+const PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(10);
+
+/// Serves a lane's queue until the lane closes it.
+pub async fn run<S: Store>(
+    store: S,
+    mut queue: mpsc::Receiver<Write>,
+    source: Arc<dyn Source>,
+    partition: u32,
+    shutdown: Shutdown,
+) {
+    let mut gave_up = false;
+    while let Some(write) = queue.recv().await {
+        match write {
+            // After a write was given up nothing behind it may claim to be stored.
+            _ if gave_up => {}
+            Write::Reached { next_offset } => source.release(partition, next_offset),
+            Write::Barrier(done) => drop(done.send(())),
+            write => {
+                let patience = Patience::new(shutdown.clone());
+                if !persist(&store, &write, move || patience.is_over()).await {
+                    gave_up = true;
+                    tracing::warn!(
+                        partition,
+                        "shutting down without ClickHouse: the log keeps what was not written"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Executes a write until it succeeds (`true`), or until `give_up` says so between two attempts.
+pub async fn persist<S: Store>(store: &S, write: &Write, give_up: impl Fn() -> bool + Send) -> bool {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match store.write(write).await {
+            Ok(()) => return true,
+            Err(error) => {
+                if give_up() {
+                    return false;
+                }
+                tracing::warn!(%error, "a write to ClickHouse failed; trying again");
+            }
+        }
+        let jitter = rand::rng().random_range(0.5..1.5);
+        tokio::time::sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Ends some time after shutdown was requested.
+struct Patience {
+    shutdown: Shutdown,
+    since: std::sync::OnceLock<std::time::Instant>,
+}
+
+impl Patience {
+    fn new(shutdown: Shutdown) -> Self {
+        Self { shutdown, since: std::sync::OnceLock::new() }
+    }
+
+    fn is_over(&self) -> bool {
+        self.shutdown.is_requested()
+            && self.since.get_or_init(std::time::Instant::now).elapsed() >= PATIENCE_AT_SHUTDOWN
+    }
+}
