@@ -77,7 +77,7 @@ fn header(bytes: &[u8]) -> io::Result<(u8, usize, usize)> {
     };
     let size = u32::from_le_bytes([a, b, c, d]) as usize;
     let plain_size = u32::from_le_bytes([e, f, g, h]) as usize;
-    if size < HEADER_BYTES || size > MAX_BLOCK_BYTES || plain_size > MAX_BLOCK_BYTES {
+    if !(HEADER_BYTES..=MAX_BLOCK_BYTES).contains(&size) || plain_size > MAX_BLOCK_BYTES {
         return Err(invalid("a compressed block's size is out of range: is the body compressed at all?"));
     }
     Ok((method, size, plain_size))
