@@ -2,11 +2,13 @@
 //! time comes in as an argument, so that every number can be computed again and compared with a model.
 
 pub mod buckets;
+mod cells;
 pub mod codec;
 pub mod counts;
 pub mod fold;
 pub mod histogram;
 pub mod journey;
+pub mod ladder;
 pub mod model;
 pub mod plan;
 pub mod tally;

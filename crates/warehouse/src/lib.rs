@@ -4,6 +4,7 @@
 pub mod client;
 pub mod embedded;
 pub mod error;
+pub mod event_batch;
 pub mod generations;
 pub mod history;
 pub mod live;
@@ -12,7 +13,6 @@ mod numbers;
 pub mod raw;
 pub mod rows;
 pub mod state;
-pub mod event_batch;
 mod statements;
 
 pub use client::Warehouse;

@@ -1,0 +1,137 @@
+//! Reads raw events as they count: distinct, in time order, without visitors who asked to be forgotten. Builds from raw,
+//! reports and imports call it.
+//!
+//! Distinct means (site, visitor, message id), the first copy by the log; it is taken (`FINAL`) before any filter by time
+//! or name, because a later copy may carry another time or name. Only the site, the visitor and so the partition, which
+//! all copies share, are filtered before.
+
+use clickhouse::Row;
+use clickhouse::query::{Query, RowCursor};
+use serde::Deserialize;
+
+use crate::client::{READ_TIMEOUT, Warehouse, within};
+use crate::error::WarehouseError;
+
+/// Above this a sort of raw events goes through the server's disk.
+const MAX_SORT_BYTES: u64 = 1 << 30;
+
+/// Which raw events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RawQuery {
+    pub site: String,
+    /// Events of any of these names; empty: of every name.
+    pub events: Vec<String>,
+    /// At or after, UTC milliseconds.
+    pub from_ms: Option<i64>,
+    /// Before, UTC milliseconds.
+    pub to_ms: Option<i64>,
+    /// Only visitors of this partition, of so many (`event_log::partition_of`).
+    pub partition: Option<(u32, u32)>,
+    /// Only events that the log had before this (epoch, offset).
+    pub before: Option<(u32, u64)>,
+}
+
+/// A stored event. Times are UTC milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct RawEvent {
+    pub visitor_id: String,
+    pub message_id: String,
+    pub event: String,
+    /// Corrected for the client's skew; what counts.
+    pub ts: i64,
+    /// As the client said.
+    pub own_ts: i64,
+    /// JSON text.
+    pub properties: String,
+    /// JSON text.
+    pub context: String,
+    pub channel: String,
+    pub source: String,
+    pub medium: String,
+    pub campaign: String,
+    pub content: String,
+    pub device: String,
+    pub browser: String,
+    pub os: String,
+    pub country: String,
+}
+
+/// A stream of raw events in time order (equal times: by visitor, then as the log had them).
+pub struct RawEvents(RowCursor<RawEvent>);
+
+impl RawEvents {
+    /// The next event; `None` at the end.
+    ///
+    /// # Errors
+    /// When the connection or the query breaks off: what came before is then not all there is.
+    pub async fn next(&mut self) -> Result<Option<RawEvent>, WarehouseError> {
+        within("events", READ_TIMEOUT * 20, self.0.next()).await
+    }
+}
+
+const COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
+    campaign, content, device, browser, os, country";
+
+const NOT_ERASED: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)";
+
+impl Warehouse {
+    /// The distinct events of a query, as a stream that holds little in memory here.
+    pub fn raw_events(&self, wanted: &RawQuery) -> Result<RawEvents, WarehouseError> {
+        let order = "ORDER BY ts, visitor_id, log_epoch, offset, message_id";
+        let query = self
+            .raw_query(COLUMNS, wanted, order)
+            .with_setting("max_bytes_before_external_sort", MAX_SORT_BYTES.to_string());
+        Ok(RawEvents(query.fetch().map_err(|source| WarehouseError::statement("events", source))?))
+    }
+
+    /// How many distinct events a query would give.
+    pub async fn count_raw_events(&self, wanted: &RawQuery) -> Result<u64, WarehouseError> {
+        within("events", READ_TIMEOUT * 20, self.raw_query("count()", wanted, "").fetch_one()).await
+    }
+
+    /// How many of the site's distinct stored events came with this import. A row that an earlier event already
+    /// brought is not counted, whichever import repeats it.
+    pub async fn import_status(&self, site: &str, import_id: &str) -> Result<u64, WarehouseError> {
+        let sql =
+            format!("SELECT count() FROM events FINAL WHERE site = ? AND import_id = ? AND {NOT_ERASED}");
+        let query = self.query(&sql).bind(site).bind(import_id).bind(site);
+        within("events", READ_TIMEOUT * 20, query.fetch_one()).await
+    }
+
+    fn raw_query(&self, columns: &str, wanted: &RawQuery, order: &str) -> Query {
+        let (conditions, numbers) = conditions(wanted);
+        let sql = format!("SELECT {columns} FROM events FINAL WHERE {} {order}", conditions.join(" AND "));
+        let query = self.query(&sql).bind(&wanted.site).bind(&wanted.site);
+        let query = match wanted.events.is_empty() {
+            true => query,
+            false => query.bind(&wanted.events),
+        };
+        numbers.into_iter().fold(query, Query::bind)
+    }
+}
+
+/// The conditions in the order of their values: site twice, names, then these numbers.
+fn conditions(wanted: &RawQuery) -> (Vec<&'static str>, Vec<i128>) {
+    let mut conditions = vec!["site = ?", NOT_ERASED];
+    let mut numbers = Vec::new();
+    if !wanted.events.is_empty() {
+        conditions.push("event IN ?");
+    }
+    if let Some(from) = wanted.from_ms {
+        conditions.push("ts >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')");
+        numbers.push(i128::from(from));
+    }
+    if let Some(to) = wanted.to_ms {
+        conditions.push("ts < fromUnixTimestamp64Milli(toInt64(?), 'UTC')");
+        numbers.push(i128::from(to));
+    }
+    if let Some((index, count)) = wanted.partition {
+        conditions.push("kafkaMurmurHash(concat(site, '\\0', visitor_id)) % ? = ?");
+        numbers.extend([i128::from(count.max(1)), i128::from(index)]);
+    }
+    if let Some((epoch, offset)) = wanted.before {
+        conditions.push("(log_epoch, offset) < (?, ?)");
+        numbers.extend([i128::from(epoch), i128::from(offset)]);
+    }
+    (conditions, numbers)
+}

@@ -1,0 +1,13 @@
+//! What services read from ClickHouse, against the real engine and hand-made rows: which generation is in force, stale
+//! and missing partitions, the minute history, and that raw events are made distinct before they are filtered.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod database;
+#[path = "../embedded_support/mod.rs"]
+mod embedded_support;
+mod engine;
+mod history;
+mod live;
+mod raw;
+mod schema;
