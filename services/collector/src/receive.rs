@@ -9,7 +9,7 @@ use actix_web::http::Method;
 use actix_web::http::header::{
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN, USER_AGENT,
 };
-use actix_web::web::{Bytes, BytesMut, Data, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
 use event_log::{Message, PublishError, Publisher};
@@ -283,23 +283,26 @@ fn records(
     partitions: u32,
     open: &mut Undecided<'_>,
 ) -> (Vec<Message>, Vec<Rejected>) {
-    let mut messages = Vec::with_capacity(parsed.events.len());
+    let mut places = Vec::with_capacity(parsed.events.len());
     let mut rejected = Vec::new();
-    let mut buffer = BytesMut::with_capacity(512 * parsed.events.len().min(1_024));
+    let mut buffer = Vec::with_capacity(384 * parsed.events.len());
     for (index, event) in parsed.events.iter().enumerate() {
+        let start = buffer.len();
         let record = event
             .as_ref()
             .map_err(Clone::clone)
             .and_then(|draft| validator.record(draft, partitions, &mut buffer));
         match record {
-            Ok(partition) => messages.push(Message { partition, value: buffer.split().freeze() }),
+            Ok(partition) => places.push((partition, start..buffer.len())),
             Err(rejection) => {
                 open.reject(rejection.reason);
                 rejected.push(Rejected { index, rejection });
             }
         }
     }
-    (messages, rejected)
+    let buffer = Bytes::from(buffer);
+    let message = |(partition, place)| Message { partition, value: buffer.slice(place) };
+    (places.into_iter().map(message).collect(), rejected)
 }
 
 fn require_secret(caller: Caller<'_>) -> Result<(), Refusal> {

@@ -3,7 +3,6 @@
 //! The encoder is written by hand because its texts are borrowed from the request; a property test proves it equal to
 //! prost's, byte for byte.
 
-use bytes::{BufMut, BytesMut};
 use rungs_proto::v1::Kind;
 
 /// An event as `event.proto` describes it, borrowed. Empty texts and zeros are not written.
@@ -36,107 +35,88 @@ pub(crate) struct Event<'a> {
 
 /// Field 1 of `Record`, length-delimited.
 const RECORD_EVENT: u8 = 1 << 3 | 2;
+/// Bytes of the event's length as a varint for events of 128 to 16,383 bytes, as most are.
+const USUAL_LENGTH_BYTES: usize = 2;
 
 impl Event<'_> {
-    /// Appends the record to `out`.
-    pub(crate) fn encode(&self, out: &mut BytesMut) {
-        let mut length = Length(0);
-        self.fields(&mut length);
-        out.reserve(length.0 + 11);
-        out.put_u8(RECORD_EVENT);
-        put_varint(out, length.0 as u64);
-        self.fields(&mut Bytes(out));
+    /// Appends the record to `out`. The event is written before its length is known; an event whose length takes an
+    /// unusual number of bytes is moved.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(RECORD_EVENT);
+        let at = out.len();
+        out.extend_from_slice(&[0; USUAL_LENGTH_BYTES]);
+        let body = out.len();
+        self.fields(out);
+        match u16::try_from(out.len() - body) {
+            Ok(bytes @ 128..16_384) => {
+                let varint = [(bytes & 0x7f) as u8 | 0x80, (bytes >> 7) as u8];
+                if let Some(place) = out.get_mut(at..body) {
+                    place.copy_from_slice(&varint);
+                }
+            }
+            _ => {
+                let mut length = Vec::new();
+                put_varint(&mut length, (out.len() - body) as u64);
+                out.splice(at..body, length);
+            }
+        }
     }
 
-    /// Every field in the order of its number, to whatever takes them.
-    fn fields(&self, to: &mut impl Fields) {
-        to.text(1, self.site);
-        to.text(2, self.visitor_id);
-        to.text(3, self.user_id);
-        to.text(4, self.message_id);
-        to.text(5, self.event);
-        to.number(6, self.kind as u64);
-        to.number(7, self.ts_ms.cast_unsigned());
-        to.number(8, self.own_ts_ms.cast_unsigned());
-        to.number(9, self.received_at_ms.cast_unsigned());
-        to.text(10, self.properties);
-        to.text(11, self.context);
+    /// Every field in the order of its number.
+    fn fields(&self, to: &mut Vec<u8>) {
+        text(to, 1, self.site);
+        text(to, 2, self.visitor_id);
+        text(to, 3, self.user_id);
+        text(to, 4, self.message_id);
+        text(to, 5, self.event);
+        number(to, 6, self.kind as u64);
+        number(to, 7, self.ts_ms.cast_unsigned());
+        number(to, 8, self.own_ts_ms.cast_unsigned());
+        number(to, 9, self.received_at_ms.cast_unsigned());
+        text(to, 10, self.properties);
+        text(to, 11, self.context);
         if let Some(revenue) = self.revenue_e4 {
-            to.number(12, zigzag(revenue));
-            to.number(13, 1);
+            number(to, 12, zigzag(revenue));
+            number(to, 13, 1);
         }
-        to.text(14, self.currency);
-        to.text(15, self.channel);
-        to.text(16, self.source);
-        to.text(17, self.medium);
-        to.text(18, self.campaign);
-        to.text(19, self.content);
-        to.text(20, self.device);
-        to.text(21, self.browser);
-        to.text(22, self.os);
-        to.text(23, self.country);
-        to.text(24, self.import_id);
+        text(to, 14, self.currency);
+        text(to, 15, self.channel);
+        text(to, 16, self.source);
+        text(to, 17, self.medium);
+        text(to, 18, self.campaign);
+        text(to, 19, self.content);
+        text(to, 20, self.device);
+        text(to, 21, self.browser);
+        text(to, 22, self.os);
+        text(to, 23, self.country);
+        text(to, 24, self.import_id);
     }
 }
 
-/// Takes the fields of a message. Defaults are left out, as proto3 has it.
-trait Fields {
-    fn text(&mut self, number: u8, text: &str);
-    fn number(&mut self, number: u8, value: u64);
+/// Defaults are left out, as proto3 has it.
+fn text(out: &mut Vec<u8>, field: u8, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    put_varint(out, u64::from(field) << 3 | 2);
+    put_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
 }
 
-/// Counts bytes.
-struct Length(usize);
-
-/// Writes bytes.
-struct Bytes<'a>(&'a mut BytesMut);
-
-impl Fields for Length {
-    fn text(&mut self, number: u8, text: &str) {
-        if !text.is_empty() {
-            self.0 += tag_length(number) + varint_length(text.len() as u64) + text.len();
-        }
-    }
-
-    fn number(&mut self, number: u8, value: u64) {
-        if value != 0 {
-            self.0 += tag_length(number) + varint_length(value);
-        }
+fn number(out: &mut Vec<u8>, field: u8, value: u64) {
+    if value != 0 {
+        put_varint(out, u64::from(field) << 3);
+        put_varint(out, value);
     }
 }
 
-impl Fields for Bytes<'_> {
-    fn text(&mut self, number: u8, text: &str) {
-        if !text.is_empty() {
-            put_varint(self.0, u64::from(number) << 3 | 2);
-            put_varint(self.0, text.len() as u64);
-            self.0.put_slice(text.as_bytes());
-        }
-    }
-
-    fn number(&mut self, number: u8, value: u64) {
-        if value != 0 {
-            put_varint(self.0, u64::from(number) << 3);
-            put_varint(self.0, value);
-        }
-    }
-}
-
-/// Field numbers up to 15 take one byte.
-fn tag_length(number: u8) -> usize {
-    1 + usize::from(number > 15)
-}
-
-fn varint_length(value: u64) -> usize {
-    (70 - (value | 1).leading_zeros() as usize) / 7
-}
-
-fn put_varint(out: &mut BytesMut, mut value: u64) {
+#[inline]
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.put_u8((value & 0x7f) as u8 | 0x80);
+        out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
     }
-    out.put_u8(value as u8);
+    out.push(value as u8);
 }
 
 fn zigzag(value: i64) -> u64 {
@@ -195,9 +175,20 @@ mod tests {
                 content: text(12), device: text(13), browser: text(14), os: text(15), country: text(16),
                 import_id: text(17),
             };
-            let mut bytes = BytesMut::new();
+            let mut bytes = Vec::new();
             event.encode(&mut bytes);
-            prop_assert_eq!(bytes.as_ref(), owned(&event).encode_to_vec());
+            prop_assert_eq!(bytes, owned(&event).encode_to_vec());
+        }
+    }
+
+    #[test]
+    fn lengths_of_every_size_are_written_as_prost_writes_them() {
+        for bytes in [0, 1, 100, 120, 127, 128, 16_300, 16_380, 16_384, 70_000, 3_000_000] {
+            let properties = "p".repeat(bytes);
+            let event = Event { site: "shop", properties: &properties, ..Event::default() };
+            let mut out = b"before".to_vec();
+            event.encode(&mut out);
+            assert_eq!(out[6..], owned(&event).encode_to_vec(), "{bytes}");
         }
     }
 }

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
-use bytes::BytesMut;
 use memchr::memmem::Finder;
 
 use crate::derive::user_agent::{self, Agent};
@@ -66,7 +65,7 @@ impl<'r> Validator<'r> {
         &mut self,
         draft: &Draft<'_>,
         partitions: u32,
-        out: &mut BytesMut,
+        out: &mut Vec<u8>,
     ) -> Result<u32, Rejection> {
         let name = event_name(draft)?;
         let user_id = visitor(&draft.user_id, "userId")?;
@@ -179,7 +178,8 @@ fn track_name<'a>(event: &Value<'a>) -> Result<Cow<'a, str>, Rejection> {
     if name.len() > MAX_EVENT_NAME_BYTES {
         return Err(too_long(Reason::InvalidEvent, "event", name.len(), MAX_EVENT_NAME_BYTES));
     }
-    if name.chars().any(char::is_control) {
+    let ascii_control = name.bytes().any(|byte| byte.is_ascii_control());
+    if ascii_control || (!name.is_ascii() && name.chars().any(char::is_control)) {
         return Err(Reason::InvalidEvent.because("`event` contains control characters"));
     }
     Ok(name)

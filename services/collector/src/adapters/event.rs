@@ -17,7 +17,9 @@ pub(super) struct Read<'a> {
 struct Fields<'a> {
     draft: Draft<'a>,
     kind: Value<'a>,
+    timestamp: Value<'a>,
     original_timestamp: Value<'a>,
+    sent_at: Value<'a>,
     write_key: Value<'a>,
 }
 
@@ -39,8 +41,6 @@ pub(super) fn read<'a>(
         let value = scanner.value()?;
         if let Some(field) = fields.field(key) {
             *field = value;
-        } else {
-            fields.time(key, value);
         }
         Ok(())
     })?;
@@ -62,18 +62,12 @@ impl<'a> Fields<'a> {
             "type" => &mut self.kind,
             "name" => &mut self.draft.name,
             "previousId" | "groupId" => &mut self.draft.related_id,
+            "timestamp" => &mut self.timestamp,
+            "sentAt" => &mut self.sent_at,
             "originalTimestamp" => &mut self.original_timestamp,
             "writeKey" => &mut self.write_key,
             _ => return None,
         })
-    }
-
-    fn time(&mut self, key: Text<'a>, value: Value<'a>) {
-        match key.decode().as_ref() {
-            "timestamp" => self.draft.timestamp = When::written(value),
-            "sentAt" => self.draft.sent_at = When::written(value),
-            _ => {}
-        }
     }
 
     fn finish(
@@ -96,7 +90,8 @@ impl<'a> Fields<'a> {
             None => kind_of(&self.kind)?,
         };
         // RudderStack's Node client sends only originalTimestamp unless its caller gives a timestamp.
-        self.draft.timestamp = self.draft.timestamp.or(When::written(self.original_timestamp));
+        self.draft.timestamp = When::written(self.timestamp).or(When::written(self.original_timestamp));
+        self.draft.sent_at = When::written(self.sent_at);
         Ok(self.draft)
     }
 }

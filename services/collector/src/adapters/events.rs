@@ -12,6 +12,9 @@ use crate::json::{Scanner, SyntaxError};
 use crate::refusal::Refusal;
 use crate::rejection::Reason;
 
+/// So large is an event of NDJSON or more: a guess that saves the list of events from growing.
+const USUAL_EVENT_BYTES: usize = 200;
+
 /// Limits from the settings.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -119,6 +122,7 @@ fn object_or_lines(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
 /// Each line an event, and the first line's error if there is one.
 fn lines(body: &[u8], limits: Limits) -> Result<(Parsed<'_>, Option<SyntaxError>), Refusal> {
     let mut collected = Collected::new(limits);
+    collected.parsed.events.reserve((body.len() / USUAL_EVENT_BYTES).min(limits.max_batch_events));
     let mut first_error = None;
     let (mut rest, mut line) = (body, 0);
     while !rest.is_empty() {

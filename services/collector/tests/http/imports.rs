@@ -1,0 +1,91 @@
+//! Imports over HTTP.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use collector::{ImportProgress, ImportStatus, ImportStatusError};
+use rungs_proto::v1::control::Action;
+use serde_json::{Value, json};
+
+use crate::support::{PARTITIONS, Running, read, start, start_with};
+
+/// Knows the import `half`; does not answer about `broken`.
+struct Warehouse;
+
+impl ImportStatus for Warehouse {
+    fn progress<'a>(
+        &'a self,
+        site: &'a str,
+        import_id: &'a str,
+    ) -> Pin<Box<dyn Future<Output = Result<Option<ImportProgress>, ImportStatusError>> + Send + 'a>> {
+        Box::pin(async move {
+            match (site, import_id) {
+                ("shop", "half") => {
+                    Ok(Some(ImportProgress { stored_rows: 7, is_ready: false, progress: 0.5 }))
+                }
+                (_, "broken") => Err(ImportStatusError("no route to host".into())),
+                _ => Ok(None),
+            }
+        })
+    }
+}
+
+async fn send(running: &Running, method: &str, path: &str, key: &str, body: &str) -> (u16, Value) {
+    let method = method.parse().unwrap();
+    let request = running.client.request(method, format!("{}{path}", running.url)).bearer_auth(key);
+    read(request.body(body.to_owned()).send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn an_import_takes_a_secret_key_and_marks_its_events() {
+    let running = start().await;
+    let rows =
+        r#"{"event":"buy","userId":"u","timestamp":"2001-02-03T04:05:06","sentAt":"2001-02-03T04:05:06"}"#;
+    let (status, answer) = send(&running, "POST", "/v1/events?import=may-1", "wk", rows).await;
+    assert_eq!((status, &answer["code"]), (403, &json!("secret_key_required")));
+    let (status, answer) = send(&running, "POST", "/v1/events?import=a%20b", "secret_wk", rows).await;
+    assert_eq!((status, &answer["code"]), (400, &json!("invalid_request")));
+    let (status, _) = send(&running, "POST", "/v1/events?import=may-1", "secret_wk", rows).await;
+    assert_eq!(status, 200);
+    let events = running.events();
+    assert_eq!((events.len(), events[0].import_id.as_str(), events[0].ts_ms), (1, "may-1", 981_173_106_000));
+}
+
+#[tokio::test]
+async fn completing_an_import_tells_every_partition_the_same() {
+    let running = start().await;
+    let path = "/v1/imports/may-1/complete";
+    assert_eq!(send(&running, "POST", path, "wk", r#"{"accepted_rows":5}"#).await.0, 403);
+    assert_eq!(send(&running, "POST", path, "secret_wk", r#"{"rows":5}"#).await.0, 400);
+    let (status, answer) = send(&running, "POST", path, "secret_wk", r#"{"accepted_rows":5}"#).await;
+    assert_eq!(status, 200);
+    let controls = running.controls();
+    assert_eq!(
+        controls.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(),
+        (0..PARTITIONS).collect::<Vec<_>>()
+    );
+    for (_, control) in controls {
+        assert_eq!(answer["generation"], control.generation);
+        let Some(Action::ImportCompleted(completed)) = control.action else { panic!("{control:?}") };
+        assert_eq!(
+            (completed.site.as_str(), completed.import_id.as_str(), completed.accepted_rows),
+            ("shop", "may-1", 5)
+        );
+    }
+    let (_, next) = send(&running, "POST", path, "secret_wk", r#"{"accepted_rows":5}"#).await;
+    assert!(next["generation"].as_u64() > answer["generation"].as_u64());
+}
+
+#[tokio::test]
+async fn the_warehouse_tells_how_far_an_import_is() {
+    let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
+    let (status, answer) = send(&running, "GET", "/v1/imports/half", "secret_wk", "").await;
+    assert_eq!((status, answer), (200, json!({"stored_rows": 7, "state": "building", "progress": 0.5})));
+    let (status, answer) = send(&running, "GET", "/v1/imports/other", "secret_wk", "").await;
+    assert_eq!((status, &answer["code"]), (404, &json!("unknown_import")));
+    let (status, answer) = send(&running, "GET", "/v1/imports/broken", "secret_wk", "").await;
+    assert_eq!((status, &answer["code"]), (503, &json!("warehouse_failed")));
+    let (status, answer) = send(&start().await, "GET", "/v1/imports/half", "secret_wk", "").await;
+    assert_eq!((status, &answer["code"]), (501, &json!("no_warehouse")));
+}

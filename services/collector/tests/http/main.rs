@@ -1,0 +1,13 @@
+//! The collector over real HTTP against the log in memory: every form of input, every refusal, every rejection.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod browsers;
+mod derived;
+mod docs;
+mod forms;
+mod imports;
+mod lifecycle;
+mod refusals;
+mod rejections;
+mod support;
+mod times;
