@@ -3,11 +3,24 @@
 
 /// The partition of a visitor: key = `site`, a NUL byte, `visitor_id`.
 pub fn partition_of(site: &str, visitor_id: &str, partitions: u32) -> u32 {
-    let mut key = Vec::with_capacity(site.len() + 1 + visitor_id.len());
-    key.extend_from_slice(site.as_bytes());
-    key.push(0);
-    key.extend_from_slice(visitor_id.as_bytes());
-    (murmur2(&key) & 0x7fff_ffff) % partitions.max(1)
+    let parts = [site.as_bytes(), &[0], visitor_id.as_bytes()];
+    // Ids have limits, so the key fits here; this runs for every event and costs no allocation.
+    let mut buffer = [0; 512];
+    let hash = match join(parts, &mut buffer) {
+        Some(key) => murmur2(key),
+        None => murmur2(&parts.concat()),
+    };
+    (hash & 0x7fff_ffff) % partitions.max(1)
+}
+
+/// The parts one after the other in `buffer`, if they fit.
+fn join<'a>(parts: [&[u8]; 3], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let mut length = 0;
+    for part in parts {
+        buffer.get_mut(length..length + part.len())?.copy_from_slice(part);
+        length += part.len();
+    }
+    buffer.get(..length)
 }
 
 /// Murmur2 with Kafka's seed (`org.apache.kafka.common.utils.Utils#murmur2`).
@@ -51,6 +64,15 @@ mod tests {
         ];
         for (key, hash) in cases {
             assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_any_length_is_hashed_as_one_text() {
+        for length in [1, 500, 507, 508, 509, 2_000] {
+            let visitor = "v".repeat(length);
+            let whole = murmur2(format!("shop\0{visitor}").as_bytes()) & 0x7fff_ffff;
+            assert_eq!(partition_of("shop", &visitor, u32::MAX), whole % u32::MAX, "{length}");
         }
     }
 
