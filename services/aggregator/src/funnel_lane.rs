@@ -49,6 +49,10 @@ pub struct FunnelLane {
     compiled: CompiledFunnel,
     fold: Fold,
     settings: FoldSettings,
+    /// Where the raw events end and the log begins in this generation: the first offset that counts by the live rules,
+    /// and the partition's clock there. Builds of a generation that start again keep it, so that each of them makes the
+    /// same state and another writer's journeys fit.
+    cutoff: (u64, i64),
     /// Records before this offset are folded already.
     pub joins_at: u64,
     /// Journeys may be ahead until this offset: no minute before it is written.
@@ -87,6 +91,7 @@ impl FunnelLane {
             compiled: CompiledFunnel::new(&plan),
             fold: Fold::new(spec, Values::new(&plan.breakdowns), clock_ms),
             settings: settings.clone(),
+            cutoff: (joins_at, clock_ms),
             joins_at,
             quiet_until: 0,
             provisional_end_ms: 0,
@@ -103,6 +108,7 @@ impl FunnelLane {
         let mut values = Values::new(&lane.plan.breakdowns);
         values.restore(&row.values, row.truncated);
         lane.fold = Fold::new(lane.fold.spec().clone(), values, row.clock_ms);
+        lane.cutoff = (row.cutoff, row.cutoff_clock_ms);
         lane
     }
 
@@ -139,11 +145,7 @@ impl FunnelLane {
     /// Takes notice of the record at `offset`, at which the partition's clock stands at `clock_ms`: closes the minutes
     /// that it closes. To be called for every record that may close one, before [`FunnelLane::fold_event`].
     pub fn tick(&mut self, offset: u64, clock_ms: i64, out: &mut Vec<RollingRow>, partition: &PartitionId) {
-        if self.quiet_until > 0 && offset >= self.quiet_until {
-            self.quiet_until = 0;
-            self.fold.caught_up();
-        }
-        let quiet = self.quiet_until > 0;
+        let quiet = self.is_quiet_at(offset);
         for end_ms in self.ends_until(clock_ms) {
             if !quiet && end_ms > self.provisional_end_ms {
                 self.rows_at(end_ms, offset, true, end_ms, partition, out);
@@ -151,6 +153,15 @@ impl FunnelLane {
         }
         self.provisional_end_ms = 0;
         self.fold.advance(clock_ms);
+    }
+
+    /// Whether journeys may be ahead of the state before `offset`; not any more once the marker is reached.
+    fn is_quiet_at(&mut self, offset: u64) -> bool {
+        if self.quiet_until > 0 && offset >= self.quiet_until {
+            self.quiet_until = 0;
+            self.fold.caught_up();
+        }
+        self.quiet_until > 0
     }
 
     /// Folds an event of the log, if it matches; `None` if it does not.
@@ -203,7 +214,7 @@ impl FunnelLane {
         partition: &PartitionId,
         out: &mut Vec<RollingRow>,
     ) {
-        if self.quiet_until > 0 {
+        if self.is_quiet_at(next_offset) {
             return;
         }
         for end_ms in self.ends_until(wall_ms) {
@@ -299,8 +310,8 @@ impl FunnelLane {
             generation: self.generation,
             kind: PROGRESS.into(),
             state: state.into(),
-            cutoff: self.joins_at,
-            cutoff_clock_ms: 0,
+            cutoff: self.cutoff.0,
+            cutoff_clock_ms: self.cutoff.1,
             next_offset,
             clock_ms: self.fold.clock_ms(),
             plan_number: 0,

@@ -118,15 +118,15 @@ impl Lane {
         }
     }
 
-    /// Continues where a restore found the partition: the plan in force, the position, and its live funnels. Builds that
-    /// were cut off start again from here; everything before the position is stored.
+    /// Continues where a restore found the partition: the plan in force, the position, its live funnels, and the builds
+    /// that did not come to their end.
     pub fn resume(
         &mut self,
         in_force: PlanInForce,
         next_offset: u64,
         clock_ms: i64,
         funnels: Vec<FunnelLane>,
-        unfinished: Vec<(Arc<Funnel>, u64)>,
+        unfinished: Vec<BuildOrder>,
         effects: &mut Effects,
     ) {
         (self.next_offset, self.clock_ms) = (next_offset, clock_ms);
@@ -134,8 +134,8 @@ impl Lane {
         self.in_force = in_force;
         self.funnels = funnels;
         self.last_flush.1 = next_offset;
-        for (funnel, generation) in unfinished {
-            self.order_build(funnel, generation, effects);
+        for order in unfinished {
+            self.order_build(order, effects);
         }
         self.relink();
     }
@@ -307,29 +307,37 @@ impl Lane {
             let live = self.funnels.iter().any(|lane| same(&lane.key.site, &lane.key.funnel));
             let building = self.building.iter().any(|order| same(&order.funnel.site, &order.funnel.id));
             if !live && !building {
-                self.order_build(Arc::new(funnel.clone()), generation, effects);
+                self.build_from_here(funnel, generation, effects);
             }
         }
     }
 
-    /// Builds all funnels of a site anew; the live ones go on until their successors are there.
+    /// Builds all funnels of a site anew; the live ones go on until their successors are there. One that is of this
+    /// generation already has been built before a restart.
     fn rebuild(&mut self, site: &str, generation: u64, effects: &mut Effects) {
         let plan = Arc::clone(&self.in_force.plan);
         for funnel in plan.funnels.iter().filter(|funnel| funnel.site == site) {
-            self.order_build(Arc::new(funnel.clone()), generation, effects);
+            let lives = |lane: &FunnelLane| {
+                lane.key.site == site && lane.key.funnel == funnel.id && lane.generation >= generation
+            };
+            if !self.funnels.iter().any(lives) {
+                self.build_from_here(funnel, generation, effects);
+            }
         }
     }
 
-    fn order_build(&mut self, funnel: Arc<Funnel>, generation: u64, effects: &mut Effects) {
-        self.building.retain(|order| order.funnel.site != funnel.site || order.funnel.id != funnel.id);
-        let order = BuildOrder { funnel, generation, cutoff: self.next_offset, clock_ms: self.clock_ms };
-        let lane = FunnelLane::new(
-            Arc::clone(&order.funnel),
-            generation,
-            &self.settings,
-            self.clock_ms,
-            order.cutoff,
-        );
+    /// An order to build a funnel as of this position.
+    fn build_from_here(&mut self, funnel: &Funnel, generation: u64, effects: &mut Effects) {
+        let (cutoff, clock_ms) = (self.next_offset, self.clock_ms);
+        let order = BuildOrder { funnel: Arc::new(funnel.clone()), generation, cutoff, clock_ms };
+        self.order_build(order, effects);
+    }
+
+    fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
+        let same = |known: &BuildOrder| known.funnel.site == order.funnel.site && known.funnel.id == order.funnel.id;
+        self.building.retain(|known| !same(known));
+        let funnel = Arc::clone(&order.funnel);
+        let lane = FunnelLane::new(funnel, order.generation, &self.settings, order.clock_ms, order.cutoff);
         self.take_events(effects);
         effects.writes.push(Write::Progress(vec![lane.building_row(0.0, &self.partition)]));
         self.building.push(order.clone());
@@ -348,6 +356,7 @@ impl Lane {
     /// Takes over a finished build that stands exactly at this lane's position; its predecessor ends. The new numbers
     /// are written at once, in the order that lets readers switch without a gap.
     pub fn adopt(&mut self, built: FunnelLane, now_ms: i64, effects: &mut Effects) {
+        let generation = built.generation;
         let same = |lane: &FunnelLane| lane.key.site == built.key.site && lane.key.funnel == built.key.funnel;
         self.building.retain(|order| {
             order.generation != built.generation
@@ -359,7 +368,7 @@ impl Lane {
         self.relink();
         self.open(now_ms, effects);
         self.flush(now_ms, effects);
-        if let Some(old) = predecessor {
+        if let Some(old) = predecessor.filter(|old| old.generation != generation) {
             effects.writes.push(Write::Progress(vec![old.dropped_row(self.next_offset, &self.partition)]));
         }
     }
@@ -441,9 +450,10 @@ impl Lane {
             let rest = journeys.split_off(journeys.len().min(JOURNEYS_PER_WRITE));
             effects.writes.push(Write::Journeys(std::mem::replace(&mut journeys, rest)));
         }
+        progress.push(self.partition_row());
         effects.writes.push(Write::Progress(progress));
-        effects.writes.push(Write::Progress(vec![self.partition_row()]));
-        effects.writes.push(Write::Reached { next_offset: at });
+        let needed = self.building.iter().map(|order| order.cutoff).min().unwrap_or(at);
+        effects.writes.push(Write::Reached { next_offset: needed.min(at) });
     }
 
     /// The partition's own progress: position, clock and plan.

@@ -10,6 +10,7 @@ pub mod clickhouse;
 pub mod counters;
 pub mod funnel_lane;
 pub mod lane;
+pub mod memory;
 pub mod metrics;
 
 pub mod restore;

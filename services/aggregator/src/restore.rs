@@ -10,7 +10,7 @@ use warehouse::WarehouseError;
 use warehouse::rows::{BUILDING, COMPLETE, MARKER, PROGRESS, ProgressRow};
 
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
-use crate::lane::PlanInForce;
+use crate::lane::{BuildOrder, PlanInForce};
 use crate::store::{GenerationKey, Store};
 
 /// What a restore found.
@@ -20,8 +20,8 @@ pub struct Restored {
     pub next_offset: u64,
     pub clock_ms: i64,
     pub funnels: Vec<FunnelLane>,
-    /// Builds that were cut off, with their generation.
-    pub unfinished: Vec<(Arc<Funnel>, u64)>,
+    /// Builds that did not come to their end.
+    pub unfinished: Vec<BuildOrder>,
 }
 
 /// Reads a partition's state.
@@ -52,19 +52,29 @@ pub async fn restore<S: Store>(
             let lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
             match journeys(store, partition, lane).await? {
                 Some(lane) => restored.funnels.push(lane),
-                None => restored.unfinished.push((Arc::clone(&funnel), row.generation)),
+                None => restored.unfinished.push(order_of(&funnel, row)),
             }
         }
+        // A build that was ordered by a record after the position is ordered again when that record is read again.
+        let unfinished = newest(BUILDING).filter(|row| row.cutoff <= own.next_offset);
         if let Some(row) =
-            newest(BUILDING).filter(|row| complete.is_none_or(|live| live.generation < row.generation))
+            unfinished.filter(|row| complete.is_none_or(|live| live.generation < row.generation))
         {
-            restored.unfinished.push((funnel, row.generation));
+            restored.unfinished.push(order_of(&funnel, row));
         }
     }
     mark(store, partition, &mut restored).await?;
-    let behind = restored.funnels.iter().map(|lane| lane.joins_at).min();
-    restored.next_offset = behind.map_or(restored.next_offset, |offset| offset.min(restored.next_offset));
+    // The one that is furthest behind decides where to read, and with which clock.
+    for lane in &restored.funnels {
+        restored.next_offset = restored.next_offset.min(lane.joins_at);
+        restored.clock_ms = restored.clock_ms.min(lane.fold().clock_ms());
+    }
     Ok(restored)
+}
+
+fn order_of(funnel: &Arc<Funnel>, row: &ProgressRow) -> BuildOrder {
+    let funnel = Arc::clone(funnel);
+    BuildOrder { funnel, generation: row.generation, cutoff: row.cutoff, clock_ms: row.cutoff_clock_ms }
 }
 
 fn plan_of(own: &ProgressRow) -> PlanInForce {

@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
 use warehouse::{Warehouse, WarehouseError};
 
-use crate::build::{Builder, Built, follow};
+use crate::build::{BuildError, Builder, Built, follow};
 use crate::counters::LaneCounters;
 use crate::funnel_lane::{FoldSettings, PartitionId};
 use crate::lane::{BuildOrder, Effects, FlushLimits, Lane};
@@ -314,7 +314,7 @@ impl<S: Store> LaneThread<S> {
         let started = self.tasks.spawn_thread("aggregator-build", move || {
             let _turn = builder.runtime.block_on(turn.lock());
             if builder.runtime.block_on(barrier).is_ok() {
-                build_until_done(&builder, &order, &sender);
+                build_until_done(&builder, order, &sender);
             }
         });
         if let Err(error) = started {
@@ -411,7 +411,7 @@ impl<S: Store> LaneThread<S> {
 }
 
 /// Builds, again and again with growing pauses if the warehouse or the log fails.
-fn build_until_done<S: Store>(builder: &Builder<S>, order: &BuildOrder, sender: &mpsc::Sender<Built>) {
+fn build_until_done<S: Store>(builder: &Builder<S>, mut order: BuildOrder, sender: &mpsc::Sender<Built>) {
     loop {
         match builder.build(order.clone()) {
             Ok(built) => {
@@ -419,9 +419,14 @@ fn build_until_done<S: Store>(builder: &Builder<S>, order: &BuildOrder, sender: 
                 let _ = sender.blocking_send(built);
                 return;
             }
-            Err(crate::build::BuildError::Cancelled) => return,
+            Err(BuildError::Cancelled) => return,
+            Err(BuildError::Log(ReadError::Gone { first, .. })) => {
+                // What the log forgot is stored: the raw events reach further.
+                tracing::warn!(funnel = order.funnel.id, first, "the log begins after the build's cut-off; moving it");
+                order.cutoff = first;
+            }
             Err(error) => {
-                tracing::warn!(%error, funnel = order.funnel.id, "a build from raw events failed; trying again")
+                tracing::warn!(%error, funnel = order.funnel.id, "a build from raw events failed; trying again");
             }
         }
         std::thread::park_timeout(RESTORE_PAUSE);

@@ -1,0 +1,266 @@
+//! A model of the warehouse for tests and simulation: tables as maps that keep the row with the largest version, written
+//! whole or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_log::partition_of;
+use warehouse::WarehouseError;
+use warehouse::raw::RawEvent;
+use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
+
+use crate::store::{GenerationKey, RawRange, RawStream, Store, StoredJourney, Write};
+
+/// (site, funnel, definition, generation, partition, visitor)
+type JourneyKey = (String, String, u64, u64, u32, u128);
+/// (log id, partition, site, funnel, definition, generation, kind)
+type ProgressKey = (String, u32, String, String, u64, u64, String);
+/// (site, funnel, definition, generation, minute, partition, breakdown, value)
+type RollingKey = (String, String, u64, u64, u32, u32, String, String);
+
+/// The tables.
+#[derive(Debug, Clone, Default)]
+pub struct Tables {
+    /// Raw events as they were pushed: (epoch, offset) decides which copy is the first.
+    pub events: BTreeMap<(String, String, String), (u32, u64, RawEvent)>,
+    pub journeys: BTreeMap<JourneyKey, JourneyRow>,
+    pub progress: BTreeMap<ProgressKey, ProgressRow>,
+    pub rolling: BTreeMap<RollingKey, RollingRow>,
+    pub open: BTreeMap<RollingKey, RollingRow>,
+    pub logs: Vec<String>,
+}
+
+/// Called before each read of a restore, so that a test can let another writer go on in between.
+type BeforeRead = Arc<dyn Fn(&mut Tables) + Send + Sync>;
+
+/// A warehouse in memory; clones share the tables.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    tables: Arc<Mutex<Tables>>,
+    before_read: Arc<Mutex<Option<BeforeRead>>>,
+}
+
+/// Raw events in time order.
+pub struct MemoryRaw(std::vec::IntoIter<RawEvent>);
+
+impl RawStream for MemoryRaw {
+    async fn next(&mut self) -> Result<Option<RawEvent>, WarehouseError> {
+        Ok(self.0.next())
+    }
+}
+
+impl MemoryStore {
+    /// The tables, locked.
+    pub fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `hook` change the tables before each read.
+    pub fn before_each_read(&self, hook: Option<BeforeRead>) {
+        *self.before_read.lock().unwrap_or_else(PoisonError::into_inner) = hook;
+    }
+
+    fn read(&self) -> MutexGuard<'_, Tables> {
+        let hook = self.before_read.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut tables = self.tables();
+        if let Some(hook) = hook {
+            hook(&mut tables);
+        }
+        tables
+    }
+}
+
+impl Tables {
+    /// Executes one write whole.
+    pub fn apply(&mut self, write: &Write) {
+        match write {
+            Write::Events(batch) => {
+                for (epoch, offset, site, event) in decode_events(&batch.body()) {
+                    let key = (site, event.visitor_id.clone(), event.message_id.clone());
+                    let known = self.events.get(&key).map(|(epoch, offset, _)| (*epoch, *offset));
+                    if known.is_none_or(|first| (epoch, offset) < first) {
+                        self.events.insert(key, (epoch, offset, event));
+                    }
+                }
+            }
+            Write::Rolling(rows) => rows.iter().for_each(|row| upsert_rolling(&mut self.rolling, row)),
+            Write::Open(rows) => rows.iter().for_each(|row| upsert_rolling(&mut self.open, row)),
+            Write::Journeys(rows) => rows.iter().for_each(|row| self.upsert_journey(row)),
+            Write::Progress(rows) => rows.iter().for_each(|row| self.upsert_progress(row)),
+            Write::Reached { .. } | Write::Barrier(_) => {}
+        }
+    }
+
+    fn upsert_journey(&mut self, row: &JourneyRow) {
+        let key = (
+            row.site.clone(),
+            row.funnel.clone(),
+            row.definition,
+            row.generation,
+            row.log_partition,
+            row.visitor,
+        );
+        if self.journeys.get(&key).is_none_or(|known| known.version <= row.version) {
+            self.journeys.insert(key, row.clone());
+        }
+    }
+
+    fn upsert_progress(&mut self, row: &ProgressRow) {
+        let key = (
+            row.log_id.clone(),
+            row.log_partition,
+            row.site.clone(),
+            row.funnel.clone(),
+            row.definition,
+            row.generation,
+            row.kind.clone(),
+        );
+        if self.progress.get(&key).is_none_or(|known| known.version <= row.version) {
+            self.progress.insert(key, row.clone());
+        }
+    }
+}
+
+fn upsert_rolling(table: &mut BTreeMap<RollingKey, RollingRow>, row: &RollingRow) {
+    let key = (
+        row.site.clone(),
+        row.funnel.clone(),
+        row.definition,
+        row.generation,
+        row.minute,
+        row.log_partition,
+        row.breakdown.clone(),
+        row.value.clone(),
+    );
+    if table.get(&key).is_none_or(|known| known.version <= row.version) {
+        table.insert(key, row.clone());
+    }
+}
+
+/// Reads what `EventBatch` wrote: (epoch, offset, site, event).
+fn decode_events(mut body: &[u8]) -> Vec<(u32, u64, String, RawEvent)> {
+    let mut events = Vec::new();
+    while !body.is_empty() {
+        let mut text = || take_text(&mut body);
+        let (site, visitor_id, message_id, event) = (text(), text(), text(), text());
+        let _kind_and_user = (text(), text());
+        let [ts, own_ts, _received_at] = [(); 3].map(|()| take_number(&mut body));
+        let (properties, context) = (take_text(&mut body), take_text(&mut body));
+        take_number(&mut body);
+        let mut text = || take_text(&mut body);
+        text();
+        let (channel, source, medium, campaign, content) = (text(), text(), text(), text(), text());
+        let (device, browser, os, country) = (text(), text(), text(), text());
+        text();
+        let epoch = take::<4>(&mut body).map_or(0, u32::from_le_bytes);
+        let offset = take_number(&mut body) as u64;
+        take_number(&mut body);
+        let event = RawEvent {
+            visitor_id,
+            message_id,
+            event,
+            ts,
+            own_ts,
+            properties,
+            context,
+            channel,
+            source,
+            medium,
+            campaign,
+            content,
+            device,
+            browser,
+            os,
+            country,
+        };
+        events.push((epoch, offset, site, event));
+    }
+    events
+}
+
+fn take<const N: usize>(body: &mut &[u8]) -> Option<[u8; N]> {
+    let (bytes, rest) = body.split_first_chunk::<N>()?;
+    *body = rest;
+    Some(*bytes)
+}
+
+fn take_number(body: &mut &[u8]) -> i64 {
+    take::<8>(body).map_or(0, i64::from_le_bytes)
+}
+
+fn take_text(body: &mut &[u8]) -> String {
+    let mut length = 0usize;
+    for shift in (0..35).step_by(7) {
+        let [byte] = take::<1>(body).unwrap_or_default();
+        length |= usize::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            break;
+        }
+    }
+    let (text, rest) = body.split_at(length.min(body.len()));
+    *body = rest;
+    String::from_utf8_lossy(text).into_owned()
+}
+
+impl Store for MemoryStore {
+    type Raw = MemoryRaw;
+
+    async fn write(&self, write: &Write) -> Result<(), WarehouseError> {
+        self.tables().apply(write);
+        Ok(())
+    }
+
+    async fn log_epoch(&self, log_id: &str, _partitions: u32) -> Result<u32, WarehouseError> {
+        let mut tables = self.tables();
+        if let Some(at) = tables.logs.iter().position(|known| known == log_id) {
+            return Ok(at as u32 + 1);
+        }
+        tables.logs.push(log_id.to_owned());
+        Ok(tables.logs.len() as u32)
+    }
+
+    async fn progress(
+        &self,
+        log_id: &str,
+        partition: u32,
+        kind: &'static str,
+    ) -> Result<Vec<ProgressRow>, WarehouseError> {
+        let rows = self.read();
+        let mine = |row: &&ProgressRow| row.log_id == log_id && row.log_partition == partition && row.kind == kind;
+        Ok(rows.progress.values().filter(mine).cloned().collect())
+    }
+
+    async fn journeys(
+        &self,
+        key: &GenerationKey,
+        take: &mut (dyn FnMut(StoredJourney) + Send),
+    ) -> Result<(), WarehouseError> {
+        for row in self.read().journeys.values() {
+            let funnel = (&row.site, &row.funnel, row.definition) == (&key.funnel.site, &key.funnel.funnel, key.funnel.definition);
+            if funnel && row.generation == key.generation && row.log_partition == key.partition {
+                take((row.visitor, row.state.clone(), row.version));
+            }
+        }
+        Ok(())
+    }
+
+    async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
+        let tables = self.read();
+        let wanted = |((site, visitor, _), (epoch, offset, event)): &(&(String, String, String), &(u32, u64, RawEvent))| {
+            *site == range.site
+                && (*epoch, *offset) < range.before
+                && range.events.contains(&event.event)
+                && partition_of(site, visitor, range.partitions) == range.partition
+        };
+        let mut events: Vec<RawEvent> =
+            tables.events.iter().filter(wanted).map(|(_, (_, _, event))| event.clone()).collect();
+        events.sort_by(|a, b| (a.ts, &a.visitor_id).cmp(&(b.ts, &b.visitor_id)));
+        Ok((events.len() as u64, MemoryRaw(events.into_iter())))
+    }
+
+    async fn remove(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
+        let keep = |row: &JourneyRow| row.generation != key.generation || row.funnel != key.funnel.funnel;
+        self.tables().journeys.retain(|_, row| keep(row));
+        Ok(())
+    }
+}
