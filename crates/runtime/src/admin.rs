@@ -52,9 +52,26 @@ impl AdminServer {
         tasks: &Tasks,
         shutdown: Shutdown,
     ) -> Result<Self, AdminError> {
+        Self::start_with(listen, metrics, health, tasks, shutdown, |_| ())
+    }
+
+    /// As [`AdminServer::start`], with more routes.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub fn start_with(
+        listen: SocketAddr,
+        metrics: Metrics,
+        health: Health,
+        tasks: &Tasks,
+        shutdown: Shutdown,
+        more_routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    ) -> Result<Self, AdminError> {
         let state = Data::new(State { metrics, health, shutdown });
         let failed = |source| AdminError { listen, source };
-        let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(routes))
+        let server = HttpServer::new(move || {
+            App::new().app_data(state.clone()).configure(routes).configure(more_routes.clone())
+        })
             .workers(1)
             .disable_signals()
             .bind(listen)
