@@ -1,2 +1,39 @@
-//! rungs
-fn main() {}
+//! The one binary of Rungs. Reads the command line, runs one command (a file each under `commands`), and turns its
+//! outcome into an exit code: 0 done, 1 it could not be done, 2 the command line or this build does not allow it.
+//! Data goes to standard output, everything said to people to standard error.
+
+mod commands;
+mod demo;
+mod failure;
+mod import;
+mod problems;
+mod report;
+mod settings;
+mod standalone;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::commands::Cli;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("rungs: the system gives no threads: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    match runtime.block_on(commands::run(cli.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            failure.exit_code()
+        }
+    }
+}

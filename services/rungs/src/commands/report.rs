@@ -1,0 +1,64 @@
+//! `rungs report`: a funnel's ladder as a table, or as JSON for scripts.
+
+use clap::Args;
+
+use crate::failure::Failure;
+use crate::import::time;
+use crate::report::{self, Question, Span};
+
+/// Show a funnel: who takes each step, where they drop off, how long it takes
+#[derive(Debug, Args)]
+#[command(after_long_help = EXAMPLE)]
+pub(crate) struct Arguments {
+    /// The console
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    url: String,
+    #[arg(long, value_name = "SITE")]
+    site: String,
+    #[arg(long, value_name = "FUNNEL")]
+    funnel: String,
+    /// A rolling window of the funnel, as the plan writes it [default: the longest]
+    #[arg(long, value_name = "WINDOW", conflicts_with_all = ["from", "to"])]
+    window: Option<String>,
+    /// The end of the rolling window instead of now: a minute's end of the last days, or an hour's end
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with_all = ["from", "to"])]
+    as_of: Option<i64>,
+    /// Only events from this time on; with --to
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "to")]
+    from: Option<i64>,
+    /// Only events before this time; with --from
+    #[arg(long, value_name = "TIME", value_parser = moment, requires = "from")]
+    to: Option<i64>,
+    /// Split by a breakdown of the funnel
+    #[arg(long, value_name = "BREAKDOWN")]
+    breakdown: Option<String>,
+    /// Print the console's JSON
+    #[arg(long)]
+    json: bool,
+    /// The console's token, where it asks for one
+    #[arg(long, value_name = "TOKEN", env = "RUNGS_CONSOLE__TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+const EXAMPLE: &str = "Times are ISO 8601 (UTC where no zone is given) or milliseconds since 1970.
+
+Examples:
+  rungs report --site shop --funnel purchase
+  rungs report --site shop --funnel purchase --window 7d --as-of 2024-05-15T00:00Z
+  rungs report --site shop --funnel purchase --from 2024-04-01 --to 2024-05-01 --breakdown channel
+  rungs report --site shop --funnel purchase --json | jq '.steps[] | [.id, .visitors]'";
+
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let Arguments { url, site, funnel, window, as_of, from, to, breakdown, json, token } = arguments;
+    let span = match from.zip(to) {
+        Some((from, to)) => Span::Between { from, to },
+        None => Span::Rolling { window, as_of },
+    };
+    let url = url.trim_end_matches('/').to_owned();
+    report::run(Question { url, site, funnel, span, breakdown, token }, json).await
+}
+
+fn moment(text: &str) -> Result<i64, String> {
+    let hint = "write 2024-05-15T00:00Z, 2024-05-15, or milliseconds since 1970";
+    time::parse(text).ok_or_else(|| hint.to_owned())
+}

@@ -1,0 +1,146 @@
+//! Events of the past, from a file to readable numbers. [`run`] tells it in order: identify the file, find out what is
+//! stored already, send the rest in batches, complete the import, wait until the numbers count it.
+//!
+//! A row's message id is made of the import's id and the row's number, and the import's id of everything that decides
+//! what its rows become. So a row that is sent twice is one event, and an import that is run again adds nothing.
+//! Memory is bounded: a few batches, whatever the file's size.
+
+mod batches;
+mod columns;
+mod csv_rows;
+mod identity;
+mod ndjson_rows;
+mod position;
+mod progress;
+mod rows;
+pub(crate) mod send;
+mod server;
+mod shift;
+mod source;
+pub(crate) mod time;
+
+use std::path::PathBuf;
+
+use futures_util::{StreamExt, TryStreamExt};
+
+pub(crate) use columns::Columns;
+
+use crate::failure::Failure;
+use batches::Batch;
+use identity::Identity;
+use position::Position;
+use progress::Progress;
+use send::{Collector, Sent};
+
+/// Batches that are on their way at the same time.
+const IN_FLIGHT: usize = 4;
+/// Rows that were not stored and are shown.
+const SHOWN_REJECTED: usize = 20;
+
+/// What is imported, and where to.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// The collector, without a slash at its end.
+    pub(crate) url: String,
+    pub(crate) key: String,
+    pub(crate) site: String,
+    pub(crate) columns: Columns,
+    pub(crate) shift_to_now: bool,
+    pub(crate) file: PathBuf,
+}
+
+/// Runs an import to its end.
+///
+/// # Errors
+/// When the file cannot be read, the collector refuses or stays away, or a row was not stored.
+pub(crate) async fn run(job: Job) -> Result<(), Failure> {
+    let collector = Collector::new(&job.url, &job.key)?;
+    let (mut position, identity) = resume(&job, &collector).await?;
+    let already_complete = position.completed;
+    if !already_complete {
+        send_rest(&job, &collector, &identity, &mut position).await?;
+        server::complete(&collector, &identity.import_id, position.accepted_rows).await?;
+        position.completed = true;
+        position.save()?;
+    }
+    server::until_readable(&collector, &identity.import_id, position.accepted_rows).await?;
+    tell_outcome(&position, already_complete)
+}
+
+/// Where an earlier run of the same import ended, if the collector's warehouse still has it.
+async fn resume(job: &Job, collector: &Collector) -> Result<(Position, Identity), Failure> {
+    let (file, columns, site) = (job.file.clone(), job.columns.clone(), job.site.clone());
+    let shift_to_now = job.shift_to_now;
+    let base =
+        tokio::task::spawn_blocking(move || identity::base(&file, &columns, &site, shift_to_now)).await??;
+    let stored = Position::load(&base, &job.file).filter(|position| position.url == job.url);
+    if let Some(position) = stored {
+        let identity = Identity::new(&base, position.shift_minutes);
+        if server::knows(collector, &identity.import_id, &position).await? {
+            return Ok((position, identity));
+        }
+        eprintln!("the collector does not have what was imported before: importing from the first row");
+    }
+    let shift_minutes = if job.shift_to_now { Some(shift_of(job).await?) } else { None };
+    let position = Position::begin(&base, job, shift_minutes);
+    Ok((position, Identity::new(&base, shift_minutes)))
+}
+
+async fn shift_of(job: &Job) -> Result<i64, Failure> {
+    let (file, columns) = (job.file.clone(), job.columns.clone());
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let minutes = tokio::task::spawn_blocking(move || shift::minutes(&file, &columns, now_ms)).await??;
+    eprintln!("all times are moved by {minutes} minutes ({} days)", minutes / 1_440);
+    Ok(minutes)
+}
+
+/// Sends what the position says is missing; answers are taken in the file's order.
+async fn send_rest(
+    job: &Job,
+    collector: &Collector,
+    identity: &Identity,
+    position: &mut Position,
+) -> Result<(), Failure> {
+    let progress = Progress::of(&job.file)?;
+    if position.acked_rows > 0 {
+        eprintln!("going on after row {}", position.acked_rows);
+    }
+    let batches = batches::start(job, identity, position.acked_rows);
+    let import_id = identity.import_id.as_str();
+    let send = |batch: Result<Batch, Failure>| async move {
+        let batch = batch?;
+        let sent = match batch.is_empty() {
+            true => Sent::default(),
+            false => collector.send(import_id, batch.body.clone()).await?,
+        };
+        Ok::<_, Failure>((batch, sent))
+    };
+    let mut answers = std::pin::pin!(batches.map(send).buffered(IN_FLIGHT));
+    while let Some((batch, sent)) = answers.try_next().await? {
+        position.take(&batch, &sent);
+        position.save()?;
+        progress.show(batch.read_bytes, position);
+    }
+    progress.finish();
+    Ok(())
+}
+
+/// Says how many rows are stored, and fails if one is not.
+fn tell_outcome(position: &Position, already_complete: bool) -> Result<(), Failure> {
+    let Position { accepted_rows, rejected_rows, .. } = position;
+    match already_complete {
+        true => eprintln!("imported already: {accepted_rows} rows are stored; nothing was added"),
+        false => eprintln!("{accepted_rows} rows are stored and counted"),
+    }
+    if *rejected_rows == 0 {
+        return Ok(());
+    }
+    for rejected in &position.rejected {
+        eprintln!("  row {}: {}", rejected.row, rejected.reason);
+    }
+    let more = rejected_rows.saturating_sub(position.rejected.len() as u64);
+    if more > 0 {
+        eprintln!("  … and {more} more");
+    }
+    Err(Failure::new(format!("{rejected_rows} rows were not stored")))
+}

@@ -1,0 +1,122 @@
+//! Rows of NDJSON: an object a line. A column is a key; where there is no such key, its dots reach into objects.
+
+use std::io::{self, BufRead, Read};
+
+use serde_json::{Map, Value};
+
+use super::columns::Columns;
+use super::rows::{ReadRow, Row};
+
+/// Bytes of a line, at most: a file without line ends must not fill the memory.
+const MAX_LINE_BYTES: u64 = 4 << 20;
+
+/// Reads rows.
+pub(super) struct NdjsonRows {
+    input: Box<dyn BufRead + Send>,
+    columns: Columns,
+    line: Vec<u8>,
+}
+
+impl NdjsonRows {
+    pub(super) fn new(input: Box<dyn BufRead + Send>, columns: Columns) -> Self {
+        Self { input, columns, line: Vec::new() }
+    }
+
+    pub(super) fn next(&mut self) -> Option<io::Result<ReadRow>> {
+        loop {
+            match self.next_line() {
+                Err(error) => return Some(Err(error)),
+                Ok(false) => return None,
+                Ok(true) if self.line.trim_ascii().is_empty() => {}
+                Ok(true) => return Some(Ok(self.row())),
+            }
+        }
+    }
+
+    /// False at the end of the file.
+    fn next_line(&mut self) -> io::Result<bool> {
+        self.line.clear();
+        let bytes = self.input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line)?;
+        if bytes as u64 == MAX_LINE_BYTES && self.line.last() != Some(&b'\n') {
+            let reason = format!("a line is longer than {MAX_LINE_BYTES} bytes");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
+        Ok(bytes > 0)
+    }
+
+    fn row(&self) -> ReadRow {
+        let value: Value =
+            serde_json::from_slice(&self.line).map_err(|error| format!("is not JSON: {error}"))?;
+        let Value::Object(object) = value else { return Err("is not a JSON object".to_owned()) };
+        let text = |column: &str| plain_text(column, find(&object, column));
+        let property = |(name, column): &(String, String)| {
+            let value = find(&object, column).filter(|value| !value.is_null())?;
+            Some((name.clone(), value.clone()))
+        };
+        Ok(Row {
+            visitor: text(&self.columns.visitor)?,
+            event: text(&self.columns.event)?,
+            time: text(&self.columns.time)?,
+            properties: self.columns.properties.iter().filter_map(property).collect(),
+        })
+    }
+}
+
+/// The value of a key, or of a path with dots.
+fn find<'v>(object: &'v Map<String, Value>, column: &str) -> Option<&'v Value> {
+    object.get(column).or_else(|| {
+        let (first, rest) = column.split_once('.')?;
+        find(object.get(first)?.as_object()?, rest)
+    })
+}
+
+fn plain_text(column: &str, value: Option<&Value>) -> Result<String, String> {
+    match value {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::Number(number)) => Ok(number.to_string()),
+        None | Some(Value::Null) => Ok(String::new()),
+        Some(_) => Err(format!("{column} is neither text nor a number")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Vec<ReadRow> {
+        let columns = Columns {
+            visitor: "user.id".into(),
+            event: "name".into(),
+            time: "at".into(),
+            properties: vec![("plan".into(), "user.plan.name".into()), ("cart".into(), "cart".into())],
+        };
+        let mut rows = NdjsonRows::new(Box::new(io::Cursor::new(text.as_bytes().to_vec())), columns);
+        std::iter::from_fn(|| rows.next()).map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn dots_reach_into_objects_and_a_key_with_dots_comes_first() {
+        let rows = read(
+            "{\"user\":{\"id\":7,\"plan\":{\"name\":\"pro\"}},\"name\":\"buy\",\"at\":1700000000,\"cart\":[1]}\n\n\
+             {\"user.id\":\"ann\",\"user\":{\"id\":\"bob\"},\"name\":\"buy\",\"at\":\"2024-05-01\",\"cart\":null}",
+        );
+        let first = rows[0].as_ref().unwrap();
+        assert_eq!((first.visitor.as_str(), first.time.as_str()), ("7", "1700000000"));
+        assert_eq!(
+            first.properties,
+            [("plan".into(), "pro".into()), ("cart".into(), serde_json::json!([1]))]
+        );
+        let second = rows[1].as_ref().unwrap();
+        assert_eq!((second.visitor.as_str(), second.properties.len()), ("ann", 0));
+    }
+
+    #[test]
+    fn a_broken_line_is_told_and_the_next_one_is_read() {
+        let rows =
+            read("{\"name\":\n[1]\n{\"name\":{}}\n{\"user\":{\"id\":\"a\"},\"name\":\"x\",\"at\":1}\n");
+        assert!(rows[0].as_ref().unwrap_err().starts_with("is not JSON"), "{rows:?}");
+        assert_eq!(rows[1], Err("is not a JSON object".to_owned()));
+        assert_eq!(rows[2], Err("name is neither text nor a number".to_owned()));
+        assert!(rows[3].is_ok());
+    }
+}

@@ -1,0 +1,88 @@
+//! A file as rows, whichever form it has. Rows are numbered from 1; the first line of a CSV file, and empty lines, are
+//! none. A row that cannot be read has a reason and does not keep the others from being read.
+
+use std::io::BufRead;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use serde_json::Value;
+
+use super::columns::Columns;
+use super::csv_rows::CsvRows;
+use super::ndjson_rows::NdjsonRows;
+use super::source::Source;
+use crate::failure::Failure;
+
+/// What a row holds, not yet judged.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Row {
+    pub(super) visitor: String,
+    pub(super) event: String,
+    pub(super) time: String,
+    /// Only those with a value.
+    pub(super) properties: Vec<(String, Value)>,
+}
+
+/// A row, or why it cannot be read.
+pub(super) type ReadRow = Result<Row, String>;
+
+/// The rows of a file.
+pub(super) struct Rows {
+    form: Form,
+    /// Bytes of the file that were read so far.
+    pub(super) read_bytes: Arc<AtomicU64>,
+}
+
+enum Form {
+    Csv(CsvRows),
+    Ndjson(NdjsonRows),
+}
+
+impl Rows {
+    /// Opens a file; its first character tells the form.
+    pub(super) fn open(path: &Path, columns: &Columns) -> Result<Self, Failure> {
+        let name = path.display();
+        let unreadable = |error: std::io::Error| Failure::new(format!("{name} cannot be read: {error}"));
+        let mut source = Source::open(path).map_err(unreadable)?;
+        let first = first_character(source.reader.as_mut()).map_err(unreadable)?;
+        let form = match first {
+            None => return Err(Failure::new(format!("{name} is empty"))),
+            Some(b'[') => return Err(Failure::new(format!("{name}: {JSON_ARRAY}"))),
+            Some(b'{') => Form::Ndjson(NdjsonRows::new(source.reader, columns.clone())),
+            Some(_) => {
+                let rows = CsvRows::new(source.reader, columns);
+                Form::Csv(rows.map_err(|reason| Failure::new(format!("{name}: {reason}")))?)
+            }
+        };
+        Ok(Self { form, read_bytes: source.read_bytes })
+    }
+}
+
+const JSON_ARRAY: &str = "this is a JSON array; make it one object a line, for example with jq -c '.[]'";
+
+impl Iterator for Rows {
+    /// `Err`: the file cannot be read any further.
+    type Item = std::io::Result<ReadRow>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.form {
+            Form::Csv(rows) => rows.next(),
+            Form::Ndjson(rows) => rows.next(),
+        }
+    }
+}
+
+/// The first byte that is not white space or a byte order mark; those before it are taken.
+fn first_character(reader: &mut dyn BufRead) -> std::io::Result<Option<u8>> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        let Some(first) = buffer.first().copied() else { return Ok(None) };
+        let skip = match buffer {
+            [0xef, 0xbb, 0xbf, ..] => 3,
+            _ if first.is_ascii_whitespace() => 1,
+            _ => return Ok(Some(first)),
+        };
+        reader.consume(skip);
+    }
+}

@@ -1,0 +1,117 @@
+//! What the collector says about an import as a whole: whether it knows it, that it is complete, and when its numbers can
+//! be read.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde::Deserialize;
+
+use super::position::Position;
+use super::progress;
+use super::send::Collector;
+use crate::failure::Failure;
+
+/// Pauses between two questions; the answer costs the warehouse a scan of the site.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Without any progress for this long, waiting ends.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The answer of `GET /v1/imports/{id}`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Status {
+    stored_rows: u64,
+    state: String,
+    progress: f64,
+}
+
+async fn status(collector: &Collector, import_id: &str) -> Result<Option<Status>, Failure> {
+    collector.ask(Method::GET, &format!("/v1/imports/{import_id}"), None).await
+}
+
+/// Whether the rows of an earlier run are still there. Acknowledged rows of a moment ago may not have reached the
+/// warehouse; after a completed import its rows must.
+pub(super) async fn knows(
+    collector: &Collector,
+    import_id: &str,
+    position: &Position,
+) -> Result<bool, Failure> {
+    if position.accepted_rows == 0 {
+        return Ok(true);
+    }
+    let deadline = Instant::now() + Duration::from_secs(if position.completed { 0 } else { 5 });
+    loop {
+        if status(collector, import_id).await?.is_some() {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        tokio::time::sleep(FIRST_PAUSE).await;
+    }
+}
+
+/// Tells that all rows were sent.
+pub(super) async fn complete(
+    collector: &Collector,
+    import_id: &str,
+    accepted_rows: u64,
+) -> Result<(), Failure> {
+    if accepted_rows == 0 {
+        return Ok(());
+    }
+    let body = serde_json::json!({ "accepted_rows": accepted_rows }).to_string();
+    let path = format!("/v1/imports/{import_id}/complete");
+    let answer: Option<serde_json::Value> = collector.ask(Method::POST, &path, Some(body)).await?;
+    answer.map(drop).ok_or_else(|| {
+        Failure::new("the collector does not know how to complete an import; is it an older one?")
+    })
+}
+
+/// Waits until every accepted row is stored and the site's funnels count them.
+pub(super) async fn until_readable(
+    collector: &Collector,
+    import_id: &str,
+    accepted_rows: u64,
+) -> Result<(), Failure> {
+    if accepted_rows == 0 {
+        return Ok(());
+    }
+    let waiting = progress::waiting();
+    let (mut pause, mut last, mut moved_at) = (FIRST_PAUSE, None, Instant::now());
+    loop {
+        let asked_at = Instant::now();
+        let now = status(collector, import_id).await?;
+        if now.as_ref().is_some_and(|now| now.state == "ready" && now.stored_rows >= accepted_rows) {
+            waiting.finish_and_clear();
+            return Ok(());
+        }
+        if now != last {
+            moved_at = Instant::now();
+        }
+        if moved_at.elapsed() > PATIENCE {
+            waiting.finish_and_clear();
+            return Err(not_readable(now.as_ref(), accepted_rows));
+        }
+        if let Some(Status { stored_rows, progress, .. }) = &now {
+            let text = format!(
+                "{stored_rows} of {accepted_rows} rows stored, numbers rebuilt {:.0} %",
+                progress * 100.0
+            );
+            waiting.set_message(text);
+        }
+        last = now;
+        tokio::time::sleep(pause.max(asked_at.elapsed() * 2)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn not_readable(status: Option<&Status>, accepted_rows: u64) -> Failure {
+    let (stored, done) = status.map_or((0, 0.0), |status| (status.stored_rows, status.progress));
+    let minutes = PATIENCE.as_secs() / 60;
+    Failure::new(format!(
+        "nothing has moved for {minutes} minutes: {stored} of {accepted_rows} rows are stored, {:.0} % of the numbers rebuilt; \
+         the aggregator's log and /metrics tell why. Run the same command again to go on waiting",
+        done * 100.0
+    ))
+}

@@ -1,0 +1,150 @@
+//! A funnel as a table: a line a step with a bar of its visitors, then the funnel's rates, then a line a breakdown value.
+//! Fits the width: the least important columns go first. Pure.
+
+use console::truncate_str;
+use jiff::Timestamp;
+
+use super::answer::{Answer, Part, Step};
+use super::columns::{Column, fitting, line_width, render as lines};
+
+const MAX_NAME: usize = 34;
+const MIN_BAR: usize = 6;
+const MAX_BAR: usize = 40;
+const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+const NOTHING: &str = "–";
+
+/// The whole text.
+pub(super) fn render(answer: &Answer, breakdown: Option<&str>, width: usize) -> String {
+    let mut text = format!("{}\n\n", title(answer));
+    if answer.steps.is_empty() {
+        text.push_str("There are no numbers yet.\n");
+        return text;
+    }
+    text.push_str(&ladder(&answer.steps, width));
+    text.push_str(&format!("\n{}\n", rates(answer)));
+    if let Some(by) = breakdown {
+        text.push_str(&format!("\n{}", parts(by, answer, width)));
+    }
+    text
+}
+
+fn title(answer: &Answer) -> String {
+    let Answer { site, funnel, state, progress, .. } = answer;
+    let window = answer.window.as_deref().map(|window| format!(", {window}")).unwrap_or_default();
+    let span = match answer.from.zip(answer.to) {
+        Some((from, to)) => format!(" from {} to {} UTC", minute(from), minute(to)),
+        None => String::new(),
+    };
+    let building = match state.as_str() {
+        "building" => format!(" (newer numbers are being built: {:.0} %)", progress * 100.0),
+        _ => String::new(),
+    };
+    format!("{site}/{funnel}{window}{span}{building}")
+}
+
+fn minute(ms: i64) -> String {
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.strftime("%F %R").to_string())
+}
+
+fn ladder(steps: &[Step], width: usize) -> String {
+    let cells = |cell: fn(&Step) -> String| steps.iter().map(cell);
+    let name_room = (width / 3).min(MAX_NAME);
+    let names = steps.iter().map(|step| truncate_str(&step.name, name_room, "…").into_owned());
+    let name = Column::left("step", names);
+    let visitors = Column::right("visitors", cells(|step| thousands(step.visitors)));
+    let numbers = vec![
+        Column::right("of prev.", cells(|step| percent(step.from_previous))),
+        Column::right("of first", cells(|step| percent(step.from_first))),
+        Column::right("CTR", cells(|step| percent(step.ctr))),
+        Column::right("time", cells(|step| duration(step.seconds.p50))),
+        Column::right("effort", cells(|step| duration(step.effort_seconds.p50))),
+        Column::right("open", cells(|step| thousands(step.open))),
+        Column::right("skipped", cells(|step| step.skipped.map_or_else(|| NOTHING.to_owned(), thousands))),
+    ];
+    let fixed = line_width(&[name.clone(), visitors.clone()]) + 2;
+    let numbers = fitting(numbers, width.saturating_sub(fixed + MIN_BAR + 2));
+    let room = width.saturating_sub(fixed + line_width(&numbers) + 2).clamp(MIN_BAR, MAX_BAR);
+    let most = steps.iter().map(|step| step.visitors).max().unwrap_or_default();
+    let bars = Column::left("", steps.iter().map(|step| bar(step.visitors, most, room)));
+    let columns: Vec<Column> = [name, visitors, bars].into_iter().chain(numbers).collect();
+    lines(&columns)
+}
+
+/// Blocks, to an eighth; a visitor always shows.
+fn bar(value: u64, most: u64, room: usize) -> String {
+    let room = room as u64 * 8;
+    let eighths = match (value * room).checked_div(most) {
+        Some(0) if value > 0 => 1,
+        eighths => eighths.unwrap_or_default(),
+    };
+    let mut bar = "█".repeat((eighths / 8) as usize);
+    bar.extend(EIGHTHS.get((eighths % 8) as usize).filter(|part| **part != ' '));
+    bar
+}
+
+fn rates(answer: &Answer) -> String {
+    let rates = &answer.rates;
+    let named = [
+        ("click-through", rates.click_through),
+        ("opt-in", rates.opt_in),
+        ("engagement", rates.engagement),
+        ("micro to macro", rates.micro_to_macro),
+    ];
+    named.map(|(name, rate)| format!("{name} {}", percent(rate))).join("   ")
+}
+
+/// Visitors of each step by value; values are in the console's order, the largest first.
+fn parts(by: &str, answer: &Answer, width: usize) -> String {
+    let of =
+        |cell: &dyn Fn(&Part) -> String| answer.breakdown.iter().map(cell).collect::<Vec<_>>().into_iter();
+    let value = Column::left(by, of(&|part| truncate_str(&part.value, MAX_NAME, "…").into_owned()));
+    let to_last = Column::right("last of first", of(&|part| percent(last_of_first(part))));
+    let steps = answer.steps.iter().enumerate().map(|(position, step)| {
+        let visitors =
+            |part: &Part| part.steps.get(position).map_or_else(String::new, |step| thousands(step.visitors));
+        Column::right(&truncate_str(&step.id, 14, "…"), of(&visitors))
+    });
+    let columns: Vec<Column> = [value, to_last].into_iter().chain(steps).collect();
+    let mut text = lines(&fitting(columns, width));
+    if answer.truncated {
+        text.push_str("There are more values: small ones count as \"other\".\n");
+    }
+    text
+}
+
+fn last_of_first(part: &Part) -> Option<f64> {
+    part.steps.last().and_then(|step| step.from_first)
+}
+
+fn percent(ratio: Option<f64>) -> String {
+    ratio.map_or_else(|| NOTHING.to_owned(), |ratio| format!("{:.1} %", ratio * 100.0))
+}
+
+/// `1,234`
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// To two digits: quantiles are approximate.
+fn duration(seconds: Option<f64>) -> String {
+    let Some(seconds) = seconds else { return NOTHING.to_owned() };
+    match seconds {
+        seconds if seconds < 9.95 => format!("{seconds:.1} s"),
+        seconds if seconds < 119.5 => format!("{seconds:.0} s"),
+        seconds if seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds if seconds < 172_800.0 => format!("{:.0} h", seconds / 3_600.0),
+        seconds => format!("{:.0} d", seconds / 86_400.0),
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

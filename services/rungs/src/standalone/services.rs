@@ -1,0 +1,161 @@
+//! Collector, aggregator, console and admin server: bound before any of them serves, so that a port in use ends the
+//! start and nothing else; and drained in the order in which events pass them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregator::Aggregator;
+use collector::Collector;
+use rungs_console::{Console, WarehouseSource};
+use runtime::{AdminServer, Shutdown};
+use tokio::task::JoinHandle;
+
+use super::engine::Engines;
+use super::import_status::WarehouseImports;
+use super::plan_in_force::PlanInForce;
+use super::{Options, Process, plan_follow, plan_http};
+use crate::failure::Failure;
+
+/// What still runs after the services have ended has this long.
+const LAST_TASKS_LIMIT: Duration = Duration::from_secs(10);
+
+/// Where the services listen; never port 0.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Addresses {
+    pub(super) collector: SocketAddr,
+    pub(super) console: SocketAddr,
+    pub(super) admin: SocketAddr,
+}
+
+/// The running services.
+pub(super) struct Services {
+    pub(super) addresses: Addresses,
+    process: Process,
+    collector: Running,
+    console: Running,
+    aggregator: Running,
+    /// Separate from the process's: the aggregator stops after the collector has.
+    stop_aggregator: Shutdown,
+    admin: AdminServer,
+}
+
+type Running = JoinHandle<Result<(), String>>;
+
+impl Services {
+    /// Binds all, then serves.
+    pub(super) fn start(
+        options: &Options,
+        process: &Process,
+        engines: &Engines,
+        plans: &Arc<PlanInForce>,
+    ) -> Result<Self, Failure> {
+        let Options { settings, .. } = options;
+        let plan = plan_follow::follow(engines.log.as_ref(), &process.tasks, process.shutdown.clone());
+        let horizon_ms = settings.aggregator.horizon_ms;
+        let imports =
+            WarehouseImports { warehouse: engines.warehouse.clone(), plan: plan.clone(), horizon_ms };
+        let collector = Collector {
+            settings: settings.collector.clone(),
+            publisher: engines.log.clone(),
+            plan: plan.clone(),
+            imports: Some(Arc::new(imports)),
+            metrics: &process.metrics,
+            health: process.health.clone(),
+        };
+        let console = Console {
+            settings: settings.console.clone(),
+            source: Arc::new(WarehouseSource::new(engines.warehouse.clone(), horizon_ms)),
+            plan,
+            tasks: process.tasks.clone(),
+            metrics: process.metrics.clone(),
+            health: process.health.clone(),
+        };
+        let aggregator = Aggregator {
+            settings: settings.aggregator.clone(),
+            source: engines.log.clone(),
+            plans: engines.log.clone(),
+            warehouse: engines.warehouse.clone(),
+            metrics: process.metrics.clone(),
+            health: process.health.clone(),
+            tasks: process.tasks.clone(),
+        };
+        let collector = collector.bind(&process.shutdown)?;
+        let console = rungs_console::Server::bind(console, process.shutdown.clone())?;
+        let admin = start_admin(options, process, plans)?;
+        let addresses =
+            Addresses { collector: collector.address(), console: console.address(), admin: admin.address() };
+        let stop_aggregator = Shutdown::new();
+        Ok(Self {
+            addresses,
+            aggregator: process.serve("aggregator", aggregator::run(aggregator, stop_aggregator.clone())),
+            console: process.serve("console", console.serve()),
+            collector: process.serve("collector", collector.serve()),
+            stop_aggregator,
+            admin,
+            process: process.clone(),
+        })
+    }
+
+    /// The way out, to be called once a stop was asked for: stop accepting, answer what is in flight, then let the
+    /// aggregator flush and commit. The engines are closed after it.
+    ///
+    /// # Errors
+    /// When a service failed, now or before: the reason for which the process stops.
+    pub(super) async fn drain(self) -> Result<(), Failure> {
+        let collector = ended("collector", self.collector).await;
+        let console = ended("console", self.console).await;
+        self.stop_aggregator.request();
+        let aggregator = ended("aggregator", self.aggregator).await;
+        if let Err(error) = self.process.tasks.wait(LAST_TASKS_LIMIT).await {
+            tracing::warn!(%error, "some tasks did not end");
+        }
+        self.admin.stop().await;
+        let failures: Vec<String> =
+            [collector, console, aggregator].into_iter().filter_map(Result::err).collect();
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::new(failures.join("\nrungs: "))),
+        }
+    }
+}
+
+fn start_admin(
+    options: &Options,
+    process: &Process,
+    plans: &Arc<PlanInForce>,
+) -> Result<AdminServer, Failure> {
+    let Process { metrics, health, tasks, shutdown } = process.clone();
+    let routes = plan_http::routes(plans.clone());
+    let listen = options.settings.admin.listen;
+    Ok(AdminServer::start_with(listen, metrics, health, &tasks, shutdown, routes)?)
+}
+
+async fn ended(name: &str, service: Running) -> Result<(), String> {
+    service.await.unwrap_or_else(|error| Err(format!("the {name} ended: {error}")))
+}
+
+impl Process {
+    /// Runs a service. Its end, whatever the reason, asks everything else to stop.
+    fn serve<E: std::error::Error>(
+        &self,
+        name: &'static str,
+        service: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> Running {
+        let asks = AsksToStop(self.shutdown.clone());
+        self.tasks.spawn(name, async move {
+            let outcome = service.await.map_err(|error| format!("the {name} failed: {error}"));
+            drop(asks);
+            outcome
+        })
+    }
+}
+
+/// Asks for a stop when it is dropped, which a panic does too.
+struct AsksToStop(Shutdown);
+
+impl Drop for AsksToStop {
+    fn drop(&mut self) {
+        self.0.request();
+    }
+}

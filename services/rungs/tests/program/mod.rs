@@ -1,0 +1,192 @@
+//! A running `rungs up` with its own data folder and plan file. Killed when dropped.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// Everything here ends within this time, or the test fails.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+pub(crate) struct Program {
+    child: Child,
+    folder: Option<TempDir>,
+    /// What it said so far.
+    said: Arc<Mutex<String>>,
+    pub(crate) console: String,
+    pub(crate) collector: String,
+    pub(crate) admin: String,
+}
+
+/// What a command printed.
+pub(crate) struct Ended {
+    pub(crate) ok: bool,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+impl Program {
+    /// Starts with a copy of a plan.
+    pub(crate) fn start(plan: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(root().join(plan), folder.path().join("plan.toml")).unwrap();
+        Self::start_in(folder)
+    }
+
+    fn start_in(folder: TempDir) -> Self {
+        let any = "127.0.0.1:0";
+        let mut child = command()
+            .args(["up", "--listen", any, "--console", any, "--admin", any, "--clickhouse", any, "--plan"])
+            .arg(folder.path().join("plan.toml"))
+            .arg("--data-dir")
+            .arg(folder.path().join("data"))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let said = listen(child.stderr.take().unwrap());
+        let mut program = Self {
+            child,
+            folder: Some(folder),
+            said,
+            console: String::new(),
+            collector: String::new(),
+            admin: String::new(),
+        };
+        program.wait_for_banner();
+        program
+    }
+
+    fn wait_for_banner(&mut self) {
+        let deadline = Instant::now() + DEADLINE;
+        while !self.said().contains("Ctrl-C stops it") {
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let said = self.said();
+        let address = |name: &str| {
+            let line = said.lines().find(|line| line.trim_start().starts_with(name)).unwrap();
+            let start = line.find("http://").unwrap();
+            line[start..].split([' ', '/']).nth(2).map(|host| format!("http://{host}")).unwrap()
+        };
+        (self.console, self.collector, self.admin) =
+            (address("live page"), address("events"), address("metrics"));
+    }
+
+    fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
+    /// Runs a command of the same binary; its import positions are this program's own.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        let output =
+            command().env("XDG_STATE_HOME", self.path().join("state")).args(arguments).output().unwrap();
+        Ended {
+            ok: output.status.success(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    pub(crate) fn plan(&self, arguments: &[&str]) -> Ended {
+        self.run(&[&["plan", "--admin", &self.admin], arguments].concat())
+    }
+
+    /// Imports the shop's clickstream, or a file like it.
+    pub(crate) fn import(&self, file: &str, more: &[&str]) -> Ended {
+        let columns = ["--visitor", "user_id", "--event", "event", "--time", "timestamp"];
+        let channel = ["--property", "channel=acquisition_channel"];
+        self.import_with(file, &[&columns[..], &channel[..], more].concat())
+    }
+
+    pub(crate) fn import_with(&self, file: &str, arguments: &[&str]) -> Ended {
+        let target = ["import", "--url", &self.collector, "--key", "sk_shop_demo", "--site", "shop"];
+        self.run(&[&target[..], arguments, &[file]].concat())
+    }
+
+    /// The console's JSON, as `rungs report` prints it.
+    pub(crate) fn report(&self, arguments: &[&str]) -> serde_json::Value {
+        let target = ["report", "--url", &self.console, "--site", "shop", "--funnel", "purchase", "--json"];
+        let ended = self.run(&[&target[..], arguments].concat());
+        assert!(ended.ok, "{}\n{}", ended.err, self.said());
+        serde_json::from_str(&ended.out).unwrap()
+    }
+
+    /// Writes a file of its own and gives its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn change_plan(&self, text: &str) {
+        self.write("plan.toml", text);
+    }
+
+    pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "{what}\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Asks it to end and gives its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        self.end()
+    }
+
+    /// The same data folder, another process.
+    pub(crate) fn restart(mut self) -> Self {
+        assert_eq!(self.end(), Some(0), "{}", self.said());
+        Self::start_in(self.folder.take().unwrap())
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "it does not end\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rungs"));
+    command.current_dir(root());
+    command
+}
+
+fn listen(stderr: ChildStderr) -> Arc<Mutex<String>> {
+    let said = Arc::new(Mutex::new(String::new()));
+    let to = said.clone();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            to.lock().unwrap().push_str(&format!("{line}\n"));
+        }
+    });
+    said
+}

@@ -1,0 +1,95 @@
+//! The whole program, started as people start it, on ports that the system chooses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod program;
+
+use program::Program;
+
+const SHOP: &str = "examples/shop/tracking-plan.toml";
+const CLICKSTREAM: &str = "examples/shop/clickstream.csv.gz";
+
+/// The visitors of each step.
+fn visitors(report: &serde_json::Value) -> Vec<u64> {
+    report["steps"].as_array().unwrap().iter().map(|step| step["visitors"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn an_import_is_counted_at_its_own_times_and_a_second_one_adds_nothing() {
+    let program = Program::start(SHOP);
+    let first = program.import(CLICKSTREAM, &[]);
+    assert!(first.ok, "{}", first.err);
+    assert!(first.err.contains("31106 rows are stored and counted"), "{}", first.err);
+
+    let report = program.report(&["--window", "7d", "--as-of", "2024-05-15T00:00Z"]);
+    assert_eq!(visitors(&report), [158, 61, 25, 11, 1]);
+    let report = program.report(&["--from", "2024-01-01", "--to", "2024-07-02"]);
+    assert_eq!(visitors(&report), [598, 487, 333, 190, 70]);
+    let table = program.run(&["report", "--url", &program.console, "--site", "shop", "--funnel", "purchase"]);
+    assert!(table.ok && table.out.contains("Viewed a product"), "{}{}", table.out, table.err);
+
+    let second = program.import(CLICKSTREAM, &[]);
+    assert!(second.ok, "{}", second.err);
+    assert!(
+        second.err.contains("imported already: 31106 rows are stored; nothing was added"),
+        "{}",
+        second.err
+    );
+
+    let program = program.restart();
+    let report = program.report(&["--window", "24h", "--as-of", "2024-05-15T00:00Z"]);
+    assert_eq!(visitors(&report), [28, 12, 4, 2, 0]);
+    let third = program.import(CLICKSTREAM, &[]);
+    assert!(third.ok && third.err.contains("nothing was added"), "{}", third.err);
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn an_import_with_rows_that_cannot_be_stored_lists_them_and_fails() {
+    let program = Program::start(SHOP);
+    let file = program.write(
+        "events.csv",
+        "who,what,when\nann,product_view,2024-05-01\nbob,product_view,soon\ncy,,2024-05-01\n",
+    );
+    let arguments = ["--visitor", "who", "--event", "what", "--time", "when"];
+    let import = program.import_with(&file, &arguments);
+    assert!(!import.ok);
+    for expected in [
+        "row 2: when is no time: \"soon\"",
+        "row 3: what is empty",
+        "2 rows were not stored",
+        "1 rows are stored",
+    ] {
+        assert!(import.err.contains(expected), "{expected} in\n{}", import.err);
+    }
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn plans_are_applied_shown_and_listed_while_it_runs() {
+    let program = Program::start(SHOP);
+    let shown = program.plan(&["show"]);
+    assert!(shown.ok && shown.out.contains("id = \"shop\""), "{}{}", shown.out, shown.err);
+
+    let broken = program.write("broken.toml", "[[sites]]\nidd = 1\n");
+    let refused = program.plan(&["apply", &broken]);
+    assert!(
+        !refused.ok && refused.out.contains("broken.toml:2: error: unknown key `idd`"),
+        "{}",
+        refused.out
+    );
+
+    let applied = program.plan(&["apply", "examples/demo/tracking-plan.toml"]);
+    assert!(applied.ok && applied.err.contains("plan 2 is in force"), "{}", applied.err);
+    let again = program.plan(&["apply", "examples/demo/tracking-plan.toml"]);
+    assert!(again.ok && again.err.contains("in force already"), "{}", again.err);
+    let history = program.plan(&["history"]);
+    assert_eq!(history.out.lines().count(), 3, "{}", history.out);
+
+    program.change_plan(
+        &std::fs::read_to_string(program::root().join("examples/ladder/tracking-plan.toml")).unwrap(),
+    );
+    program
+        .until("the changed file is in force", |program| program.plan(&["history"]).out.lines().count() == 4);
+    assert!(!program.plan(&["show"]).out.contains("id = \"shop\""));
+    assert_eq!(program.stop(), Some(0));
+}
