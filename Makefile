@@ -1,0 +1,39 @@
+# Everything a newcomer needs: `make run` to try it, `make test` before a commit.
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint bench clean libchdb tools
+
+CARGO ?= cargo
+
+help: ## What there is to make
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 8
+
+libchdb: tools
+	@scripts/fetch-libchdb.sh >/dev/null
+
+tools:
+	@scripts/need.sh cargo npm
+
+build: libchdb ## Build target/release/rungs
+	$(CARGO) build --release --locked --bin rungs
+
+run: build ## Start everything with the example data; Ctrl-C ends it, the next run goes on
+	@examples/run.sh
+
+test: libchdb ## Formatting, lints and all tests, as CI runs them
+	@scripts/need.sh --install chromium
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) test --workspace --locked
+	@scripts/deny.sh
+
+lint: tools ## Formatting and lints only
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+bench: build ## Throughput and latency, as ratios to the bare limits of this machine
+	$(CARGO) run --release --locked -p load-tests -- bench
+
+clean: ## Remove what was built, and the data of `make run`
+	$(CARGO) clean
+	rm -rf data
