@@ -1,0 +1,184 @@
+use rungs_console::PATHS;
+use serde_json::Value;
+
+use crate::fake::MinuteState;
+use crate::running::{LIVE, Running};
+
+fn at(path: &str) -> String {
+    format!("/api/v1/funnels/shop/purchase/{path}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_tells_rates_steps_and_breakdown_as_described() {
+    let console = Running::start(None);
+    let answer = console.json(&format!("{LIVE}&breakdown=channel")).await;
+    assert_eq!(
+        (&answer["site"], &answer["funnel"], &answer["window"]),
+        (&"shop".into(), &"purchase".into(), &"7d".into())
+    );
+    assert_eq!((&answer["state"], answer["progress"].as_f64()), (&"ready".into(), Some(1.0)));
+    assert_eq!(answer["as_of"], 1_715_731_200_000_i64);
+    let steps = answer["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), 5);
+    assert_eq!(steps[0]["from_previous"], Value::Null);
+    assert_eq!(steps[1]["offered"], Value::Null, "the cart names no offer");
+    assert_eq!(steps[4]["skipped"], Value::Null);
+    let ratio = steps[1]["visitors"].as_f64().unwrap() / steps[0]["visitors"].as_f64().unwrap();
+    assert_eq!(steps[1]["from_previous"].as_f64(), Some(ratio));
+    assert_eq!(answer["rates"]["opt_in"], Value::Null);
+    let values: Vec<_> =
+        answer["breakdown"].as_array().unwrap().iter().map(|part| part["value"].clone()).collect();
+    assert_eq!(values, ["email", "direct"], "most visitors first");
+    assert_eq!(answer["breakdown"][0]["steps"][0]["skipped"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_a_hundred_values_are_cut_and_said_to_be() {
+    let console = Running::start(None);
+    console.source.change(|state| state.values = (0..130).map(|n| (format!("v{n:03}"), n)).collect());
+    let answer = console.json(&format!("{LIVE}&breakdown=channel")).await;
+    assert_eq!(answer["breakdown"].as_array().unwrap().len(), 100);
+    assert_eq!(answer["breakdown"][0]["value"], "v129");
+    assert_eq!(answer["truncated"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_says_how_far_it_is_with_old_numbers_or_none() {
+    let console = Running::start(None);
+    console.source.change(|state| state.building = Some(0.25));
+    let answer = console.json(LIVE).await;
+    assert_eq!((&answer["state"], answer["progress"].as_f64()), (&"building".into(), Some(0.25)));
+    assert_eq!(answer["steps"].as_array().unwrap().len(), 5);
+    console.source.change(|state| state.has_numbers = false);
+    let answer = console.json(LIVE).await;
+    assert_eq!((&answer["as_of"], answer["steps"].as_array().unwrap().len()), (&Value::Null, 0));
+    assert_eq!(answer["rates"]["engagement"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minutes_end_is_answered_or_refused_with_its_reason() {
+    let console = Running::start(None);
+    let minute = 1_715_731_200_000_i64;
+    let asked = format!("{LIVE}&as_of={minute}");
+    let answer = console.json(&asked).await;
+    assert_eq!((&answer["as_of"], &answer["to"]), (&minute.into(), &minute.into()));
+    assert_eq!(answer["from"], minute - 7 * 86_400_000);
+    let (status, code, body) = console.refusal(&format!("{LIVE}&as_of={}", minute + 1)).await;
+    assert_eq!(
+        (status, code.as_str(), &body["detail"]["parameter"]),
+        (400, "bad_parameter", &"as_of".into())
+    );
+    assert!(body["message"].as_str().unwrap().contains("whole minute"));
+    console.source.change(|state| state.minute = MinuteState::Outside);
+    assert_eq!(console.refusal(&asked).await.1, "outside_history");
+    console.source.change(|state| state.minute = MinuteState::Incomplete);
+    let (status, code, _) = console.refusal(&asked).await;
+    assert_eq!((status, code.as_str()), (409, "incomplete_history"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_mistake_has_its_code() {
+    let console = Running::start(None);
+    let (_, _, body) = console.refusal(&at("live?window=2h")).await;
+    assert_eq!(body["detail"]["windows"], serde_json::json!(["1h", "24h", "7d", "28d"]));
+    for (path, status, code) in [
+        ("/api/v1/funnels/shop/purchase/live", 400, "unknown_window"),
+        ("/api/v1/funnels/shop/purchase/live?window=7d&breakdown=age", 400, "unknown_breakdown"),
+        ("/api/v1/funnels/shop/purchase/live?window=7d&as_of=soon", 400, "bad_parameter"),
+        ("/api/v1/funnels/shop/purchase/live?window=7d&window=1h", 400, "bad_parameter"),
+        ("/api/v1/funnels/shop/purchase/live?windows=7d", 400, "bad_parameter"),
+        ("/api/v1/funnels/shop/purchase/report?from=5", 400, "bad_parameter"),
+        ("/api/v1/funnels/shop/purchase/report?from=5&to=5", 400, "bad_parameter"),
+        ("/api/v1/funnels/shop/purchase/history?window=7d&points=0", 400, "bad_parameter"),
+        ("/api/v1/funnels/shop/purchase/stream?window=9d", 400, "unknown_window"),
+        ("/api/v1/funnels/shop/none/live?window=7d", 404, "unknown_funnel"),
+        ("/api/v1/funnels/none/purchase/live?window=7d", 404, "unknown_site"),
+        ("/api/v1/funnels?site=none", 404, "unknown_site"),
+        ("/api/v1/none", 404, "not_found"),
+        ("/none", 404, "not_found"),
+    ] {
+        let (found, said, _) = console.refusal(path).await;
+        assert_eq!((found, said.as_str()), (status, code), "{path}");
+    }
+    console.source.change(|state| state.is_down = true);
+    assert_eq!(console.refusal(LIVE).await.0, 503);
+    console.plan.send_replace(None);
+    assert_eq!(console.refusal(LIVE).await.1, "no_plan");
+    assert_eq!(console.json("/api/v1/funnels").await["funnels"], serde_json::json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_is_said_once_clickhouse_answered() {
+    let console = Running::start(None);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !console.health.is_ready() {
+        assert!(std::time::Instant::now() < deadline, "{:?}", console.health.missing());
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_need_the_token_and_foreign_hosts_are_refused() {
+    let console = Running::start(Some("s3cret"));
+    let ask = async |headers: &[(&str, &str)], path: &str| {
+        let request = console.client.get(format!("{}{path}", console.url));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.send().await.unwrap().status().as_u16()
+    };
+    let proxied = ("x-forwarded-for", "203.0.113.9");
+    assert_eq!(ask(&[], LIVE).await, 200);
+    assert_eq!(ask(&[("host", "evil.example")], LIVE).await, 403);
+    assert_eq!(ask(&[proxied], LIVE).await, 401);
+    assert_eq!(ask(&[proxied, ("authorization", "Bearer wrong")], LIVE).await, 401);
+    assert_eq!(ask(&[proxied, ("authorization", "Bearer s3cret")], LIVE).await, 200);
+    assert_eq!(ask(&[proxied], &format!("{LIVE}&token=s3cret")).await, 200);
+    assert_eq!(ask(&[proxied], "/").await, 200, "the page holds no numbers");
+}
+
+/// Every field of real answers is in the description, and every path.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_description_covers_every_path_and_field() {
+    let console = Running::start(None);
+    let openapi = console.json("/api/v1/openapi.json").await;
+    for (path, _) in PATHS {
+        assert!(openapi["paths"][path]["get"].is_object(), "{path}");
+    }
+    assert_eq!(openapi["paths"].as_object().unwrap().len(), PATHS.len());
+    for (path, schema) in [
+        ("/api/v1/sites".to_owned(), "Sites"),
+        ("/api/v1/funnels".to_owned(), "Funnels"),
+        (format!("{LIVE}&breakdown=channel"), "Answer"),
+        (at("report?from=0&to=60000"), "Answer"),
+        (at("history?window=7d"), "History"),
+    ] {
+        let answer = console.json(&path).await;
+        described(&openapi, &openapi["components"]["schemas"][schema], &answer, &path);
+    }
+    let (_, _, refusal) = console.refusal("/api/v1/none").await;
+    described(&openapi, &openapi["components"]["schemas"]["Error"], &refusal, "Error");
+}
+
+fn described(openapi: &Value, schema: &Value, value: &Value, place: &str) {
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap();
+        return described(openapi, &openapi["components"]["schemas"][name], value, place);
+    }
+    match value {
+        Value::Object(fields) if schema["properties"].is_object() => {
+            let known = schema["properties"].as_object().unwrap();
+            assert_eq!(
+                fields.keys().collect::<Vec<_>>().len(),
+                known.len(),
+                "{place}: fields and description differ"
+            );
+            for (name, value) in fields {
+                assert!(known.contains_key(name), "{place}.{name} is not described");
+                described(openapi, &known[name], value, &format!("{place}.{name}"));
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| described(openapi, &schema["items"], item, &format!("{place}[]")));
+        }
+        _ => assert!(!schema.is_null(), "{place} is not described"),
+    }
+}
