@@ -27,6 +27,10 @@ pub(super) const BASE_SETTINGS: [(&str, &str); 5] = [
     ("local_filesystem_read_method", "pread"),
 ];
 
+/// On a terminal the engine would log to it: its ends of threads look fatal there and are not. What goes wrong with a
+/// query is in the query's answer.
+const SILENCE: &str = "  <logger><console>false</console></logger>\n";
+
 /// The engine of this process: opens connections to one data folder.
 pub(super) struct Engine {
     library: Library,
@@ -92,7 +96,7 @@ fn write_config(data_dir: &Path, max_server_memory_bytes: u64) -> Result<PathBuf
         values.iter().map(|(name, value)| format!("  <{name}>{value}</{name}>\n")).collect();
     let text = format!(
         "<!-- Written at every start by the embedded ClickHouse; changes here are lost. -->\n\
-         <clickhouse>\n{}</clickhouse>\n",
+         <clickhouse>\n{SILENCE}{}</clickhouse>\n",
         lines.concat()
     );
     let path = data_dir.join("engine.xml");
