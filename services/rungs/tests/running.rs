@@ -44,6 +44,35 @@ fn an_import_is_counted_at_its_own_times_and_a_second_one_adds_nothing() {
 }
 
 #[test]
+fn an_interrupted_import_goes_on_after_the_last_acknowledged_row_and_stores_none_twice() {
+    let program = Program::start(SHOP);
+    assert!(program.import(CLICKSTREAM, &[]).ok);
+    // As after an interruption: 9,000 rows sent and only 8,000 acknowledgements written down.
+    program.change_import_position(|position| {
+        position["completed"] = false.into();
+        position["acked_rows"] = 8_000.into();
+        position["accepted_rows"] = 8_000.into();
+    });
+    let resumed = program.import(CLICKSTREAM, &[]);
+    assert!(resumed.ok, "{}", resumed.err);
+    assert!(resumed.err.contains("going on after row 8000"), "{}", resumed.err);
+    assert!(resumed.err.contains("31106 rows are stored and counted"), "{}", resumed.err);
+    assert_eq!(program.clickhouse("SELECT count() FROM events FINAL"), "31106");
+    assert_eq!(program.clickhouse("SELECT uniqExact(message_id) FROM events"), "31106");
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn an_import_into_a_new_data_folder_begins_anew_whatever_an_earlier_position_says() {
+    let program = Program::start(SHOP);
+    assert!(program.import(CLICKSTREAM, &["--time-shift-to-now"]).ok);
+    let program = program.restart_without_data();
+    let again = program.import(CLICKSTREAM, &["--time-shift-to-now"]);
+    assert!(again.ok && again.err.contains("31106 rows are stored and counted"), "{}", again.err);
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
 fn an_import_with_rows_that_cannot_be_stored_lists_them_and_fails() {
     let program = Program::start(SHOP);
     let file = program.write(

@@ -58,7 +58,10 @@ pub(crate) async fn run(options: Options) -> Result<(), Failure> {
     let started = start(&options, &process, &engines, plan_file).await;
     let outcome = match started {
         Ok(services) => {
-            eprint!("{}", banner::render(&services.addresses, &options, engines.clickhouse_address()));
+            let plan = services.plan.borrow().clone();
+            let clickhouse = engines.clickhouse_address();
+            eprint!("{}", banner::render(&services.addresses, &options, clickhouse, plan.as_deref()));
+            drop(plan);
             process.shutdown.requested().await;
             services.drain().await
         }

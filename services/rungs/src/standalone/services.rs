@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use aggregator::Aggregator;
 use collector::Collector;
+use funnel::Plan;
 use rungs_console::{Console, WarehouseSource};
 use runtime::{AdminServer, Shutdown};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::engine::Engines;
@@ -31,6 +33,8 @@ pub(super) struct Addresses {
 /// The running services.
 pub(super) struct Services {
     pub(super) addresses: Addresses,
+    /// The plan in force.
+    pub(super) plan: watch::Receiver<Option<Arc<Plan>>>,
     process: Process,
     collector: Running,
     console: Running,
@@ -66,7 +70,7 @@ impl Services {
         let console = Console {
             settings: settings.console.clone(),
             source: Arc::new(WarehouseSource::new(engines.warehouse.clone(), horizon_ms)),
-            plan,
+            plan: plan.clone(),
             tasks: process.tasks.clone(),
             metrics: process.metrics.clone(),
             health: process.health.clone(),
@@ -88,6 +92,7 @@ impl Services {
         let stop_aggregator = Shutdown::new();
         Ok(Self {
             addresses,
+            plan,
             aggregator: process.serve("aggregator", aggregator::run(aggregator, stop_aggregator.clone())),
             console: process.serve("console", console.serve()),
             collector: process.serve("collector", collector.serve()),

@@ -19,6 +19,14 @@ pub(crate) struct Program {
     pub(crate) console: String,
     pub(crate) collector: String,
     pub(crate) admin: String,
+    clickhouse: String,
+    ports: Ports,
+}
+
+/// A restart keeps the collector's port, which is part of an import's position.
+#[derive(Clone)]
+struct Ports {
+    collector: String,
 }
 
 /// What a command printed.
@@ -37,13 +45,24 @@ impl Program {
     pub(crate) fn start(plan: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::copy(root().join(plan), folder.path().join("plan.toml")).unwrap();
-        Self::start_in(folder)
+        Self::start_in(folder, Ports { collector: "127.0.0.1:0".to_owned() })
     }
 
-    fn start_in(folder: TempDir) -> Self {
+    fn start_in(folder: TempDir, ports: Ports) -> Self {
         let any = "127.0.0.1:0";
         let mut child = command()
-            .args(["up", "--listen", any, "--console", any, "--admin", any, "--clickhouse", any, "--plan"])
+            .args([
+                "up",
+                "--listen",
+                &ports.collector,
+                "--console",
+                any,
+                "--admin",
+                any,
+                "--clickhouse",
+                any,
+                "--plan",
+            ])
             .arg(folder.path().join("plan.toml"))
             .arg("--data-dir")
             .arg(folder.path().join("data"))
@@ -58,6 +77,8 @@ impl Program {
             console: String::new(),
             collector: String::new(),
             admin: String::new(),
+            clickhouse: String::new(),
+            ports,
         };
         program.wait_for_banner();
         program
@@ -78,6 +99,8 @@ impl Program {
         };
         (self.console, self.collector, self.admin) =
             (address("live page"), address("events"), address("metrics"));
+        self.clickhouse = address("ClickHouse");
+        self.ports.collector = self.collector.replace("http://", "");
     }
 
     fn said(&self) -> String {
@@ -150,7 +173,32 @@ impl Program {
     /// The same data folder, another process.
     pub(crate) fn restart(mut self) -> Self {
         assert_eq!(self.end(), Some(0), "{}", self.said());
-        Self::start_in(self.folder.take().unwrap())
+        Self::start_in(self.folder.take().unwrap(), self.ports.clone())
+    }
+
+    /// Another data folder, the same import positions.
+    pub(crate) fn restart_without_data(mut self) -> Self {
+        assert_eq!(self.end(), Some(0), "{}", self.said());
+        std::fs::remove_dir_all(self.path().join("data")).unwrap();
+        Self::start_in(self.folder.take().unwrap(), self.ports.clone())
+    }
+
+    /// Edits the one position that imports of this program have left.
+    pub(crate) fn change_import_position(&self, change: impl Fn(&mut serde_json::Value)) {
+        let folder = self.path().join("state/rungs/imports");
+        let path = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+        let mut position = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        change(&mut position);
+        std::fs::write(path, position.to_string()).unwrap();
+    }
+
+    /// What the embedded ClickHouse answers.
+    pub(crate) fn clickhouse(&self, sql: &str) -> String {
+        let url = reqwest::Url::parse_with_params(&self.clickhouse, [("database", "rungs"), ("query", sql)])
+            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let text = runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
+        text.trim().to_owned()
     }
 
     fn end(&mut self) -> Option<i32> {
