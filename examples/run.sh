@@ -23,14 +23,24 @@ fi
 
 up=""
 visitors=""
+import=""
 finish() {
   trap '' INT TERM
+  [ -z "$import" ] || kill "$import" 2>/dev/null || true
   [ -z "$visitors" ] || kill "$visitors" 2>/dev/null || true
   [ -z "$up" ] || kill -TERM "$up" 2>/dev/null || true
   [ -z "$up" ] || wait "$up" || true
   exit "${1:-0}"
 }
 trap 'finish 0' INT TERM
+
+# `rungs up` ended by itself, and has said why.
+stopped() {
+  status=0
+  wait "$up" || status=$?
+  up=""
+  finish "$status"
+}
 
 mkdir -p "$data"
 # shellcheck disable=SC2086 # the flags are several words
@@ -44,7 +54,7 @@ ready() {
 }
 tries=0
 until ready; do
-  kill -0 "$up" 2>/dev/null || { wait "$up" || exit $?; exit 1; }
+  kill -0 "$up" 2>/dev/null || stopped
   tries=$((tries + 1))
   [ "$tries" -lt 300 ] || { say "rungs up is not ready after a minute"; finish 1; }
   sleep 0.2
@@ -54,7 +64,15 @@ done
   --visitor user_id --event event --time timestamp \
   --property channel=acquisition_channel --property platform=platform \
   --property cohort=user_cohort --property lifecycle=user_lifecycle \
-  --time-shift-to-now examples/shop/clickstream.csv.gz || say "the example data was not imported"
+  --time-shift-to-now examples/shop/clickstream.csv.gz &
+import=$!
+# An import waits for a collector that is away; here it would wait for nothing.
+while kill -0 "$import" 2>/dev/null; do
+  kill -0 "$up" 2>/dev/null || stopped
+  sleep 0.2
+done
+wait "$import" || say "the example data was not imported"
+import=""
 
 say ""
 "$rungs" report --url "http://$console" --site shop --funnel purchase || true
@@ -65,7 +83,4 @@ say "  Ctrl-C ends everything."
 "$rungs" demo-visitors --url "http://$collector" --key wk_ladder_demo --rate 2 --minutes 30 &
 visitors=$!
 
-status=0
-wait "$up" || status=$?
-up=""
-finish "$status"
+stopped
