@@ -4,6 +4,8 @@
 //! Cost: one cached lookup of the generation and one read by primary key of a few rows a partition, whatever the number
 //! of raw events.
 
+use std::collections::HashMap;
+
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
 use crate::generations::FunnelKey;
@@ -38,19 +40,13 @@ const COLUMNS: &str = "site, funnel, definition, generation, minute, log_partiti
     visitors, offered, committed, skipped, open, seconds_cells, seconds_counts, effort_cells, effort_counts, \
     truncated, closed, as_of, version";
 
-/// Rows older than a partition's last write are stale: their values were not written again.
-const OPEN_SQL: &str = "FROM funnel_open
-    WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND breakdown IN ('', ?)
-      AND (log_partition, version) IN (
-        SELECT log_partition, max(version) FROM funnel_open
-        WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND breakdown = ''
-        GROUP BY log_partition)";
+/// The key narrows both reads to a few rows a partition, so `FINAL` is cheap here; it keeps the largest version.
+const OPEN_SQL: &str = "FROM funnel_open FINAL
+    WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND breakdown IN ('', ?)";
 
-const CLOSED_SQL: &str = "FROM funnel_rolling
+const CLOSED_SQL: &str = "FROM funnel_rolling FINAL
     WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND minute = toDateTime(?, 'UTC')
-      AND breakdown IN ('', ?)
-    ORDER BY version DESC
-    LIMIT 1 BY log_partition, breakdown, value";
+      AND breakdown IN ('', ?)";
 
 impl Warehouse {
     /// The numbers of a window (its label) now, with those of `breakdown` where one is named.
@@ -105,12 +101,8 @@ impl Warehouse {
             .bind(&key.funnel)
             .bind(key.definition)
             .bind(generation)
-            .bind(breakdown.unwrap_or(""))
-            .bind(&key.site)
-            .bind(&key.funnel)
-            .bind(key.definition)
-            .bind(generation);
-        fetch_all("funnel_open", query).await
+            .bind(breakdown.unwrap_or(""));
+        Ok(without_stale(fetch_all("funnel_open", query).await?))
     }
 
     async fn closed_rows(
@@ -130,4 +122,15 @@ impl Warehouse {
             .bind(breakdown.unwrap_or(""));
         fetch_all("funnel_rolling", query).await
     }
+}
+
+/// A partition's rows of one write share a version: a row with a lower one is of a value that was not written again.
+fn without_stale(mut rows: Vec<RollingRow>) -> Vec<RollingRow> {
+    let mut latest: HashMap<u32, u64> = HashMap::new();
+    for row in &rows {
+        let version = latest.entry(row.log_partition).or_default();
+        *version = row.version.max(*version);
+    }
+    rows.retain(|row| latest.get(&row.log_partition) == Some(&row.version));
+    rows
 }

@@ -29,7 +29,7 @@ pub struct Numbers {
 
 /// The numbers of `window`, or which share of the partitions has them, 0..1 (less than 1).
 ///
-/// Of several rows of one partition and value the first counts: queries put the latest version first.
+/// Of several rows of one partition and value the first counts.
 pub(crate) fn add_up(rows: &[RollingRow], window: &str, partitions: u32) -> Result<Numbers, f64> {
     let mut totals: BTreeMap<u32, &RollingRow> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.breakdown.is_empty() && row.log_partition < partitions) {
