@@ -24,7 +24,7 @@ use warehouse::{Warehouse, WarehouseError};
 
 use crate::build::{BuildError, Builder, Built, follow};
 use crate::counters::LaneCounters;
-use crate::funnel_lane::{FoldSettings, PartitionId};
+use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, Effects, FlushLimits, Lane};
 
 use crate::metrics::FunnelMetrics;
@@ -183,6 +183,7 @@ async fn start_lane(
         writes,
         built,
         built_sender,
+        waiting: Vec::new(),
         one_at_a_time: Arc::new(Mutex::new(())),
         orders: Arc::default(),
         board,
@@ -205,6 +206,8 @@ struct LaneThread<S: Store> {
     writes: mpsc::Sender<Write>,
     built: mpsc::Receiver<Built>,
     built_sender: mpsc::Sender<Built>,
+    /// Builds that are ahead of the lane.
+    waiting: Vec<Built>,
     one_at_a_time: Arc<Mutex<()>>,
     /// The generations that the lane waits for, for builds to look whether they are still wanted.
     orders: Arc<std::sync::Mutex<Vec<(String, String, u64)>>>,
@@ -322,43 +325,46 @@ impl<S: Store> LaneThread<S> {
         }
     }
 
+    /// Takes over finished builds that are still wanted, once the lane has come as far as they have.
     fn adopt_built(&mut self) -> Result<(), WriterGone> {
-        while let Ok(Built { mut lane, order }) = self.built.try_recv() {
-            if !self.lane.wants(&order) {
-                continue;
+        while let Ok(built) = self.built.try_recv() {
+            self.waiting.push(built);
+        }
+        let position = self.lane.next_offset();
+        for built in std::mem::take(&mut self.waiting) {
+            if built.lane.joins_at > position {
+                self.waiting.push(built);
+            } else if self.lane.wants(&built.order) {
+                self.adopt(built.lane)?;
             }
-            let mut rows = Vec::new();
-            let mut clock_ms = lane.fold().clock_ms();
-            while lane.joins_at < self.lane.next_offset() {
-                let Ok(mut records) =
-                    self.source.read(self.lane.partition.partition, lane.joins_at, READ_BYTES)
-                else {
-                    tracing::error!(
-                        "the log between a build and its lane cannot be read; the build starts again"
-                    );
-                    break;
-                };
-                records.retain(|record| record.offset < self.lane.next_offset());
-                if records.is_empty() {
-                    break;
-                }
-                follow(&mut lane, &records, &mut clock_ms, &self.lane.partition, &mut rows);
-            }
-            let mut effects = Effects::default();
-            if !rows.is_empty() {
-                effects.writes.push(Write::Rolling(rows));
-            }
-            tracing::info!(
-                site = lane.key.site,
-                funnel = lane.key.funnel,
-                generation = lane.generation,
-                visitors = lane.fold().visitors(),
-                "funnel built from raw events"
-            );
-            self.lane.adopt(lane, now_ms(), &mut effects);
-            self.carry_out(effects)?;
         }
         Ok(())
+    }
+
+    /// Brings a built funnel over the records that the lane took meanwhile, and hands it to the lane.
+    fn adopt(&mut self, mut lane: FunnelLane) -> Result<(), WriterGone> {
+        let (position, mut clock_ms) = (self.lane.next_offset(), lane.fold().clock_ms());
+        let mut rows = Vec::new();
+        while lane.joins_at < position {
+            match self.source.read(self.lane.partition.partition, lane.joins_at, READ_BYTES) {
+                Ok(mut records) => {
+                    records.retain(|record| record.offset < position);
+                    follow(&mut lane, &records, &mut clock_ms, &self.lane.partition, &mut rows);
+                }
+                Err(error) => self.unreadable(&error),
+            }
+        }
+        let mut effects = Effects::default();
+        effects.writes.push(Write::Rolling(rows));
+        tracing::info!(
+            site = lane.key.site,
+            funnel = lane.key.funnel,
+            generation = lane.generation,
+            visitors = lane.fold().visitors(),
+            "funnel built from raw events"
+        );
+        self.lane.adopt(lane, now_ms(), &mut effects);
+        self.carry_out(effects)
     }
 
     fn publish(&mut self, now_ms: i64, end: u64) {

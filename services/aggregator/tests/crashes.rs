@@ -247,6 +247,9 @@ impl World {
         while self.lane.next_offset() < lane.joins_at {
             self.read(1);
         }
+        if !self.lane.wants(&order) {
+            return;
+        }
         let mut rows = Vec::new();
         let mut clock_ms = lane.fold().clock_ms();
         let mut records = self.log.read(0, lane.joins_at, 1 << 20).unwrap();
