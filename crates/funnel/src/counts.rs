@@ -81,7 +81,12 @@ impl Counts {
 
 /// The non-zero cells of `seconds` or `effort` as (indices, counts), as tables store them.
 pub fn to_sparse(cells: &[u32]) -> (Vec<u32>, Vec<u32>) {
-    cells.iter().enumerate().filter(|(_, count)| **count > 0).map(|(index, count)| (index as u32, *count)).unzip()
+    cells
+        .iter()
+        .enumerate()
+        .filter(|(_, count)| **count > 0)
+        .map(|(index, count)| (index as u32, *count))
+        .unzip()
 }
 
 /// Fills `cells` from what [`to_sparse`] made.

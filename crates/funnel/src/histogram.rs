@@ -3,10 +3,12 @@
 //! histogram serves all windows of a funnel's step.
 //!
 //! A cell is a minute and a bucket (`buckets` is 1 for plain counts). Cells older than every window are forgotten;
-//! removing one of those is nothing, since no window counts it.
+//! removing one of those is nothing, since no window counts it. Where traffic is dense a look-up is two indices
+//! ([`crate::cells`]); where it is sparse, memory follows what is counted.
 
 use std::collections::VecDeque;
 
+use crate::cells::Cells;
 use crate::windows::Windows;
 
 /// Minutes of a chunk.
@@ -20,52 +22,38 @@ pub struct Histogram {
     buckets: usize,
     /// Ascending by id.
     chunks: VecDeque<Chunk>,
-    /// Windows x buckets.
+    /// Buckets x windows.
     sums: Vec<u32>,
+    windows: usize,
 }
 
 #[derive(Debug, Clone)]
 struct Chunk {
     id: i64,
-    /// (minute within the chunk * buckets + bucket, count), ascending, counts above 0.
-    cells: Vec<(u16, u32)>,
+    /// By minute within the chunk * buckets + bucket.
+    cells: Cells,
 }
 
 impl Histogram {
     /// An empty histogram for this many buckets and windows.
     pub fn new(buckets: usize, windows: usize) -> Self {
-        Self { buckets, chunks: VecDeque::new(), sums: vec![0; buckets * windows] }
+        Self { buckets, chunks: VecDeque::new(), sums: vec![0; buckets * windows], windows }
     }
 
     /// Counts one more in a cell.
     pub fn add(&mut self, minute: i64, bucket: usize, windows: &Windows) {
-        let key = self.key(minute, bucket);
-        let chunk = self.chunk(minute.div_euclid(CHUNK_MINUTES));
-        match chunk.cells.binary_search_by_key(&key, |cell| cell.0) {
-            Ok(at) => {
-                if let Some(cell) = chunk.cells.get_mut(at) {
-                    cell.1 += 1;
-                }
-            }
-            Err(at) => chunk.cells.insert(at, (key, 1)),
-        }
+        let (key, size) = (self.key(minute, bucket), self.chunk_size());
+        self.chunk(minute.div_euclid(CHUNK_MINUTES)).cells.increment(key, size);
         self.shift_sums(minute, bucket, windows, |sum| sum.wrapping_add(1));
     }
 
     /// Counts one less in a cell that [`Histogram::add`] counted.
     pub fn remove(&mut self, minute: i64, bucket: usize, windows: &Windows) {
         let key = self.key(minute, bucket);
-        let id = minute.div_euclid(CHUNK_MINUTES);
-        let Ok(at) = self.chunks.binary_search_by_key(&id, |chunk| chunk.id) else { return };
-        let Some(chunk) = self.chunks.get_mut(at) else { return };
-        let Ok(at) = chunk.cells.binary_search_by_key(&key, |cell| cell.0) else { return };
-        match chunk.cells.get_mut(at) {
-            Some(cell) if cell.1 > 1 => cell.1 -= 1,
-            _ => {
-                chunk.cells.remove(at);
-            }
+        let Ok(at) = self.find(minute.div_euclid(CHUNK_MINUTES)) else { return };
+        if self.chunks.get_mut(at).is_some_and(|chunk| chunk.cells.decrement(key)) {
+            self.shift_sums(minute, bucket, windows, |sum| sum.wrapping_sub(1));
         }
-        self.shift_sums(minute, bucket, windows, |sum| sum.wrapping_sub(1));
     }
 
     /// Moves the sums from windows ending at `from` to the same windows ending at `to`, which may lie before.
@@ -78,9 +66,22 @@ impl Histogram {
         self.forget_before(to.end() - to.longest() - SLACK_MINUTES);
     }
 
+    /// Moves one from a minute to another, within a bucket; `None` is nowhere.
+    pub fn shift(&mut self, from: Option<i64>, to: Option<i64>, bucket: usize, windows: &Windows) {
+        if from == to {
+            return;
+        }
+        if let Some(minute) = from {
+            self.remove(minute, bucket, windows);
+        }
+        if let Some(minute) = to {
+            self.add(minute, bucket, windows);
+        }
+    }
+
     /// The sum of a window in a bucket.
     pub fn sum(&self, window: usize, bucket: usize) -> u32 {
-        self.sums.get(window * self.buckets + bucket).copied().unwrap_or(0)
+        self.sums.get(bucket * self.windows + window).copied().unwrap_or(0)
     }
 
     /// Whether no cell is left.
@@ -90,60 +91,58 @@ impl Histogram {
 
     /// Heap bytes, about.
     pub fn bytes(&self) -> usize {
-        self.chunks.iter().map(|chunk| size_of::<Chunk>() + chunk.cells.capacity() * 8).sum::<usize>()
+        self.chunks.iter().map(|chunk| size_of::<Chunk>() + chunk.cells.bytes()).sum::<usize>()
             + self.sums.capacity() * 4
+    }
+
+    fn chunk_size(&self) -> usize {
+        CHUNK_MINUTES as usize * self.buckets
     }
 
     fn key(&self, minute: i64, bucket: usize) -> u16 {
         (minute.rem_euclid(CHUNK_MINUTES) as usize * self.buckets + bucket) as u16
     }
 
-    /// The chunk with this id, made where there is none; the newest ones are found first.
+    /// Where the chunk with this id is, or belongs. Without gaps it is as far from the first one as its id.
+    fn find(&self, id: i64) -> Result<usize, usize> {
+        let Some(first) = self.chunks.front() else { return Err(0) };
+        let guess = usize::try_from(id - first.id).map_err(|_| 0usize)?;
+        if self.chunks.get(guess).is_some_and(|chunk| chunk.id == id) {
+            return Ok(guess);
+        }
+        self.chunks.binary_search_by_key(&id, |chunk| chunk.id)
+    }
+
+    /// The chunk with this id, made where there is none.
     fn chunk(&mut self, id: i64) -> &mut Chunk {
-        let at = match self.chunks.back() {
-            Some(last) if last.id == id => self.chunks.len() - 1,
-            Some(last) if last.id > id => match self.chunks.binary_search_by_key(&id, |chunk| chunk.id) {
-                Ok(at) => at,
-                Err(at) => {
-                    self.chunks.insert(at, Chunk { id, cells: Vec::new() });
-                    at
-                }
-            },
-            _ => {
-                self.chunks.push_back(Chunk { id, cells: Vec::new() });
-                self.chunks.len() - 1
-            }
-        };
+        let at = self.find(id).unwrap_or_else(|at| {
+            self.chunks.insert(at, Chunk { id, cells: Cells::default() });
+            at
+        });
         &mut self.chunks[at]
     }
 
     fn shift_sums(&mut self, minute: i64, bucket: usize, windows: &Windows, change: impl Fn(u32) -> u32) {
-        for (window, start) in windows.starts().enumerate() {
-            if minute >= start
-                && let Some(sum) = self.sums.get_mut(window * self.buckets + bucket)
-            {
-                *sum = change(*sum);
-            }
+        let first = bucket * self.windows;
+        let Some(sums) = self.sums.get_mut(first..first + self.windows) else { return };
+        for (sum, start) in sums.iter_mut().zip(windows.starts()) {
+            *sum = if minute >= start { change(*sum) } else { *sum };
         }
     }
 
     /// Takes the cells of the minutes `[low, high)` out of a window's sums, or puts them in.
     fn shift_range(&mut self, window: usize, low: i64, high: i64, leaving: bool) {
         let first = self.chunks.partition_point(|chunk| (chunk.id + 1) * CHUNK_MINUTES <= low);
-        let buckets = self.buckets as i64;
+        let buckets = self.buckets;
         for chunk in self.chunks.range(first..) {
             let start = chunk.id * CHUNK_MINUTES;
             if start >= high {
                 break;
             }
-            let from = chunk.cells.partition_point(|cell| start + i64::from(cell.0) / buckets < low);
-            for (key, count) in chunk.cells.iter().skip(from) {
-                if start + i64::from(*key) / buckets >= high {
-                    break;
-                }
-                let bucket = usize::from(*key) % self.buckets;
-                if let Some(sum) = self.sums.get_mut(window * self.buckets + bucket) {
-                    *sum = if leaving { sum.wrapping_sub(*count) } else { sum.wrapping_add(*count) };
+            let key_of = |minute: i64| ((minute - start).clamp(0, CHUNK_MINUTES) as usize * buckets) as u16;
+            for (key, count) in chunk.cells.range(key_of(low), key_of(high)) {
+                if let Some(sum) = self.sums.get_mut(usize::from(key) % buckets * self.windows + window) {
+                    *sum = if leaving { sum.wrapping_sub(count) } else { sum.wrapping_add(count) };
                 }
             }
         }

@@ -4,6 +4,8 @@
 //! [`fold`](crate::fold) decodes a journey, changes it and encodes it again ([`codec`](crate::codec)); the encoded form
 //! is what memory and ClickHouse hold.
 
+use crate::codec::{self, Damaged};
+use crate::numbers::Writer;
 use crate::plan::limits::MAX_BREAKDOWNS;
 use crate::track::{OFFER_BITS, STEP_BITS, Track};
 
@@ -54,11 +56,10 @@ impl Tracks {
 
     /// Adds a track on which nothing happened and gives it to be filled.
     pub fn push(&mut self, key: u16, steps: usize) -> &mut Track {
-        let fresh = Track::new(key, steps);
         let at = self.used;
         match self.list.get_mut(at) {
-            Some(slot) => *slot = fresh,
-            None => self.list.push(fresh),
+            Some(slot) => slot.reset(key, steps),
+            None => self.list.push(Track::new(key, steps)),
         }
         self.used += 1;
         &mut self.list[at]
@@ -131,13 +132,72 @@ fn entries_of(key: u16, events: &[TailEvent]) -> u32 {
         .fold(0, |bits, event| bits | (event.matches & ENTRIES))
 }
 
+/// The tracks after everything that left the tail. Most events do not need them, and so they stay encoded until asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Checkpoint {
+    tracks: Tracks,
+    /// In place of `tracks`.
+    encoded: Option<Vec<u8>>,
+    spare: Vec<u8>,
+}
+
+impl Checkpoint {
+    /// No tracks; keeps memory.
+    pub fn clear(&mut self) {
+        self.tracks.clear();
+        if let Some(encoded) = self.encoded.take() {
+            self.spare = encoded;
+        }
+    }
+
+    /// Takes the tracks as [`codec::put_tracks`] wrote them.
+    pub fn stay_encoded(&mut self, bytes: &[u8]) {
+        let mut encoded = self.encoded.take().unwrap_or_else(|| std::mem::take(&mut self.spare));
+        encoded.clear();
+        encoded.extend_from_slice(bytes);
+        self.encoded = Some(encoded);
+    }
+
+    /// Decodes the tracks if they are not yet; after an error there are none.
+    pub fn decode(&mut self, steps: usize) -> Result<&mut Tracks, Damaged> {
+        if let Some(encoded) = self.encoded.take() {
+            let decoded = codec::decode_tracks(&encoded, steps, &mut self.tracks);
+            self.spare = encoded;
+            if decoded.is_err() {
+                self.tracks.clear();
+            }
+            decoded?;
+        }
+        Ok(&mut self.tracks)
+    }
+
+    /// The tracks. In memory no journey is damaged: each was encoded here, or checked when it was restored.
+    fn tracks(&mut self, steps: usize) -> &mut Tracks {
+        let _ = self.decode(steps);
+        &mut self.tracks
+    }
+
+    /// Appends them as [`codec::put_tracks`] does.
+    pub(crate) fn encode(&self, out: &mut Writer<'_>) {
+        match &self.encoded {
+            Some(encoded) => out.slice(encoded),
+            None => codec::put_tracks(out, &self.tracks),
+        }
+    }
+
+    /// Keeps the tracks that `keep` agrees to.
+    pub fn retain(&mut self, steps: usize, keep: impl FnMut(&Track) -> bool) {
+        self.tracks(steps).retain(keep);
+    }
+}
+
 /// A visitor's whole state, decoded. Reused from event to event to spare allocations.
 #[derive(Debug, Clone, Default)]
 pub struct Journey {
     /// After all folded events.
     pub live: Tracks,
     /// After all folded events that left the tail.
-    pub checkpoint: Tracks,
+    pub checkpoint: Checkpoint,
     /// By time; `live` = `checkpoint` + `tail`.
     pub tail: Vec<TailEvent>,
 }
@@ -153,13 +213,16 @@ impl Journey {
     /// Moves events older than `horizon_start` from the tail into the checkpoint, all of one time together. Of an event
     /// whose own time is younger the message stays remembered, for a copy of it could still be taken for new.
     pub fn age(&mut self, horizon_start: i64, steps: usize, window_ms: i64) {
+        if self.tail.first().is_none_or(|event| event.ts >= horizon_start) {
+            return;
+        }
         let mut done = 0;
         let mut remembered = Vec::new();
         while let Some(first) = self.tail.get(done).filter(|event| event.ts < horizon_start) {
             let rest = self.tail.get(done..).unwrap_or(&[]);
             let same = rest.iter().take_while(|event| event.ts == first.ts).count();
             let group = rest.get(..same).unwrap_or(&[]);
-            self.checkpoint.apply(group, steps, window_ms);
+            self.checkpoint.tracks(steps).apply(group, steps, window_ms);
             remembered.extend(
                 group.iter().filter(|event| event.own_ts() >= horizon_start).map(TailEvent::message_only),
             );
@@ -197,7 +260,7 @@ impl Journey {
     }
 
     fn refold(&mut self, steps: usize, window_ms: i64) {
-        self.live.copy_from(&self.checkpoint);
+        self.live.copy_from(self.checkpoint.tracks(steps));
         let mut rest = self.tail.as_slice();
         while let Some(first) = rest.first() {
             let same = rest.iter().take_while(|event| event.ts == first.ts).count();

@@ -10,6 +10,7 @@ pub mod histogram;
 pub mod journey;
 pub mod ladder;
 pub mod model;
+mod numbers;
 pub mod plan;
 pub mod tally;
 pub mod track;

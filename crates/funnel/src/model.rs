@@ -42,7 +42,8 @@ fn times(events: &[FoldEvent], bit: u32, value: Option<u16>) -> Vec<i64> {
     let carried = |event: &&FoldEvent| value.is_none_or(|value| event.values.contains(&value));
     let needs_value = bit == 0 || bit >= OFFER_SHIFT;
     let matching = events.iter().filter(|event| event.matches & (1 << bit) != 0);
-    let mut times: Vec<i64> = matching.filter(|event| !needs_value || carried(event)).map(|event| event.ts).collect();
+    let mut times: Vec<i64> =
+        matching.filter(|event| !needs_value || carried(event)).map(|event| event.ts).collect();
     times.sort_unstable();
     times
 }
@@ -63,12 +64,15 @@ fn latest_chain(steps: &[Vec<i64>], window_ms: i64) -> Option<(i64, i64, i64)> {
 fn count_visitor(spec: &Spec, events: &[FoldEvent], value: Option<u16>, end_ms: i64, counts: &mut Counts) {
     let steps: Vec<Vec<i64>> = (0..spec.steps as u32).map(|step| times(events, step, value)).collect();
     let windows = spec.rolling_windows_ms.len();
-    let chains: Vec<_> =
-        (0..spec.steps).map(|k| latest_chain(steps.get(..=k).unwrap_or(&[]), spec.conversion_window_ms)).collect();
+    let chains: Vec<_> = (0..spec.steps)
+        .map(|k| latest_chain(steps.get(..=k).unwrap_or(&[]), spec.conversion_window_ms))
+        .collect();
     let offers: Vec<_> = (0..spec.steps)
         .map(|k| times(events, OFFER_SHIFT + k as u32, value))
         .zip(&steps)
-        .map(|(offers, step)| (offers.last().copied(), latest_chain(&[offers, step.clone()], spec.conversion_window_ms)))
+        .map(|(offers, step)| {
+            (offers.last().copied(), latest_chain(&[offers, step.clone()], spec.conversion_window_ms))
+        })
         .collect();
     for (window, length) in spec.rolling_windows_ms.iter().enumerate() {
         let inside = |time: i64| time >= end_ms - length;

@@ -38,7 +38,8 @@ pub struct StepState {
 }
 
 impl StepState {
-    const NEW: Self = Self {
+    /// Nothing happened.
+    pub const NEW: Self = Self {
         anchor: UNSET,
         reached: UNSET,
         took: 0,
@@ -62,6 +63,13 @@ impl Track {
     /// A track of `steps` steps on which nothing happened.
     pub fn new(key: u16, steps: usize) -> Self {
         Self { key, steps: [StepState::NEW; MAX_STEPS], used: steps.min(MAX_STEPS) }
+    }
+
+    /// Makes it a track on which nothing happened, without touching unused steps.
+    pub fn reset(&mut self, key: u16, steps: usize) {
+        self.key = key;
+        self.used = steps.min(MAX_STEPS);
+        self.steps_mut().fill(StepState::NEW);
     }
 
     /// The steps in order.

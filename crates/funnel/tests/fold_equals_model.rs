@@ -112,7 +112,12 @@ fn check(steps: usize, records: &[Record]) -> Result<(), TestCaseError> {
     for (offset, (clock, event)) in log.iter().enumerate() {
         let mut end = fold.open_minute_end_ms();
         while end <= *clock {
-            prop_assert_eq!(as_map(fold.counts_at(end)), model::counts(&spec, &counted, end), "minute end {}", end);
+            prop_assert_eq!(
+                as_map(fold.counts_at(end)),
+                model::counts(&spec, &counted, end),
+                "minute end {}",
+                end
+            );
             end += MINUTE_MS;
         }
         fold.advance(*clock);
@@ -128,7 +133,12 @@ fn check(steps: usize, records: &[Record]) -> Result<(), TestCaseError> {
     let last_end = fold.open_minute_end_ms();
     for minutes in [1, 7, 31, 95] {
         let end = last_end + minutes * MINUTE_MS;
-        prop_assert_eq!(as_map(fold.counts_at(end)), model::counts(&spec, &counted, end), "idle until {}", end);
+        prop_assert_eq!(
+            as_map(fold.counts_at(end)),
+            model::counts(&spec, &counted, end),
+            "idle until {}",
+            end
+        );
     }
     prop_assert_eq!(as_map(fold.counts_at(last_end)), model::counts(&spec, &counted, last_end), "back again");
     Ok(())
@@ -173,7 +183,9 @@ fn restart(steps: usize, records: &[Record], cut: f64, ahead: f64) -> Result<(),
     for (offset, (clock, event)) in log.iter().enumerate().take(marker) {
         if offset == cut {
             clock_at_cut = first.clock_ms();
-            stored.extend(first.take_changed(usize::MAX).into_iter().map(|(v, state)| (v, (state, cut as u64))));
+            stored.extend(
+                first.take_changed(usize::MAX).into_iter().map(|(v, state)| (v, (state, cut as u64))),
+            );
         }
         first.advance(*clock);
         first.fold(event, offset as u64);
@@ -214,8 +226,11 @@ fn build(steps: usize, records: &[Record]) -> Result<(), TestCaseError> {
     let spec = spec(steps);
     let log = log_of(records, steps);
     let mut seen = HashSet::new();
-    let mut distinct: Vec<FoldEvent> =
-        log.iter().map(|(_, event)| *event).filter(|event| seen.insert((event.visitor, event.message))).collect();
+    let mut distinct: Vec<FoldEvent> = log
+        .iter()
+        .map(|(_, event)| *event)
+        .filter(|event| seen.insert((event.visitor, event.message)))
+        .collect();
     distinct.sort_by_key(|event| event.ts);
     let start = distinct.first().map_or(T0, |event| event.ts);
     let mut fold = Fold::new(spec.clone(), values(), start);
