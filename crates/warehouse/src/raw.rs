@@ -7,6 +7,8 @@
 
 use clickhouse::Row;
 use clickhouse::query::{Query, RowCursor};
+use funnel::intake::Incoming;
+use funnel::plan::{Derived, EventFields};
 use serde::Deserialize;
 
 use crate::client::{READ_TIMEOUT, Warehouse, within};
@@ -54,6 +56,32 @@ pub struct RawEvent {
     pub browser: String,
     pub os: String,
     pub country: String,
+}
+
+impl RawEvent {
+    /// The event as a fold takes it.
+    pub fn incoming(&self) -> Incoming<'_> {
+        let derived = Derived {
+            channel: &self.channel,
+            source: &self.source,
+            medium: &self.medium,
+            campaign: &self.campaign,
+            content: &self.content,
+            device: &self.device,
+            browser: &self.browser,
+            os: &self.os,
+            country: &self.country,
+        };
+        let fields =
+            EventFields { event: &self.event, properties: &self.properties, context: &self.context, derived };
+        Incoming {
+            fields,
+            visitor_id: &self.visitor_id,
+            message_id: &self.message_id,
+            ts: self.ts,
+            own_ts: self.own_ts,
+        }
+    }
 }
 
 /// A stream of raw events in time order (equal times: by visitor, then as the log had them).

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::{LogRecord, ReadError, Source};
-use funnel::plan::{Derived, EventFields};
+use funnel::intake::Incoming;
 use rungs_proto::view::RecordView;
 use tokio::runtime::Handle;
 use warehouse::WarehouseError;
-use warehouse::raw::RawEvent;
 use warehouse::rows::RollingRow;
 
-use crate::funnel_lane::{FoldSettings, FunnelLane, Incoming, PartitionId};
+use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, incoming_of};
 use crate::store::{RawRange, RawStream, Store, Write};
 use crate::writer::persist;
@@ -73,7 +72,7 @@ impl<S: Store> Builder<S> {
     fn fold_raw(&self, order: &BuildOrder, lane: &mut FunnelLane) -> Result<(), BuildError> {
         let range = RawRange {
             site: order.funnel.site.clone(),
-            events: event_names(order),
+            events: order.funnel.event_names(),
             partition: self.partition.partition,
             partitions: self.partition.partitions,
             before: (self.partition.epoch, order.cutoff),
@@ -87,7 +86,8 @@ impl<S: Store> Builder<S> {
                 lane.start_history_at(event.ts.min(order.clock_ms));
             }
             done += 1;
-            lane.fold_raw(&raw_incoming(&event, order.clock_ms), cutoff, &self.partition, &mut rows);
+            let incoming = Incoming { ts: event.ts.min(order.clock_ms), ..event.incoming() };
+            lane.fold_raw(&incoming, cutoff, &self.partition, &mut rows);
             self.write_rows(&mut rows, ROWS_PER_WRITE)?;
             if done % 256 == 0 && told.elapsed() >= PROGRESS_INTERVAL {
                 told = Instant::now();
@@ -159,41 +159,5 @@ pub fn follow(
     if let Some(last) = records.last() {
         lane.joins_at = lane.joins_at.max(last.offset + 1);
         lane.stand_at(*clock_ms);
-    }
-}
-
-fn event_names(order: &BuildOrder) -> Vec<String> {
-    let steps = order.funnel.steps.iter();
-    let mut names: Vec<String> =
-        steps.flat_map(|step| step.events.iter().chain(&step.offer)).cloned().collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// A stored event as a fold takes it; never later than the clock.
-pub fn raw_incoming(event: &RawEvent, clock_ms: i64) -> Incoming<'_> {
-    let derived = Derived {
-        channel: &event.channel,
-        source: &event.source,
-        medium: &event.medium,
-        campaign: &event.campaign,
-        content: &event.content,
-        device: &event.device,
-        browser: &event.browser,
-        os: &event.os,
-        country: &event.country,
-    };
-    Incoming {
-        fields: EventFields {
-            event: &event.event,
-            properties: &event.properties,
-            context: &event.context,
-            derived,
-        },
-        visitor_id: &event.visitor_id,
-        message_id: &event.message_id,
-        ts: event.ts.min(clock_ms),
-        own_ts: event.own_ts,
     }
 }

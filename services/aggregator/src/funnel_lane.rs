@@ -4,20 +4,17 @@
 //! carries that record's offset as version. While the log is idle, wall time closes it provisionally with the next
 //! offset as version; a record that was appended before T after all brings it up again with a higher version.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use funnel::Counts;
 use funnel::counts::to_sparse;
-use funnel::fold::{Fold, FoldEvent, Folded, Spec};
-use funnel::journey::ENTRIES;
-use funnel::plan::limits::MAX_BREAKDOWNS;
-use funnel::plan::{CompiledFunnel, EventFields, Funnel};
+use funnel::fold::{Fold, Folded, Spec};
+use funnel::intake::{Incoming, matched};
+use funnel::plan::{CompiledFunnel, Funnel};
 use funnel::values::Values;
 use funnel::windows::MINUTE_MS;
 use warehouse::FunnelKey;
 use warehouse::rows::{BUILDING, COMPLETE, DROPPED, JourneyRow, MARKER, PROGRESS, ProgressRow, RollingRow};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// Minute ends are written for a gap in the log as long as this; before it hour ends only.
 const DAY_MS: i64 = 86_400_000;
@@ -63,15 +60,6 @@ pub struct FunnelLane {
     windows: Vec<String>,
     /// (value id, breakdown's name, value), by id - 1.
     names: Vec<(String, String)>,
-}
-
-/// An event's fields as the log or the raw table has them.
-pub struct Incoming<'a> {
-    pub fields: EventFields<'a>,
-    pub visitor_id: &'a str,
-    pub message_id: &'a str,
-    pub ts: i64,
-    pub own_ts: i64,
 }
 
 impl FunnelLane {
@@ -166,7 +154,7 @@ impl FunnelLane {
 
     /// Folds an event of the log, if it matches; `None` if it does not.
     pub fn fold_event(&mut self, event: &Incoming<'_>, offset: u64, clock_ms: i64) -> Option<Folded> {
-        let event = self.matched(event)?;
+        let event = matched(&self.compiled, &mut self.fold, event)?;
         self.provisional_end_ms = 0;
         self.fold.advance(clock_ms);
         Some(self.fold.fold(&event, offset))
@@ -180,7 +168,7 @@ impl FunnelLane {
         partition: &PartitionId,
         out: &mut Vec<RollingRow>,
     ) {
-        let Some(event) = self.matched(event) else { return };
+        let Some(event) = matched(&self.compiled, &mut self.fold, event) else { return };
         self.history_until(event.ts, cutoff, partition, out);
         self.fold.fold_raw(&event);
     }
@@ -321,30 +309,6 @@ impl FunnelLane {
             truncated: false,
             version: next_offset * 4 + rank as u64,
         }
-    }
-
-    /// The event as the fold takes it, if it matches a step or an offer. Value ids are given here, for every entry and
-    /// offer in offset order, whatever becomes of the event.
-    fn matched(&mut self, event: &Incoming<'_>) -> Option<FoldEvent> {
-        let matches = self.compiled.matches(&event.fields);
-        if matches == 0 {
-            return None;
-        }
-        let mut values = [0; MAX_BREAKDOWNS];
-        if matches & ENTRIES != 0 {
-            let read: Vec<Cow<'_, str>> = self.compiled.breakdown_values(&event.fields).collect();
-            for (breakdown, (slot, value)) in values.iter_mut().zip(read).enumerate() {
-                *slot = self.fold.value_id(breakdown, &value);
-            }
-        }
-        Some(FoldEvent {
-            visitor: xxh3_128(event.visitor_id.as_bytes()),
-            message: xxh3_64(event.message_id.as_bytes()),
-            ts: event.ts,
-            own_ts: event.own_ts,
-            matches,
-            values,
-        })
     }
 
     /// Minute ends after the open minute began, up to a time: all of them near it, hour ends only further back.

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use funnel::fold::Folded;
+use funnel::intake::Incoming;
 use funnel::plan::{Derived, EventFields, Funnel, FunnelIndex, Plan, PlanMatcher};
 use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
@@ -16,7 +17,7 @@ use warehouse::event_batch::EventBatch;
 use warehouse::rows::{COMPLETE, EventRow, PROGRESS, ProgressRow, RollingRow, event_version};
 
 use crate::counters::LaneCounters;
-use crate::funnel_lane::{FoldSettings, FunnelLane, Incoming, PartitionId};
+use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::store::Write;
 
 /// Journeys in one insert, at most.
@@ -334,7 +335,8 @@ impl Lane {
     }
 
     fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
-        let same = |known: &BuildOrder| known.funnel.site == order.funnel.site && known.funnel.id == order.funnel.id;
+        let same =
+            |known: &BuildOrder| known.funnel.site == order.funnel.site && known.funnel.id == order.funnel.id;
         self.building.retain(|known| !same(known));
         let funnel = Arc::clone(&order.funnel);
         let lane = FunnelLane::new(funnel, order.generation, &self.settings, order.clock_ms, order.cutoff);

@@ -226,7 +226,8 @@ impl Store for MemoryStore {
         kind: &'static str,
     ) -> Result<Vec<ProgressRow>, WarehouseError> {
         let rows = self.read();
-        let mine = |row: &&ProgressRow| row.log_id == log_id && row.log_partition == partition && row.kind == kind;
+        let mine =
+            |row: &&ProgressRow| row.log_id == log_id && row.log_partition == partition && row.kind == kind;
         Ok(rows.progress.values().filter(mine).cloned().collect())
     }
 
@@ -236,7 +237,8 @@ impl Store for MemoryStore {
         take: &mut (dyn FnMut(StoredJourney) + Send),
     ) -> Result<(), WarehouseError> {
         for row in self.read().journeys.values() {
-            let funnel = (&row.site, &row.funnel, row.definition) == (&key.funnel.site, &key.funnel.funnel, key.funnel.definition);
+            let funnel = (&row.site, &row.funnel, row.definition)
+                == (&key.funnel.site, &key.funnel.funnel, key.funnel.definition);
             if funnel && row.generation == key.generation && row.log_partition == key.partition {
                 take((row.visitor, row.state.clone(), row.version));
             }
@@ -246,7 +248,10 @@ impl Store for MemoryStore {
 
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         let tables = self.read();
-        let wanted = |((site, visitor, _), (epoch, offset, event)): &(&(String, String, String), &(u32, u64, RawEvent))| {
+        let wanted = |((site, visitor, _), (epoch, offset, event)): &(
+            &(String, String, String),
+            &(u32, u64, RawEvent),
+        )| {
             *site == range.site
                 && (*epoch, *offset) < range.before
                 && range.events.contains(&event.event)

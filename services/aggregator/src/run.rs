@@ -428,7 +428,11 @@ fn build_until_done<S: Store>(builder: &Builder<S>, mut order: BuildOrder, sende
             Err(BuildError::Cancelled) => return,
             Err(BuildError::Log(ReadError::Gone { first, .. })) => {
                 // What the log forgot is stored: the raw events reach further.
-                tracing::warn!(funnel = order.funnel.id, first, "the log begins after the build's cut-off; moving it");
+                tracing::warn!(
+                    funnel = order.funnel.id,
+                    first,
+                    "the log begins after the build's cut-off; moving it"
+                );
                 order.cutoff = first;
             }
             Err(error) => {

@@ -291,7 +291,9 @@ impl World {
         if self.left_out == LeftOut::ReadOrder {
             for lane in &mut restored.funnels {
                 let key = (lane.key.funnel.clone(), lane.key.definition, lane.generation);
-                lane.set_marker(early_markers.get(&key).copied().filter(|at| *at > lane.joins_at).unwrap_or(0));
+                lane.set_marker(
+                    early_markers.get(&key).copied().filter(|at| *at > lane.joins_at).unwrap_or(0),
+                );
             }
         }
         if self.left_out == LeftOut::ProgressOffset {
@@ -449,8 +451,11 @@ fn verify(world: &mut World) -> Result<(), String> {
         let lane = world.lane.funnels_mut().iter_mut().find(|lane| lane.key.funnel == funnel.id);
         let lane = lane.ok_or(format!("funnel {} is not live", funnel.id))?;
         let complete = tables.progress.values().find(|row| {
-            row.kind == PROGRESS && row.funnel == funnel.id && row.definition == lane.key.definition
-                && row.generation == lane.generation && row.state == "complete"
+            row.kind == PROGRESS
+                && row.funnel == funnel.id
+                && row.definition == lane.key.definition
+                && row.generation == lane.generation
+                && row.state == "complete"
         });
         complete.ok_or(format!("funnel {} is not complete", funnel.id))?;
         let steps: Vec<&str> = funnel.steps.iter().map(|step| step.id.as_str()).collect();
@@ -458,7 +463,11 @@ fn verify(world: &mut World) -> Result<(), String> {
         let rows: Vec<&RollingRow> = tables
             .rolling
             .values()
-            .filter(|row| row.funnel == funnel.id && row.definition == lane.key.definition && row.generation == lane.generation)
+            .filter(|row| {
+                row.funnel == funnel.id
+                    && row.definition == lane.key.definition
+                    && row.generation == lane.generation
+            })
             .collect();
         let cutoff = world.cutoffs[&(funnel.id.clone(), lane.generation)];
         let expected = Expected::new(&world.truth, &steps, spec, cutoff);
@@ -476,12 +485,20 @@ fn named(counts: BTreeMap<u16, Counts>) -> BTreeMap<String, Counts> {
     counts.into_iter().map(|(id, counts)| (name(id), counts)).collect()
 }
 
-fn same(found: &BTreeMap<String, Counts>, expected: &BTreeMap<String, Counts>, place: &str) -> Result<(), String> {
+fn same(
+    found: &BTreeMap<String, Counts>,
+    expected: &BTreeMap<String, Counts>,
+    place: &str,
+) -> Result<(), String> {
     if found == expected {
         return Ok(());
     }
     let short = |counts: &BTreeMap<String, Counts>| {
-        counts.iter().map(|(value, c)| format!("{value:?}: {:?} open {:?}", c.visitors, c.open)).collect::<Vec<_>>().join("; ")
+        counts
+            .iter()
+            .map(|(value, c)| format!("{value:?}: {:?} open {:?}", c.visitors, c.open))
+            .collect::<Vec<_>>()
+            .join("; ")
     };
     Err(format!("{place}: found {} expected {}", short(found), short(expected)))
 }
@@ -497,7 +514,11 @@ fn check_history(rows: &[&RollingRow], expected: &Expected, now_ms: i64, funnel:
     let wanted = (0..).map(|n| first + n * MINUTE_MS).take_while(|end| *end <= last);
     for end in wanted.chain(ends) {
         let found = minutes.get(&end).ok_or(format!("{funnel} has no minute {end}"))?;
-        same(found, &named(expected.at(end)), &format!("{funnel} minute {end} (cutoff clock {})", expected.cutoff_clock))?;
+        same(
+            found,
+            &named(expected.at(end)),
+            &format!("{funnel} minute {end} (cutoff clock {})", expected.cutoff_clock),
+        )?;
     }
     Ok(())
 }
@@ -524,7 +545,9 @@ fn run(seed: u64, left_out: LeftOut) -> Result<(), String> {
     if std::env::var_os("SEED").is_some() {
         for (offset, (at, body)) in world.truth.iter().enumerate() {
             match body {
-                Body::Event(e) => println!("{offset} at {at}: {} {} {} ts {}", e.visitor_id, e.event, e.message_id, e.ts_ms),
+                Body::Event(e) => {
+                    println!("{offset} at {at}: {} {} {} ts {}", e.visitor_id, e.event, e.message_id, e.ts_ms)
+                }
                 Body::Control(control) => println!("{offset} at {at}: {control:?}"),
             }
         }
@@ -551,7 +574,13 @@ fn one_seed() {
 
 #[test]
 fn each_rule_is_needed() {
-    for rule in [LeftOut::Marker, LeftOut::MarkerLast, LeftOut::ProgressClock, LeftOut::ReadOrder, LeftOut::ProgressOffset] {
+    for rule in [
+        LeftOut::Marker,
+        LeftOut::MarkerLast,
+        LeftOut::ProgressClock,
+        LeftOut::ReadOrder,
+        LeftOut::ProgressOffset,
+    ] {
         let failing = (0..6_000).find(|seed| run(*seed, rule).is_err());
         println!("{rule:?}: {failing:?}");
         assert!(failing.is_some(), "no seed fails without {rule:?}");

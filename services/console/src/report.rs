@@ -4,7 +4,9 @@
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use funnel::plan::Funnel;
+use funnel::report::Report;
 use warehouse::Warehouse;
+use warehouse::raw::RawQuery;
 
 use crate::answer::Answer;
 use crate::api_error::ApiError;
@@ -34,15 +36,27 @@ fn span(params: &Params) -> Result<Span, ApiError> {
     }
 }
 
-/// Folds the raw events of a span.
+/// Folds the raw events of a span, in bounded memory but for the visitors' journeys.
 ///
 /// # Errors
-/// [`SourceError::NoReports`]: this build has no fold over raw events yet.
+/// ClickHouse's.
 pub async fn counts(
-    _warehouse: &Warehouse,
-    _funnel: &Funnel,
-    _span: Span,
-    _breakdown: Option<&str>,
+    warehouse: &Warehouse,
+    funnel: &Funnel,
+    span: Span,
+    breakdown: Option<&str>,
 ) -> Result<ReportCounts, SourceError> {
-    Err(SourceError::NoReports)
+    let mut report = Report::new(funnel, span.from_ms, span.to_ms);
+    let mut events = warehouse.raw_events(&RawQuery {
+        site: funnel.site.clone(),
+        events: funnel.event_names(),
+        from_ms: Some(span.from_ms),
+        to_ms: Some(span.to_ms),
+        ..RawQuery::default()
+    })?;
+    while let Some(event) = events.next().await? {
+        report.push(&event.incoming());
+    }
+    let (total, values, truncated) = report.finish(breakdown);
+    Ok(ReportCounts { total, values, truncated })
 }

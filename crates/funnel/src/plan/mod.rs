@@ -176,6 +176,18 @@ impl PartialEq for Condition {
     }
 }
 
+impl Funnel {
+    /// The names of all events that can matter to the funnel, sorted: those of its steps and offers.
+    pub fn event_names(&self) -> Vec<String> {
+        let steps = self.steps.iter();
+        let mut names: Vec<String> =
+            steps.flat_map(|step| step.events.iter().chain(&step.offer)).cloned().collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+}
+
 impl Plan {
     /// The site with this id.
     pub fn site(&self, id: &str) -> Option<&Site> {
