@@ -22,8 +22,13 @@ fn an_import_is_counted_at_its_own_times_and_a_second_one_adds_nothing() {
 
     let report = program.report(&["--window", "7d", "--as-of", "2024-05-15T00:00Z"]);
     assert_eq!(visitors(&report), [158, 61, 25, 11, 1]);
-    let report = program.report(&["--from", "2024-01-01", "--to", "2024-07-02"]);
-    assert_eq!(visitors(&report), [598, 487, 333, 190, 70]);
+    let report =
+        program.report(&["--window", "28d", "--as-of", "2024-05-15T00:00Z", "--breakdown", "channel"]);
+    assert_eq!(visitors(&report), [417, 214, 120, 46, 16]);
+    let report_of_all = program.report(&["--from", "2024-01-01", "--to", "2024-07-02"]);
+    assert_eq!(visitors(&report_of_all), [598, 487, 333, 190, 70]);
+    let email = report["breakdown"].as_array().unwrap().iter().find(|part| part["value"] == "email").unwrap();
+    assert_eq!(visitors(email), [75, 40, 24, 9, 4]);
     let table = program.run(&["report", "--url", &program.console, "--site", "shop", "--funnel", "purchase"]);
     assert!(table.ok && table.out.contains("Viewed a product"), "{}{}", table.out, table.err);
 

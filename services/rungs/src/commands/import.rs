@@ -48,9 +48,9 @@ Exit code 1 if a row was not stored; the first of them are listed with their rea
 
 Examples:
   rungs import --key sk_shop_demo --site shop --visitor user_id --event event --time timestamp \\
-      --property channel=acquisition_channel --property platform=platform examples/shop/clickstream.csv.gz
-  rungs import --url https://events.shop.example --site shop --visitor user.id --event name --time at \\
-      --property plan=user.plan events.ndjson.gz        with the key in RUNGS_IMPORT_KEY";
+      --property channel=acquisition_channel examples/shop/clickstream.csv.gz
+  RUNGS_IMPORT_KEY=… rungs import --site shop --visitor user.id --event name --time at \\
+      --property plan=user.plan events.ndjson.gz";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { url, key, site, visitor, event, time, properties, time_shift_to_now, file } = arguments;

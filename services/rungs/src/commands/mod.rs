@@ -29,10 +29,11 @@ share of visitors takes each step, where they drop off and which channel or vari
 const AFTER_HELP: &str = "Begin:
   rungs check tracking-plan.toml            is the plan right, what will it cost, can it be better?
   rungs up --plan tracking-plan.toml        everything in one process; prints the addresses
-  curl -u wk_shop_demo: -d '{\"event\":\"product_view\",\"anonymousId\":\"ann\"}' http://127.0.0.1:8080/v1/track
   rungs report --site shop --funnel purchase
 
-Exit codes: 0 done; 1 it could not be done (the message says why and what to do); 2 the command line, or this build,
+Each command teaches more: rungs help COMMAND
+
+Exit codes: 0 done; 1 it could not be done (the message says why and what to do); 2 the command line, or this build, \
 does not allow it. Data goes to standard output, messages to standard error.";
 
 /// What to do.

@@ -73,11 +73,13 @@ async fn resume(job: &Job, collector: &Collector) -> Result<(Position, Identity)
     let shift_to_now = job.shift_to_now;
     let base =
         tokio::task::spawn_blocking(move || identity::base(&file, &columns, &site, shift_to_now)).await??;
-    let stored = Position::load(&base, &job.file).filter(|position| position.url == job.url);
-    if let Some(position) = stored {
+    if let Some(position) = Position::load(&base, &job.file) {
         let identity = Identity::new(&base, position.shift_minutes);
         if server::knows(collector, &identity.import_id, &position).await? {
-            return Ok((position, identity));
+            // Another address may be another collector, whose acknowledgements are not in this position.
+            let is_same = position.completed || position.url == job.url;
+            let begun = || Position::begin(&base, job, position.shift_minutes);
+            return Ok((if is_same { position } else { begun() }, identity));
         }
         eprintln!("the collector does not have what was imported before: importing from the first row");
     }
@@ -101,6 +103,8 @@ async fn send_rest(
     identity: &Identity,
     position: &mut Position,
 ) -> Result<(), Failure> {
+    // Before the first row: a time shift that was used must not be forgotten.
+    position.save()?;
     let progress = Progress::of(&job.file)?;
     if position.acked_rows > 0 {
         eprintln!("going on after row {}", position.acked_rows);

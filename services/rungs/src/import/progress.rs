@@ -47,12 +47,16 @@ impl Progress {
     }
 }
 
-/// A spinner for the time in which the numbers are rebuilt; hidden where there is no terminal.
+/// A spinner for the time in which the numbers are rebuilt; a line where there is no terminal.
 pub(super) fn waiting() -> ProgressBar {
     let spinner = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     spinner.set_style(style("{spinner} {msg}  {elapsed}"));
-    spinner.enable_steady_tick(Duration::from_millis(150));
-    spinner.set_message("waiting for the rows to be stored and the numbers to be rebuilt");
+    const WAITING: &str = "waiting for the rows to be stored and the numbers to be rebuilt";
+    match spinner.is_hidden() {
+        true => eprintln!("{WAITING}"),
+        false => spinner.enable_steady_tick(Duration::from_millis(150)),
+    }
+    spinner.set_message(WAITING);
     spinner
 }
 

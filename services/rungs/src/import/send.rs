@@ -181,3 +181,7 @@ fn pause_after(failures: u32) -> Duration {
     let whole = FIRST_PAUSE.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
     whole.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
+
+#[cfg(test)]
+#[path = "send_tests.rs"]
+mod tests;

@@ -14,6 +14,8 @@ use crate::failure::Failure;
 /// Pauses between two questions; the answer costs the warehouse a scan of the site.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Acknowledged rows are in the warehouse within this time, unless that is away.
+const REACHES_WAREHOUSE: Duration = Duration::from_secs(5);
 /// Without any progress for this long, waiting ends.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -29,22 +31,21 @@ async fn status(collector: &Collector, import_id: &str) -> Result<Option<Status>
     collector.ask(Method::GET, &format!("/v1/imports/{import_id}"), None).await
 }
 
-/// Whether the rows of an earlier run are still there. Acknowledged rows of a moment ago may not have reached the
-/// warehouse; after a completed import its rows must.
+/// Whether the rows of an earlier run are still there: all of them after a completed import, else at least one.
+/// Acknowledged rows of a moment ago may not have reached the warehouse yet.
 pub(super) async fn knows(
     collector: &Collector,
     import_id: &str,
     position: &Position,
 ) -> Result<bool, Failure> {
-    if position.accepted_rows == 0 {
-        return Ok(true);
-    }
-    let deadline = Instant::now() + Duration::from_secs(if position.completed { 0 } else { 5 });
+    let needed_rows = if position.completed { position.accepted_rows } else { position.accepted_rows.min(1) };
+    let deadline = Instant::now() + REACHES_WAREHOUSE;
     loop {
-        if status(collector, import_id).await?.is_some() {
+        let stored_rows = status(collector, import_id).await?.map_or(0, |status| status.stored_rows);
+        if stored_rows >= needed_rows {
             return Ok(true);
         }
-        if Instant::now() >= deadline {
+        if position.completed || Instant::now() >= deadline {
             return Ok(false);
         }
         tokio::time::sleep(FIRST_PAUSE).await;
