@@ -32,7 +32,7 @@ lint: tools ## Formatting and lints only
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 
 bench: build ## Throughput and latency, as ratios to the bare limits of this machine
-	$(CARGO) run --release --locked -p load-tests -- bench
+	$(CARGO) run --release --locked -p load-tests --bin rungs-bench
 
 clean: ## Remove what was built, and the data of `make run`
 	$(CARGO) clean
