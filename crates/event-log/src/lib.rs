@@ -19,11 +19,13 @@ use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
 
 mod clock;
+mod generations;
 pub mod local;
 pub mod memory;
 mod partitioner;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use generations::Generations;
 pub use partitioner::partition_of;
 
 /// Identifies one log for ever: offsets of logs with different ids have nothing to do with each other.

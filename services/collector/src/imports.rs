@@ -4,7 +4,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use event_log::{Message, Publisher};
@@ -65,22 +64,6 @@ pub(crate) fn accepted_rows(body: &[u8]) -> Result<u64, Refusal> {
         .map_err(|error| Refusal::InvalidBody(format!("expected {{\"accepted_rows\":n}}: {error}")))
 }
 
-/// Names generations: UTC milliseconds, made unique within this process.
-#[derive(Debug, Default)]
-pub(crate) struct Generations {
-    last: AtomicU64,
-}
-
-impl Generations {
-    /// max(now, last + 1)
-    pub(crate) fn next(&self, now_ms: i64) -> u64 {
-        let now = now_ms.max(0).cast_unsigned();
-        let next = |last: u64| now.max(last + 1);
-        let last = self.last.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
-        next(last.unwrap_or_else(|last| last))
-    }
-}
-
 /// Tells every partition that the import is complete; done when all of them have it.
 pub(crate) async fn complete(
     publisher: &dyn Publisher,
@@ -93,15 +76,4 @@ pub(crate) async fn complete(
     let message = |partition| Message { partition, value: value.clone() };
     publisher.publish((0..publisher.partitions()).map(message).collect())?.await?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn generations_follow_the_clock_and_never_repeat() {
-        let generations = Generations::default();
-        assert_eq!([5, 5, 3, 100].map(|now| generations.next(now)), [5, 6, 7, 100]);
-    }
 }

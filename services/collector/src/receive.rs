@@ -12,7 +12,7 @@ use actix_web::http::header::{
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
-use event_log::{Message, PublishError, Publisher};
+use event_log::{Generations, Message, PublishError, Publisher};
 use rungs_proto::v1::ImportCompleted;
 use runtime::Shutdown;
 use runtime::settings::CollectorSettings;
@@ -23,7 +23,7 @@ use crate::body::{self, InFlight, Permit};
 use crate::cors;
 use crate::derive::user_agent::{self, Agent};
 use crate::draft::Parsed;
-use crate::imports::{self, Generations, ImportStatus};
+use crate::imports::{self, ImportStatus};
 use crate::keys::{self, Caller, Keys};
 use crate::metrics::Metrics;
 use crate::outcome::{Rejected, Undecided};
@@ -37,7 +37,7 @@ pub(crate) struct State {
     pub(crate) publisher: Arc<dyn Publisher>,
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) imports: Option<Arc<dyn ImportStatus>>,
-    pub(crate) generations: Generations,
+    pub(crate) generations: Arc<Generations>,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: InFlight,
     pub(crate) shutdown: Shutdown,

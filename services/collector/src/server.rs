@@ -11,7 +11,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwapOption;
-use event_log::Publisher;
+use event_log::{Generations, Publisher};
 use funnel::Plan;
 use runtime::health::Condition;
 use runtime::settings::CollectorSettings;
@@ -19,7 +19,7 @@ use runtime::{Health, Shutdown};
 use tokio::sync::watch;
 
 use crate::body::InFlight;
-use crate::imports::{Generations, ImportStatus};
+use crate::imports::ImportStatus;
 use crate::keys::Keys;
 use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
 use crate::metrics::Metrics;
@@ -36,6 +36,8 @@ pub struct Collector<'m> {
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
     /// Asks the warehouse about imports; without it `GET /v1/imports/{id}` is 501.
     pub imports: Option<Arc<dyn ImportStatus>>,
+    /// Numbers what a completed import begins; the process has one for all that it begins.
+    pub generations: Arc<Generations>,
     pub metrics: &'m runtime::Metrics,
     /// Gets the conditions `plan loaded` and `log writable`.
     pub health: Health,
@@ -85,7 +87,7 @@ impl Collector<'_> {
             publisher: self.publisher,
             keys: ArcSwapOption::empty(),
             imports: self.imports,
-            generations: Generations::default(),
+            generations: self.generations,
             in_flight: InFlight::new(self.settings.max_in_flight_bytes, metrics.in_flight_bytes.clone()),
             metrics,
             shutdown: shutdown.clone(),

@@ -59,8 +59,15 @@ pub(crate) async fn start_with(
     let (metrics, health, shutdown) = (Metrics::new().unwrap(), Health::new(), Shutdown::new());
     let (sender, receiver) = watch::channel(Some(Arc::new(plan())));
     let publisher = Arc::clone(&log) as Arc<dyn Publisher>;
-    let collector =
-        Collector { settings, publisher, plan: receiver, imports, metrics: &metrics, health: health.clone() };
+    let collector = Collector {
+        settings,
+        publisher,
+        plan: receiver,
+        imports,
+        generations: Arc::default(),
+        metrics: &metrics,
+        health: health.clone(),
+    };
     let bound = collector.bind(&shutdown).unwrap();
     let address = bound.address();
     let served = Tasks::new().spawn("collector", bound.serve());

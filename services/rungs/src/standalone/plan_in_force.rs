@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use checked_toml::Problem;
-use event_log::{Clock, Message, PlanError, PlanRecord, PlanTopic, PublishError, Publisher, ReadError};
+use event_log::{
+    Clock, Generations, Message, PlanError, PlanRecord, PlanTopic, PublishError, Publisher, ReadError,
+};
 use funnel::Plan;
 use prost::Message as _;
 use rungs_proto::v1::{Control, PlanApplied, Record, control, record};
@@ -26,14 +28,9 @@ pub(crate) struct PlanInForce {
     topic: Arc<dyn PlanTopic>,
     publisher: Arc<dyn Publisher>,
     clock: Arc<dyn Clock>,
-    /// One application at a time; holds the last generation and the last number that was announced.
-    last: Mutex<Last>,
-}
-
-#[derive(Default)]
-struct Last {
-    generation: u64,
-    announced: u64,
+    generations: Arc<Generations>,
+    /// The last number that was announced; locked by one application at a time.
+    announced: Mutex<u64>,
 }
 
 /// What became of a valid plan.
@@ -77,33 +74,38 @@ impl PlanInForce {
         clock: Arc<dyn Clock>,
         generation: u64,
     ) -> Self {
-        let last = Mutex::new(Last { generation, announced: 0 });
-        Self { topic, publisher, clock, last }
+        let generations = Arc::new(Generations::after(generation));
+        Self { topic, publisher, clock, generations, announced: Mutex::new(0) }
+    }
+
+    /// Numbers all that this process begins.
+    pub(crate) fn generations(&self) -> Arc<Generations> {
+        Arc::clone(&self.generations)
     }
 
     /// Puts a plan in force, unless its text is already; `file_name` is how mistakes name it.
     pub(crate) async fn apply(&self, file_name: &str, text: &str) -> Result<Applied, ApplyError> {
         Plan::parse(file_name, text).map_err(ApplyError::Invalid)?;
-        let mut last = self.last.lock().await;
+        let mut announced = self.announced.lock().await;
         let latest = self.latest();
         if let Some(latest) = latest.as_deref().filter(|latest| latest.text == text) {
-            if last.announced < latest.number {
-                self.announce(latest.number, &mut last).await?;
+            if *announced < latest.number {
+                self.announce(latest.number, &mut announced).await?;
             }
             return Ok(Applied { number: latest.number, changed: false });
         }
         let number = latest.map_or(0, |latest| latest.number) + 1;
         self.append(PlanRecord { number, applied_at_ms: self.clock.now_ms(), text: text.to_owned() }).await?;
-        self.announce(number, &mut last).await?;
+        self.announce(number, &mut announced).await?;
         tracing::info!(number, "a tracking plan was put in force");
         Ok(Applied { number, changed: true })
     }
 
     /// Tells every partition the latest plan again, if there is one.
     pub(crate) async fn announce_latest(&self) -> Result<(), ApplyError> {
-        let mut last = self.last.lock().await;
+        let mut announced = self.announced.lock().await;
         match self.latest() {
-            Some(latest) if last.announced < latest.number => self.announce(latest.number, &mut last).await,
+            Some(latest) if *announced < latest.number => self.announce(latest.number, &mut announced).await,
             _ => Ok(()),
         }
     }
@@ -146,10 +148,8 @@ impl PlanInForce {
     }
 
     /// One record a partition, in one call: all of them or none.
-    async fn announce(&self, number: u64, last: &mut Last) -> Result<(), ApplyError> {
-        let now = u64::try_from(self.clock.now_ms()).unwrap_or_default();
-        let generation = now.max(last.generation + 1);
-        let value = control_record(number, generation);
+    async fn announce(&self, number: u64, announced: &mut u64) -> Result<(), ApplyError> {
+        let value = control_record(number, self.generations.next(self.clock.now_ms()));
         let message = |partition| Message { partition, value: value.clone() };
         let messages = (0..self.publisher.partitions()).map(message).collect();
         let published = match self.publisher.publish(messages) {
@@ -157,7 +157,7 @@ impl PlanInForce {
             Err(cause) => Err(cause),
         };
         published.map_err(|cause| ApplyError::NotAnnounced { number, cause })?;
-        *last = Last { generation, announced: number };
+        *announced = number;
         Ok(())
     }
 }

@@ -64,6 +64,7 @@ impl Services {
             publisher: engines.log.clone(),
             plan: plan.clone(),
             imports: Some(Arc::new(imports)),
+            generations: plans.generations(),
             metrics: &process.metrics,
             health: process.health.clone(),
         };
