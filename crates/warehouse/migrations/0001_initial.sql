@@ -192,3 +192,58 @@ CREATE TABLE IF NOT EXISTS rejected_events
 ENGINE = MergeTree
 ORDER BY (site, received_at)
 TTL written_at + INTERVAL 30 DAY DELETE;
+
+-- Rolling conversion at every stored minute end, for Grafana and people: one row per funnel, step, window and breakdown
+-- value, summed over partitions, of the generation in force and only where every partition has its minute.
+-- eligible: visitors of the step before (of the step itself for the first one).
+CREATE OR REPLACE VIEW funnel_conversion AS
+WITH
+    in_force AS
+    (
+        SELECT site, funnel, max((generation, definition)) AS newest
+        FROM
+        (
+            SELECT site, funnel, definition, generation
+            FROM
+            (
+                SELECT site, funnel, definition, generation, log_partition,
+                       argMax((state, log_partitions), (version, written_at)) AS last
+                FROM progress
+                WHERE kind = 'progress' AND funnel != ''
+                GROUP BY site, funnel, definition, generation, log_partition
+            )
+            GROUP BY site, funnel, definition, generation
+            HAVING countIf(last.1 = 'complete') = max(last.2)
+        )
+        GROUP BY site, funnel
+    ),
+    partitions AS
+    (
+        SELECT argMax(log_partitions, (written_at, version)) AS count FROM progress WHERE funnel = ''
+    ),
+    cells AS
+    (
+        SELECT site, funnel, minute, log_partition, breakdown, value, cell,
+               intDiv(cell - 1, length(windows)) + 1 AS position,
+               steps[position] AS step,
+               windows[(cell - 1) % length(windows) + 1] AS window,
+               visitors[cell] AS reached,
+               visitors[if(position = 1, cell, cell - length(windows))] AS before,
+               offered[cell] AS shown, committed[cell] AS taken, skipped[cell] AS passed, open[position] AS standing
+        FROM funnel_rolling FINAL
+        ARRAY JOIN arrayEnumerate(visitors) AS cell
+        WHERE (site, funnel, definition, generation) IN (SELECT site, funnel, newest.2, newest.1 FROM in_force)
+    ),
+    whole AS
+    (
+        SELECT site, funnel, minute FROM cells WHERE breakdown = '' AND cell = 1
+        GROUP BY site, funnel, minute
+        HAVING count() = (SELECT count FROM partitions)
+    )
+SELECT site, funnel, minute, position, step, window, breakdown, value,
+       sum(reached) AS visitors, sum(before) AS eligible, visitors / nullIf(eligible, 0) AS conversion,
+       sum(shown) AS offered, sum(taken) AS committed, committed / nullIf(offered, 0) AS ctr,
+       sum(passed) AS skipped, sum(standing) AS open
+FROM cells
+WHERE (site, funnel, minute) IN (SELECT site, funnel, minute FROM whole)
+GROUP BY site, funnel, minute, position, step, window, breakdown, value;
