@@ -1,0 +1,108 @@
+//! `rungs-bench`: runs the benchmarks and prints their table. `bench` runs all of them, the others one part each.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use load_tests::rungs::Rungs;
+use load_tests::stream::Shape;
+use load_tests::table::Row;
+use load_tests::{BenchError, bare, end_to_end, fold, ingest, journeys, live, markers};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Throughput and latency of Rungs, as ratios to the bare limits of this machine
+#[derive(Debug, Parser)]
+#[command(name = "rungs-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    /// Smaller and shorter: a first impression in two minutes
+    #[arg(long, global = true)]
+    quick: bool,
+    /// The `rungs` binary under test
+    #[arg(long, global = true, value_name = "FILE", default_value = "target/release/rungs")]
+    rungs: PathBuf,
+    /// How long the end-to-end part sends
+    #[arg(long, global = true, value_name = "SECONDS")]
+    seconds: Option<u64>,
+    /// Events a second that the end-to-end part sends
+    #[arg(long, global = true, value_name = "EVENTS", default_value_t = 220_000.0)]
+    rate: f64,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Part {
+    /// Everything below, one after the other (also without a command)
+    Bench,
+    /// Folds decoded events in memory
+    Fold,
+    /// Memory of a million visitors
+    Memory,
+    /// Single events and batches over HTTP, answered after fsync
+    Ingest,
+    /// HTTP, log, fold and ClickHouse together; markers; live answers
+    EndToEnd,
+    /// Serves the bare handler that `ingest` compares with
+    #[command(hide = true)]
+    Bare,
+}
+
+fn main() -> Result<(), BenchError> {
+    let arguments = Arguments::parse();
+    match arguments.part.unwrap_or(Part::Bench) {
+        Part::Bare => return Ok(bare::serve()?),
+        Part::Fold => folding(&arguments)?,
+        Part::Memory => memory(&arguments)?,
+        Part::Ingest => ingesting(&arguments)?,
+        Part::EndToEnd => everything(&arguments)?,
+        Part::Bench => {
+            memory(&arguments)?;
+            folding(&arguments)?;
+            ingesting(&arguments)?;
+            everything(&arguments)?;
+        }
+    }
+    Ok(())
+}
+
+fn print(rows: &[Row]) {
+    rows.iter().for_each(|row| println!("{row}"));
+}
+
+fn memory(arguments: &Arguments) -> Result<(), BenchError> {
+    print(&journeys::run(if arguments.quick { 200_000 } else { 1_000_000 })?);
+    Ok(())
+}
+
+fn folding(arguments: &Arguments) -> Result<(), BenchError> {
+    let events = if arguments.quick { 1_000_000 } else { 5_000_000 };
+    print(&fold::run(&Shape { events, ..Shape::default() })?);
+    Ok(())
+}
+
+fn ingesting(arguments: &Arguments) -> Result<(), BenchError> {
+    print(&ingest::run(&arguments.rungs, seconds(if arguments.quick { 3 } else { 8 }))?);
+    Ok(())
+}
+
+/// The parts that share one running `rungs up`, so that its raw events grow from one to the next.
+fn everything(arguments: &Arguments) -> Result<(), BenchError> {
+    let (small, large) = if arguments.quick { (200_000, 2_000_000) } else { (1_000_000, 10_000_000) };
+    let time = seconds(arguments.seconds.unwrap_or(if arguments.quick { 5 } else { 20 }));
+    let rungs = Rungs::start(&arguments.rungs)?;
+    let stored = end_to_end::fill(&rungs, small, 0, 100)?;
+    print(&[live::run(&rungs, stored)?]);
+    let sustained = end_to_end::run(&rungs, arguments.rate, time, stored)?;
+    print(&sustained.rows);
+    print(&markers::run(&rungs, sustained.rate / 2.0, time)?);
+    let stored = rungs.wait_for_events("bench", 0, Duration::ZERO)?;
+    let stored = end_to_end::fill(&rungs, large, stored, 200)?;
+    print(&[live::run(&rungs, stored)?, live::against_window_funnel(&rungs, stored)?]);
+    Ok(())
+}
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}

@@ -1,0 +1,128 @@
+//! `rungs up` as a process under load, in a folder of its own that goes with it.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::BenchError;
+use crate::process::{Server, free_address};
+use crate::stream::PLAN;
+
+/// A site of its own for marker events: each marker is a new visitor, so that counts tell which of them are visible.
+const PROBE: &str = r#"
+[[sites]]
+id = "probe"
+write_keys = ["wk_probe"]
+origins = ["*"]
+[[funnels]]
+site = "probe"
+id = "markers"
+conversion_window = "1h"
+rolling_windows = ["1h"]
+[[funnels.steps]]
+id = "marker"
+event = "marker"
+[[funnels.steps]]
+id = "never"
+event = "never"
+"#;
+
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running `rungs up`.
+pub struct Rungs {
+    pub server: Server,
+    pub collector: SocketAddr,
+    pub console: SocketAddr,
+    pub admin: SocketAddr,
+    pub clickhouse: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Rungs {
+    /// Starts the binary on an empty folder and waits until it is ready.
+    pub fn start(binary: &Path) -> Result<Self, BenchError> {
+        let folder = tempfile::tempdir_in(data_root(binary))?;
+        let plan = folder.path().join("tracking-plan.toml");
+        std::fs::write(&plan, format!("{PLAN}{PROBE}"))?;
+        let [collector, console, admin, clickhouse] =
+            [free_address()?, free_address()?, free_address()?, free_address()?];
+        let mut command = Command::new(binary);
+        command.arg("up").arg("--plan").arg(&plan).arg("--data-dir").arg(folder.path().join("data"));
+        let addresses = [
+            ("--listen", collector),
+            ("--console", console),
+            ("--admin", admin),
+            ("--clickhouse", clickhouse),
+        ];
+        for (flag, address) in addresses {
+            command.arg(flag).arg(address.to_string());
+        }
+        command.env("RUNGS_LOGGING__LEVEL", "warn");
+        let server = Server::start(&mut command)?;
+        let mut rungs = Self { server, collector, console, admin, clickhouse, _folder: folder };
+        rungs.wait_until_ready()?;
+        Ok(rungs)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), BenchError> {
+        let until = Instant::now() + READY_WITHIN;
+        let live = "/api/v1/funnels/bench/purchase/live?window=7d";
+        while Instant::now() < until && self.server.is_running() {
+            let is_live = get(self.console, live).is_ok_and(|text| text.contains(r#""state":"ready""#));
+            if get(self.admin, "/readyz").is_ok() && is_live {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Err(BenchError::other("rungs up was not ready within a minute; its own messages say why"))
+    }
+
+    /// The answer of the embedded ClickHouse to a query.
+    pub fn query(&self, sql: &str) -> Result<String, BenchError> {
+        query(self.clickhouse, sql)
+    }
+
+    /// Waits until ClickHouse holds at least this many distinct events of a site; tells how many it holds at the end.
+    pub fn wait_for_events(&self, site: &str, events: u64, patience: Duration) -> Result<u64, BenchError> {
+        let until = Instant::now() + patience;
+        loop {
+            let stored = self.count(&format!("SELECT count() FROM rungs.events WHERE site = '{site}'"))?;
+            if stored >= events || Instant::now() > until {
+                return self.count(&format!(
+                    "SELECT uniqExact(visitor_id, message_id) FROM rungs.events WHERE site = '{site}'"
+                ));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// A query whose answer is a number.
+    pub fn count(&self, sql: &str) -> Result<u64, BenchError> {
+        let text = self.query(sql)?;
+        text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
+    }
+}
+
+/// Beside the binary: a temporary folder in memory would flatter the disk.
+fn data_root(binary: &Path) -> PathBuf {
+    binary.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
+}
+
+/// A query to a ClickHouse.
+pub fn query(address: SocketAddr, sql: &str) -> Result<String, BenchError> {
+    fetch(reqwest::Client::new().post(format!("http://{address}/")).body(sql.to_owned()))
+}
+
+/// The body of a 2xx answer.
+pub fn get(address: SocketAddr, path: &str) -> Result<String, BenchError> {
+    fetch(reqwest::Client::new().get(format!("http://{address}{path}")))
+}
+
+fn fetch(request: reqwest::RequestBuilder) -> Result<String, BenchError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { Ok(request.send().await?.error_for_status()?.text().await?) })
+}
