@@ -3,6 +3,7 @@
 
 /// A record whose event borrows from the encoded bytes.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // nearly every record is an event
 pub enum RecordView<'a> {
     /// An event.
     Event(EventView<'a>),

@@ -1,6 +1,6 @@
 //! The borrowing reader and prost agree on every record, and on which bytes are none.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 use proptest::prelude::*;
 use prost::Message;

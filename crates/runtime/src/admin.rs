@@ -72,10 +72,10 @@ impl AdminServer {
         let server = HttpServer::new(move || {
             App::new().app_data(state.clone()).configure(routes).configure(more_routes.clone())
         })
-            .workers(1)
-            .disable_signals()
-            .bind(listen)
-            .map_err(failed)?;
+        .workers(1)
+        .disable_signals()
+        .bind(listen)
+        .map_err(failed)?;
         let address = server.addrs().first().copied().unwrap_or(listen);
         let server = server.run();
         let handle = server.handle();

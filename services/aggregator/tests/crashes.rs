@@ -416,7 +416,7 @@ impl Expected {
             let counts = first && (offset < cutoff || !late);
             let value = if event.channel == "email" { 1 } else { 2 };
             let event = step.filter(|_| counts).map(|step| FoldEvent {
-                visitor: u128::from_str_radix(&event.visitor_id[1..], 10).unwrap(),
+                visitor: event.visitor_id[1..].parse().unwrap(),
                 message: offset as u64,
                 ts: event.ts_ms,
                 own_ts: event.own_ts_ms,
