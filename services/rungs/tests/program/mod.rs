@@ -1,4 +1,10 @@
-//! A running `rungs up` with its own data folder and plan file. Killed when dropped.
+//! A running `rungs up` with its own data folder and plan file. Killed when dropped. [`answers`] asks it over HTTP,
+//! [`expected`] computes what it must answer.
+#![allow(dead_code)] // each test file uses its part
+
+pub(crate) mod answers;
+pub(crate) mod expected;
+pub(crate) mod sending;
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,7 +15,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Everything here ends within this time, or the test fails.
-const DEADLINE: Duration = Duration::from_secs(120);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Program {
     child: Child,
@@ -19,7 +25,7 @@ pub(crate) struct Program {
     pub(crate) console: String,
     pub(crate) collector: String,
     pub(crate) admin: String,
-    clickhouse: String,
+    pub(crate) clickhouse: String,
     ports: Ports,
 }
 
@@ -27,6 +33,12 @@ pub(crate) struct Program {
 #[derive(Clone)]
 struct Ports {
     collector: String,
+}
+
+/// A program that was killed, with its data folder.
+pub(crate) struct Killed {
+    folder: TempDir,
+    ports: Ports,
 }
 
 /// What a command printed.
@@ -43,12 +55,24 @@ pub(crate) fn root() -> PathBuf {
 impl Program {
     /// Starts with a copy of a plan.
     pub(crate) fn start(plan: &str) -> Self {
+        Self::start_with(&std::fs::read_to_string(root().join(plan)).unwrap(), "")
+    }
+
+    /// Starts with the texts of a plan and of settings.
+    pub(crate) fn start_with(plan: &str, settings: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::copy(root().join(plan), folder.path().join("plan.toml")).unwrap();
+        std::fs::write(folder.path().join("plan.toml"), plan).unwrap();
+        std::fs::write(folder.path().join("rungs.toml"), settings).unwrap();
         Self::start_in(folder, Ports { collector: "127.0.0.1:0".to_owned() })
     }
 
     fn start_in(folder: TempDir, ports: Ports) -> Self {
+        let mut program = Self::spawn_in(folder, ports);
+        program.wait_for_banner();
+        program
+    }
+
+    fn spawn_in(folder: TempDir, ports: Ports) -> Self {
         let any = "127.0.0.1:0";
         let mut child = command()
             .args([
@@ -66,11 +90,13 @@ impl Program {
             .arg(folder.path().join("plan.toml"))
             .arg("--data-dir")
             .arg(folder.path().join("data"))
+            .arg("--settings")
+            .arg(folder.path().join("rungs.toml"))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let said = listen(child.stderr.take().unwrap());
-        let mut program = Self {
+        Self {
             child,
             folder: Some(folder),
             said,
@@ -79,9 +105,7 @@ impl Program {
             admin: String::new(),
             clickhouse: String::new(),
             ports,
-        };
-        program.wait_for_banner();
-        program
+        }
     }
 
     fn wait_for_banner(&mut self) {
@@ -103,7 +127,7 @@ impl Program {
         self.ports.collector = self.collector.replace("http://", "");
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
 
@@ -158,9 +182,14 @@ impl Program {
     }
 
     pub(crate) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        self.until_or(|| what.to_owned(), holds);
+    }
+
+    /// As [`Program::until`]; what is wrong is told at the end only.
+    pub(crate) fn until_or(&self, what: impl Fn() -> String, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + DEADLINE;
         while !holds(self) {
-            assert!(Instant::now() < deadline, "{what}\n{}", self.said());
+            assert!(Instant::now() < deadline, "{}\n{}", what(), self.said());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -174,6 +203,13 @@ impl Program {
     pub(crate) fn restart(mut self) -> Self {
         assert_eq!(self.end(), Some(0), "{}", self.said());
         Self::start_in(self.folder.take().unwrap(), self.ports.clone())
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(mut self) -> Killed {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        Killed { folder: self.folder.take().unwrap(), ports: self.ports.clone() }
     }
 
     /// Another data folder, the same import positions.
@@ -192,15 +228,6 @@ impl Program {
         std::fs::write(path, position.to_string()).unwrap();
     }
 
-    /// What the embedded ClickHouse answers.
-    pub(crate) fn clickhouse(&self, sql: &str) -> String {
-        let url = reqwest::Url::parse_with_params(&self.clickhouse, [("database", "rungs"), ("query", sql)])
-            .unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let text = runtime.block_on(async { reqwest::get(url).await.unwrap().text().await.unwrap() });
-        text.trim().to_owned()
-    }
-
     fn end(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -212,6 +239,20 @@ impl Program {
             assert!(Instant::now() < deadline, "it does not end\n{}", self.said());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+}
+
+impl Killed {
+    /// The same data folder, another process; the collector listens where it did.
+    pub(crate) fn start(self) -> Program {
+        Program::start_in(self.folder, self.ports)
+    }
+
+    /// As [`Killed::start`], and kills it again during its start.
+    pub(crate) fn start_and_kill(self, after: Duration) -> Self {
+        let program = Program::spawn_in(self.folder, self.ports);
+        std::thread::sleep(after);
+        program.kill()
     }
 }
 
