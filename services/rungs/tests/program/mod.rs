@@ -194,6 +194,16 @@ impl Program {
         }
     }
 
+    /// Waits until something can be had.
+    pub(crate) fn until_some<T>(&self, what: &str, find: impl Fn(&Self) -> Option<T>) -> T {
+        let found = std::cell::RefCell::new(None);
+        self.until(what, |program| {
+            *found.borrow_mut() = find(program);
+            found.borrow().is_some()
+        });
+        found.into_inner().unwrap()
+    }
+
     /// Asks it to end and gives its exit code.
     pub(crate) fn stop(mut self) -> Option<i32> {
         self.end()

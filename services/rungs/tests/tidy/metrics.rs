@@ -1,0 +1,113 @@
+//! Metrics: `docs/metrics.md` has every family that the services register, and no document names another.
+
+use std::sync::Arc;
+
+use aggregator::counters::LaneCounters;
+use aggregator::metrics::FunnelMetrics;
+use aggregator::snapshot::Board;
+use collector::Collector;
+use event_log::SystemClock;
+use event_log::memory::MemoryLog;
+use rungs_console::{Console, Server, WarehouseSource};
+use runtime::metrics::{MetricInfo, MetricKind};
+use runtime::settings::{ClickHouseSettings, CollectorSettings, ConsoleSettings};
+use runtime::{Health, Metrics, Shutdown, Tasks};
+use tokio::sync::watch;
+use warehouse::Warehouse;
+
+use crate::{docs, generated, none};
+
+/// The tables of the document: name, and how the names in it begin.
+const TABLES: [(&str, &[&str]); 5] = [
+    ("funnel metrics", &["rungs_funnel_"]),
+    ("aggregator metrics", &["rungs_aggregator_", "rungs_log_"]),
+    ("collector metrics", &["rungs_collector_"]),
+    ("console metrics", &["rungs_console_"]),
+    ("process metrics", &["rungs_build_", "rungs_task", "process_"]),
+];
+
+/// All families of a process that runs all services.
+fn registered() -> Vec<MetricInfo> {
+    let any_port = ([127, 0, 0, 1], 0).into();
+    let (metrics, tasks, health, shutdown) =
+        (Metrics::new().unwrap(), Tasks::new(), Health::new(), Shutdown::new());
+    tasks.register(&metrics).unwrap();
+    LaneCounters::register(&metrics).unwrap();
+    FunnelMetrics::register(&metrics, Board::new(1, 1)).unwrap();
+    let collector = Collector {
+        settings: CollectorSettings { listen: any_port, workers: 1, ..CollectorSettings::default() },
+        publisher: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
+        plan: watch::channel(None).1,
+        imports: None,
+        generations: Arc::default(),
+        metrics: &metrics,
+        health: health.clone(),
+    };
+    drop(collector.bind(&shutdown).unwrap());
+    let url = Some("http://127.0.0.1:1".to_owned());
+    let warehouse = Warehouse::connect(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
+    let console = Console {
+        settings: ConsoleSettings { listen: any_port, ..ConsoleSettings::default() },
+        source: Arc::new(WarehouseSource::new(warehouse, 0)),
+        plan: watch::channel(None).1,
+        tasks,
+        metrics: metrics.clone(),
+        health,
+    };
+    drop(Server::bind(console, shutdown.clone()).unwrap());
+    shutdown.request();
+    metrics.list()
+}
+
+fn row(family: &MetricInfo) -> String {
+    let labels: Vec<String> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+    let (kind, unit) = (family.kind.as_str(), family.unit());
+    format!("| `{}` | {kind} | {unit} | {} | {} |\n", family.name, labels.join(", "), family.help)
+}
+
+#[tokio::test]
+async fn every_family_is_in_a_table() {
+    let families = registered();
+    let mut listed = 0;
+    for (name, prefixes) in TABLES {
+        let of_table = |family: &&MetricInfo| prefixes.iter().any(|prefix| family.name.starts_with(prefix));
+        let rows: Vec<String> = families.iter().filter(of_table).map(row).collect();
+        listed += rows.len();
+        let head = "| Metric | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n";
+        generated::compare("docs/metrics.md", name, &format!("{head}{}", rows.concat()));
+    }
+    assert_eq!(listed, families.len(), "a family belongs to no table of docs/metrics.md");
+}
+
+#[tokio::test]
+async fn every_metric_that_a_document_names_exists() {
+    let families = registered();
+    let exists = |name: &str| {
+        families.iter().any(|family| {
+            let histogram = family.kind == MetricKind::Histogram;
+            let part = |suffix| name.strip_suffix(suffix) == Some(family.name.as_str());
+            family.name == name || histogram && ["_bucket", "_sum", "_count"].into_iter().any(part)
+        })
+    };
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    let mut problems = Vec::new();
+    for doc in docs::all() {
+        let metrics = docs::words(&doc.text, is_part).filter(|word| word.starts_with("rungs_"));
+        let unknown = metrics.filter(|name| !exists(name) && !name.ends_with('_'));
+        problems.extend(unknown.map(|name| format!("{}: there is no metric {name}", doc.path)));
+    }
+    none(problems);
+}
+
+#[tokio::test]
+async fn the_bound_of_every_label_is_told() {
+    let bounds = docs::doc("docs/metrics.md").first_cells("## Labels");
+    let mut labels: Vec<String> = registered().into_iter().flat_map(|family| family.labels).collect();
+    labels.sort();
+    labels.dedup();
+    let missing =
+        labels.iter().filter(|label| !bounds.contains(label)).map(|label| format!("`{label}`: no bound"));
+    let unknown =
+        bounds.iter().filter(|bound| !labels.contains(bound)).map(|label| format!("no label `{label}`"));
+    none(missing.chain(unknown).collect());
+}

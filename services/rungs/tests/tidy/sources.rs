@@ -1,0 +1,130 @@
+//! Rules that every source keeps. Exceptions stand here with their reason.
+
+use crate::{docs, none, tree};
+
+const MAX_LINES: usize = 400;
+
+/// Longer ones, to be cut when they next grow another subject.
+const LONGER: [(&str, usize); 5] = [
+    ("crates/funnel/src/fold.rs", 480),
+    ("services/aggregator/src/funnel_lane.rs", 480),
+    ("services/aggregator/src/lane.rs", 580),
+    ("services/aggregator/src/run.rs", 480),
+    ("services/aggregator/tests/crashes.rs", 650),
+];
+
+/// Where something may sleep, and why.
+const SLEEPS: [(&str, &str); 24] = [
+    ("crates/event-log/src/local/database.rs", "fjall closes its files in the background and has no signal"),
+    ("crates/warehouse/src/client.rs", "a pause before another attempt"),
+    ("crates/warehouse/src/embedded/response.rs", "gathers small parts of an answer"),
+    ("crates/warehouse/tests/embedded_measure.rs", "measures over a time; run by hand"),
+    (
+        "services/aggregator/src/run.rs",
+        "a look at the clock at the end of the log; a pause before another attempt",
+    ),
+    ("services/aggregator/src/writer.rs", "a pause before another attempt"),
+    ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
+    ("services/console/examples/demo.rs", "visitors come over time"),
+    ("services/console/src/readiness.rs", "a pause before another attempt"),
+    ("services/rungs/src/demo/mod.rs", "visitors come over time"),
+    ("services/rungs/src/import/send.rs", "a pause before another attempt"),
+    ("services/rungs/src/import/server.rs", "asks how far an import is"),
+    ("services/rungs/src/standalone/plan_file.rs", "a look at the plan file"),
+    ("services/rungs/src/standalone/plan_file_tests.rs", "waits for a condition, with a deadline"),
+    ("services/rungs/src/standalone/plan_in_force.rs", "a pause before another attempt"),
+    ("services/rungs/tests/program/mod.rs", "waits for a condition, with a deadline"),
+    ("services/rungs/tests/three_times.rs", "waits for a condition, with a deadline"),
+    ("load-tests/src/end_to_end.rs", "measures over a time"),
+    ("load-tests/src/http.rs", "an open loop sends when a request is due"),
+    ("load-tests/src/journeys.rs", "measures over a time"),
+    ("load-tests/src/live.rs", "measures over a time"),
+    ("load-tests/src/markers.rs", "measures over a time"),
+    ("load-tests/src/process.rs", "waits for a condition, with a deadline"),
+    ("load-tests/src/rungs.rs", "waits for a condition, with a deadline"),
+];
+
+fn is_this(path: &str) -> bool {
+    path.starts_with("services/rungs/tests/tidy/")
+}
+
+#[test]
+fn a_source_says_what_it_is_and_has_one_subject() {
+    let mut problems = Vec::new();
+    for (path, text) in tree::sources() {
+        let opens = text.trim_start().starts_with("//!");
+        let lines = text.lines().count();
+        let limit = LONGER.iter().find(|(longer, _)| *longer == path).map_or(MAX_LINES, |(_, limit)| *limit);
+        if !opens {
+            problems.push(format!("{path} does not open with //!"));
+        }
+        if lines > limit {
+            problems.push(format!("{path} has {lines} lines; at most {limit}"));
+        }
+    }
+    none(problems);
+}
+
+#[test]
+fn nothing_is_left_undone() {
+    let undone = ["todo!(", "unimplemented!(", "FIXME", "TODO", "dbg!("];
+    let mut problems = Vec::new();
+    for (path, text) in tree::files(&[".rs", ".js", ".sql", ".sh", ".toml", "Makefile"]) {
+        for (number, line) in (1..).zip(text.lines()).filter(|_| !is_this(&path)) {
+            let silent = line.trim() == "#[ignore]";
+            if silent || undone.iter().any(|word| line.contains(word)) {
+                problems.push(format!("{path}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    none(problems);
+}
+
+#[test]
+fn nothing_sleeps_without_a_reason() {
+    let sleeps = |text: &str| {
+        ["thread::sleep(", "time::sleep(", "sleep_until("].iter().any(|call| text.contains(call))
+    };
+    let allowed = |path: &str| SLEEPS.iter().any(|(known, _)| *known == path);
+    let sources = tree::sources();
+    let found = sources.iter().filter(|(path, text)| sleeps(text) && !allowed(path) && !is_this(path));
+    none(
+        found
+            .map(|(path, _)| format!("{path} sleeps: wait for a condition, or give a reason here"))
+            .collect(),
+    );
+}
+
+#[test]
+fn only_the_binding_to_the_engine_is_unsafe_and_only_the_runtime_spawns() {
+    let mut problems = Vec::new();
+    for (path, text) in tree::sources().into_iter().filter(|(path, _)| !is_this(path)) {
+        let is_unsafe =
+            text.lines().any(|line| line.contains("unsafe {") && !line.trim_start().starts_with("//"));
+        if is_unsafe && !path.starts_with("crates/warehouse/src/embedded/") {
+            problems.push(format!("{path} is unsafe"));
+        }
+        if text.contains("tokio::spawn(") && path != "crates/runtime/src/tasks.rs" {
+            problems.push(format!("{path} spawns beside runtime::tasks"));
+        }
+    }
+    none(problems);
+}
+
+/// The project's files are about the project: not about a machine that they were written on.
+#[test]
+fn no_file_names_a_machine() {
+    let foreign = ["/work/", "/home/", "/Users/", "/root/", "localhost:4873"];
+    let mut problems = Vec::new();
+    for (path, text) in
+        tree::files(&[".rs", ".md", ".toml", ".sh", ".js", ".html", ".sql", ".proto", "Makefile"])
+    {
+        for (number, line) in (1..).zip(text.lines()).filter(|_| !is_this(&path)) {
+            if foreign.iter().any(|word| line.contains(word)) {
+                problems.push(format!("{path}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(!docs::all().is_empty());
+    none(problems);
+}
