@@ -107,7 +107,7 @@ fn full_is_an_answer_and_ends_with_a_release() {
                 Err(error) => break error,
             }
         };
-        assert!(matches!(full, PublishError::Full { limit: "max_bytes" }), "{full}");
+        assert!(matches!(full, PublishError::Full { limit: "[log] max_size" }), "{full}");
         assert!((5..=20).contains(&stored), "{stored} messages of 100 bytes were taken");
         assert_eq!(log.read(0, 0, 1 << 20).unwrap().len(), stored, "what was refused is not there");
         log.release(0, stored as u64);

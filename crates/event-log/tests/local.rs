@@ -125,7 +125,7 @@ fn a_stuck_reader_of_one_partition_bounds_the_disk_although_the_others_go_on() {
         log.release(1, offset);
         refused
     });
-    assert!(matches!(full, Some(PublishError::Full { limit: "max_bytes" })), "{full:?}");
+    assert!(matches!(full, Some(PublishError::Full { limit: "[log] max_size" })), "{full:?}");
     log.release(0, 1);
     until("there is room again", || publish(&log, vec![message(1, "on")]).is_ok());
 }
@@ -148,7 +148,7 @@ fn a_call_larger_than_the_queue_is_refused_and_one_larger_than_a_group_is_not_sp
     let log =
         open(LocalLogSettings { max_queued_bytes: 10_000, max_group_bytes: 100, ..settings(dir.path()) });
     let refused = publish(&log, vec![message(0, &text_of(10_001))]);
-    assert!(matches!(refused, Err(PublishError::Full { limit: "max_queued_bytes" })), "{refused:?}");
+    assert!(matches!(refused, Err(PublishError::Full { limit: "[log] max_queued" })), "{refused:?}");
     publish(&log, (0..20).map(|_| message(0, &text_of(200))).collect()).unwrap();
     assert_eq!(log.read(0, 0, 1 << 20).unwrap().len(), 20);
 }

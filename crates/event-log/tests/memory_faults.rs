@@ -16,7 +16,7 @@ fn log() -> MemoryLog {
 #[test]
 fn a_refused_publish_stores_nothing_and_the_next_one_does() {
     let log = log();
-    log.refuse_next(PublishError::Full { limit: "max_bytes" });
+    log.refuse_next(PublishError::Full { limit: "[log] max_size" });
     assert!(matches!(publish(&log, vec![message(0, "a")]), Err(PublishError::Full { .. })));
     publish(&log, vec![message(0, "b")]).unwrap();
     assert_eq!(values(&log.read(0, 0, 100).unwrap()), ["b"]);

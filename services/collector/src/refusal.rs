@@ -26,7 +26,7 @@ pub enum Refusal {
     BodyTimeout,
     #[error("the body is larger than {limit} bytes ({name}): send fewer events at a time")]
     BodyTooLarge { name: &'static str, limit: usize },
-    #[error("the body has more than {limit} events (max_batch_events): send fewer at a time")]
+    #[error("the body has more than {limit} events ([collector] max_batch_events): send fewer at a time")]
     TooManyEvents { limit: usize },
     #[error("there is nothing at this path")]
     NotFound,
@@ -36,7 +36,7 @@ pub enum Refusal {
     MethodNotAllowed(&'static str),
     #[error("this collector is not connected to a warehouse, which knows the imports")]
     NoWarehouse,
-    #[error("too many bytes of requests are being handled (max_in_flight_bytes)")]
+    #[error("too many bytes of requests are being handled ([collector] max_in_flight)")]
     InFlightFull,
     #[error("events cannot be stored at the moment: {0}")]
     LogFull(&'static str),

@@ -42,7 +42,7 @@ reasons! {
     InvalidJson = "invalid_json",
     /// The event is not a JSON object.
     NotAnObject = "not_an_object",
-    /// The event is larger than `max_event_bytes`.
+    /// The event is larger than `[collector] max_event`.
     EventTooLarge = "event_too_large",
     /// A field is nested deeper than `MAX_NESTING`.
     TooDeep = "too_deep",

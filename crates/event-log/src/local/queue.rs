@@ -67,10 +67,10 @@ impl Queue {
         }
         let bytes = state.bytes + request.bytes;
         if bytes > max_queued_bytes {
-            return Err(PublishError::Full { limit: "max_queued_bytes" });
+            return Err(PublishError::Full { limit: "[log] max_queued" });
         }
         if stored.saturating_add(bytes) > max_bytes {
-            return Err(PublishError::Full { limit: "max_bytes" });
+            return Err(PublishError::Full { limit: "[log] max_size" });
         }
         state.bytes = bytes;
         state.requests.push_back(request);

@@ -136,7 +136,7 @@ impl State {
         }
         let stored: usize = self.partitions.iter().map(Partition::unreleased_bytes).sum();
         if max_bytes != usize::MAX && stored + bytes > max_bytes {
-            return Err(PublishError::Full { limit: "max_bytes" });
+            return Err(PublishError::Full { limit: "[log] max_size" });
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ impl<'a> Fields<'a> {
     ) -> Result<Draft<'a>, Rejection> {
         if bytes > max_bytes {
             let message =
-                format!("the event has {bytes} bytes; at most {max_bytes} are taken (max_event_bytes)");
+                format!("the event has {bytes} bytes; at most {max_bytes} are taken ([collector] max_event)");
             return Err(Reason::EventTooLarge.because(message));
         }
         if let Some(flaw) = flaw {

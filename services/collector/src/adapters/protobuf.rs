@@ -88,7 +88,7 @@ fn finish<'a>(
 ) -> Event<'a> {
     if bytes > limits.max_event_bytes {
         let max = limits.max_event_bytes;
-        let message = format!("the event has {bytes} bytes; at most {max} are taken (max_event_bytes)");
+        let message = format!("the event has {bytes} bytes; at most {max} are taken ([collector] max_event)");
         return Err(Reason::EventTooLarge.because(message));
     }
     if nul {

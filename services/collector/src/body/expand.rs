@@ -66,7 +66,7 @@ fn drain(reader: impl Read, packed_bytes: usize, max_bytes: usize) -> Result<Vec
         .read_to_end(&mut out)
         .map_err(|error| Refusal::InvalidEncoding(error.to_string()))?;
     if out.len() > max_bytes {
-        return Err(Refusal::BodyTooLarge { name: "max_expanded_bytes", limit: max_bytes });
+        return Err(Refusal::BodyTooLarge { name: "[collector] max_expanded", limit: max_bytes });
     }
     Ok(out)
 }

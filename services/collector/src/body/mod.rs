@@ -33,7 +33,7 @@ pub(crate) async fn read(
 }
 
 fn too_large(limit: usize) -> Refusal {
-    Refusal::BodyTooLarge { name: "max_body_bytes", limit }
+    Refusal::BodyTooLarge { name: "[collector] max_body", limit }
 }
 
 /// Joins the chunks; a body of one chunk, as most are, is not copied.

@@ -121,7 +121,7 @@ async fn a_bomb_is_413_and_costs_no_more_than_the_limit() {
         let request = running.post("/v1/events", body).header("content-encoding", encoding);
         let (status, answer) = read(request.send().await.unwrap()).await;
         assert_eq!((status, &answer["code"]), (413, &Value::from("body_too_large")));
-        assert!(answer["message"].as_str().unwrap().contains("max_expanded_bytes"));
+        assert!(answer["message"].as_str().unwrap().contains("[collector] max_expanded"));
     }
     running.assert_outcomes(0, 0, 0);
 }
@@ -139,9 +139,9 @@ async fn paths_and_methods_that_are_not_there_are_told_as_json() {
 #[tokio::test]
 async fn a_log_that_does_not_take_events_is_503_and_nothing_is_acknowledged() {
     let running = start().await;
-    running.log.refuse_next(PublishError::Full { limit: "log.max_bytes" });
+    running.log.refuse_next(PublishError::Full { limit: "[log] max_size" });
     let answer = refused(&running, "/v1/track", event("a"), 503, "log_full").await;
-    assert!(answer["message"].as_str().unwrap().contains("log.max_bytes"));
+    assert!(answer["message"].as_str().unwrap().contains("[log] max_size"));
     running.log.refuse_next(PublishError::Closed);
     refused(&running, "/v1/track", event("a"), 503, "shutting_down").await;
     running.log.lose_next_acknowledgement();

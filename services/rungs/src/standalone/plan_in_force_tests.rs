@@ -78,7 +78,7 @@ async fn a_plan_with_mistakes_changes_nothing_and_tells_all_of_them() {
 #[tokio::test]
 async fn a_plan_whose_announcement_was_lost_is_announced_at_the_next_start() {
     let bench = bench();
-    bench.log.refuse_next(PublishError::Full { limit: "max_bytes" });
+    bench.log.refuse_next(PublishError::Full { limit: "[log] max_size" });
     let error = bench.plans.apply("plan.toml", PLAN).await.unwrap_err();
     assert!(matches!(error, ApplyError::NotAnnounced { number: 1, .. }), "{error}");
     assert!(announced(&bench.log, 0).is_empty());
@@ -93,7 +93,7 @@ async fn a_plan_whose_announcement_was_lost_is_announced_at_the_next_start() {
 #[tokio::test]
 async fn applying_a_plan_again_finishes_what_a_full_log_kept_from_being_announced() {
     let bench = bench();
-    bench.log.refuse_next(PublishError::Full { limit: "max_bytes" });
+    bench.log.refuse_next(PublishError::Full { limit: "[log] max_size" });
     bench.plans.apply("plan.toml", PLAN).await.unwrap_err();
     let applied = bench.plans.apply("plan.toml", PLAN).await.unwrap();
     assert_eq!(applied, Applied { number: 1, changed: false });
