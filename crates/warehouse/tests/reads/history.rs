@@ -1,3 +1,5 @@
+//! The minute history, read at regular points.
+
 use warehouse::history::Grid;
 use warehouse::rows::COMPLETE;
 

@@ -1,3 +1,5 @@
+//! The numbers now and at a minute's end: which generation answers, and when there are none.
+
 use warehouse::live::LiveAt;
 use warehouse::rows::{BUILDING, COMPLETE, DROPPED};
 

@@ -1,3 +1,5 @@
+//! Raw events as they count: distinct, in time order, of a span, of a partition.
+
 use std::collections::BTreeMap;
 
 use warehouse::Warehouse;

@@ -1,3 +1,5 @@
+//! The schema's version and the retention of its tables.
+
 use warehouse::migrate::{SCHEMA, check_schema};
 use warehouse::{Retention, WarehouseError, migrate};
 

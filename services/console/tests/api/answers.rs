@@ -1,3 +1,5 @@
+//! What the API answers, and what it refuses.
+
 use rungs_console::PATHS;
 use serde_json::Value;
 

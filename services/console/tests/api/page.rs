@@ -1,3 +1,5 @@
+//! The live page: its size, its policy, its caching.
+
 use crate::running::Running;
 
 /// The page's files, found by following what the files name.

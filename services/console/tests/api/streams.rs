@@ -1,3 +1,5 @@
+//! Server-sent events: when they come, who shares a read, what an outage looks like.
+
 use std::time::{Duration, Instant};
 
 use reqwest::Response;
