@@ -55,7 +55,8 @@ impl Doc {
 
     /// The first cells of the rows of all tables under a heading (a whole line), without backticks.
     pub(crate) fn first_cells(&self, heading: &str) -> Vec<String> {
-        let cells = self.section(heading).lines().filter(|line| line.starts_with("| `"));
+        let section = self.section(heading);
+        let cells = section.lines().filter(|line| line.starts_with("| `"));
         cells
             .map(|line| {
                 line.trim_start_matches("| ").split('|').next().unwrap().replace('`', "").trim().to_owned()

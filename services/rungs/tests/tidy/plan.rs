@@ -27,7 +27,8 @@ fn keys() -> Vec<String> {
     let mut keys = Vec::new();
     for (_, text) in parser {
         for read in READS {
-            let after = text.split(&format!("{read}\"")).skip(1);
+            let call = format!("{read}\"");
+            let after = text.split(&call).skip(1);
             keys.extend(after.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
         }
     }
