@@ -149,11 +149,14 @@ impl Hub {
         match read {
             Ok(answer) => {
                 group.as_of_ms.store(answer.as_of.unwrap_or(0), Ordering::Relaxed);
-                if !latest.as_ref().is_some_and(|latest| latest.same_numbers(&answer)) {
-                    let text = serde_json::to_string(&answer).unwrap_or_default();
-                    group.events.send_replace(Some(Event::Live(text.into())));
-                    *latest = Some(answer);
-                }
+                let is_new = !latest.as_ref().is_some_and(|latest| latest.same_numbers(&answer));
+                let text = serde_json::to_string(&answer).unwrap_or_default();
+                // Unchanged numbers are kept too, for a client that joins: it must not be shown an old time.
+                group.events.send_if_modified(|current| {
+                    *current = Some(Event::Live(text.into()));
+                    is_new
+                });
+                *latest = Some(answer);
             }
             Err(error) => {
                 *latest = None;
