@@ -28,6 +28,38 @@ pub struct StoredJourney {
     pub version: u64,
 }
 
+/// A generation that is not in force any more.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+struct Superseded {
+    site: String,
+    funnel: String,
+    generation: u64,
+}
+
+/// Generations below the largest one of their funnel that is complete in all partitions of the current log.
+const SUPERSEDED_SQL: &str = "
+    WITH (
+        SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''
+    ) AS log,
+    in_force AS (
+        SELECT site, funnel, max(generation) AS newest
+        FROM (
+            SELECT site, funnel, generation
+            FROM (
+                SELECT site, funnel, generation, log_partition, argMax(state, (version, written_at)) AS last
+                FROM progress
+                WHERE log_id = log.1 AND funnel != '' AND kind = 'progress'
+                GROUP BY site, funnel, generation, log_partition
+            )
+            GROUP BY site, funnel, generation
+            HAVING countIf(last = 'complete') >= log.2
+        )
+        GROUP BY site, funnel
+    )
+    SELECT DISTINCT progress.site AS site, progress.funnel AS funnel, progress.generation AS generation
+    FROM progress INNER JOIN in_force ON progress.site = in_force.site AND progress.funnel = in_force.funnel
+    WHERE progress.generation < in_force.newest";
+
 const PROGRESS_SQL: &str = "
     SELECT ?fields FROM progress
     WHERE log_id = ? AND log_partition = ? AND kind = ?
@@ -59,7 +91,8 @@ impl Warehouse {
 
     /// The number of a log in the order in which logs fed this database; a new one gets the next.
     pub async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
-        let known: Vec<LogRow> = fetch_all("logs", self.query("SELECT ?fields FROM logs ORDER BY epoch")).await?;
+        let known: Vec<LogRow> =
+            fetch_all("logs", self.query("SELECT ?fields FROM logs ORDER BY epoch")).await?;
         if let Some(row) = known.iter().find(|row| row.log_id == log_id) {
             return Ok(row.epoch);
         }
@@ -101,21 +134,17 @@ impl Warehouse {
         Ok(())
     }
 
-    /// Removes the journeys and the history of a generation in a partition.
-    pub async fn remove_generation(
-        &self,
-        key: &FunnelKey,
-        generation: u64,
-        partition: u32,
-    ) -> Result<(), WarehouseError> {
-        for table in ["journeys", "funnel_rolling", "funnel_open"] {
-            let sql = format!(
-                "DELETE FROM {table} WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? \
-                 AND log_partition = ?"
-            );
-            let query = self.query(&sql).bind(generation).bind(&key.site).bind(&key.funnel);
-            within("remove", INSERT_TIMEOUT, query.bind(key.definition).bind(partition).execute()).await?;
+    /// Removes journeys, history and progress of generations that a larger one has replaced in every partition; returns
+    /// how many. No reader uses them any more: readers switch when the last partition is complete.
+    pub async fn remove_superseded(&self) -> Result<usize, WarehouseError> {
+        let superseded: Vec<Superseded> = fetch_all("progress", self.query(SUPERSEDED_SQL)).await?;
+        for old in &superseded {
+            for table in ["journeys", "funnel_rolling", "funnel_open", "progress"] {
+                let sql = format!("DELETE FROM {table} WHERE generation = ? AND site = ? AND funnel = ?");
+                let query = self.query(&sql).bind(old.generation).bind(&old.site).bind(&old.funnel);
+                within("remove", INSERT_TIMEOUT, query.execute()).await?;
+            }
         }
-        Ok(())
+        Ok(superseded.len())
     }
 }

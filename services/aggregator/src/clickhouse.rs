@@ -65,8 +65,4 @@ impl Store for Warehouse {
         let total = self.count_raw_events(&query).await?;
         Ok((total, ClickHouseRaw(self.raw_events(&query)?)))
     }
-
-    async fn remove(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
-        self.remove_generation(&key.funnel, key.generation, key.partition).await
-    }
 }

@@ -262,10 +262,4 @@ impl Store for MemoryStore {
         events.sort_by(|a, b| (a.ts, &a.visitor_id).cmp(&(b.ts, &b.visitor_id)));
         Ok((events.len() as u64, MemoryRaw(events.into_iter())))
     }
-
-    async fn remove(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
-        let keep = |row: &JourneyRow| row.generation != key.generation || row.funnel != key.funnel.funnel;
-        self.tables().journeys.retain(|_, row| keep(row));
-        Ok(())
-    }
 }

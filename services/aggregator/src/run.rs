@@ -41,6 +41,8 @@ const IDLE_TICK: Duration = Duration::from_millis(100);
 const SNAPSHOT_INTERVAL_MS: i64 = 200;
 /// A warehouse that is away at the start is asked again after this long.
 const RESTORE_PAUSE: Duration = Duration::from_secs(1);
+/// How often generations that were replaced are looked for.
+const CLEAN_UP_INTERVAL: Duration = Duration::from_secs(300);
 /// At shutdown a lane reads on until the end of the log for at most this long.
 const DRAIN_LIMIT_MS: i64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
@@ -83,6 +85,8 @@ pub async fn run(aggregator: Aggregator, shutdown: Shutdown) -> Result<(), Aggre
         lanes.push(start_lane(&aggregator, id, Arc::clone(board), counters.clone(), &shutdown).await?);
     }
     restored.set(true);
+    let cleaning = clean_up(aggregator.warehouse.clone(), shutdown.clone());
+    drop(aggregator.tasks.spawn("aggregator-clean-up", cleaning));
     wait_for(lanes, restored, &shutdown).await
 }
 
@@ -101,6 +105,23 @@ async fn until_it_answers(
         tokio::select! {
             () = shutdown.requested() => return Ok(None),
             () = tokio::time::sleep(RESTORE_PAUSE) => {}
+        }
+    }
+}
+
+/// Removes what no reader uses any more, now and then.
+async fn clean_up(warehouse: Warehouse, shutdown: Shutdown) {
+    loop {
+        tokio::select! {
+            () = shutdown.requested() => return,
+            () = tokio::time::sleep(CLEAN_UP_INTERVAL) => {}
+        }
+        match warehouse.remove_superseded().await {
+            Ok(0) => {}
+            Ok(generations) => tracing::info!(generations, "replaced generations were removed"),
+            Err(error) => {
+                tracing::warn!(%error, "replaced generations could not be removed; trying again later")
+            }
         }
     }
 }

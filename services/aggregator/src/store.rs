@@ -92,7 +92,4 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// The distinct raw events of a range, in time order, and how many there are.
     fn raw(&self, range: &RawRange) -> impl Future<Output = Result<(u64, Self::Raw), WarehouseError>> + Send;
-
-    /// Removes journeys and history of a generation that no reader uses any more.
-    fn remove(&self, key: &GenerationKey) -> impl Future<Output = Result<(), WarehouseError>> + Send;
 }
