@@ -1,8 +1,9 @@
 //! A running `rungs up` with its own data folder and plan file. Killed when dropped. [`answers`] asks it over HTTP,
-//! [`expected`] computes what it must answer.
+//! [`expected`] computes what it must answer, [`sending`] has events for it, [`browser`] opens its page.
 #![allow(dead_code)] // each test file uses its part
 
 pub(crate) mod answers;
+pub(crate) mod browser;
 pub(crate) mod expected;
 pub(crate) mod sending;
 
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Everything here ends within this time, or the test fails.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Program {
     child: Child,
