@@ -34,8 +34,9 @@ pub fn run(rungs: &Rungs, rate: f64, time: Duration, before: u64) -> Result<Sust
     let cpu = rungs.server.cpu();
     let (outcome, resident) = watched(rungs, &load(rungs, Some(rate), time, 30))?;
     let expected = before + outcome.events;
-    let stored = rungs.wait_for_events("bench", expected, PATIENCE)?;
+    rungs.wait_for_events("bench", expected, PATIENCE)?;
     let elapsed = started.elapsed();
+    let stored = rungs.distinct_events("bench")?;
     let cpu_us = (rungs.server.cpu() - cpu).as_secs_f64() * 1e6 / outcome.events.max(1) as f64;
     let sustained = outcome.events as f64 / elapsed.as_secs_f64();
     let mib: Vec<String> = resident.iter().map(|bytes| (bytes >> 20).to_string()).collect();
