@@ -13,6 +13,8 @@ use crate::track::{StepState, Track, UNSET};
 
 const FORMAT: u8 = 2;
 const SAME: u8 = 1;
+/// Beside the number of climbed steps: some offer was shown.
+const OFFERS: u8 = 0x80;
 /// Tracks of one visitor, at most: a thousand values in each of four breakdowns.
 const MAX_TRACKS: u64 = 8_192;
 const MAX_TAIL: u64 = 10_000_000;
@@ -84,7 +86,8 @@ fn put_track(out: &mut Writer<'_>, track: &Track, newest: i64) {
     let steps = track.steps();
     let climbed = steps.iter().take_while(|step| step.anchor != UNSET).count();
     out.number(u64::from(track.key));
-    out.byte(climbed as u8);
+    let has_offers = steps.iter().any(|step| step.offered != UNSET);
+    out.byte(climbed as u8 | if has_offers { OFFERS } else { 0 });
     let mut above = newest;
     for (index, step) in steps.iter().take(climbed).enumerate() {
         out.number(above.abs_diff(step.anchor));
@@ -95,10 +98,12 @@ fn put_track(out: &mut Writer<'_>, track: &Track, newest: i64) {
         }
     }
     put_times(out, steps, newest, |step| step.last);
-    put_times(out, steps, newest, |step| step.offered);
-    put_times(out, steps, newest, |step| step.committed);
-    for step in steps.iter().filter(|step| step.committed != UNSET) {
-        out.number(step.effort as u64);
+    if has_offers {
+        put_times(out, steps, newest, |step| step.offered);
+        put_times(out, steps, newest, |step| step.committed);
+        for step in steps.iter().filter(|step| step.committed != UNSET) {
+            out.number(step.effort as u64);
+        }
     }
 }
 
@@ -129,7 +134,8 @@ fn read_tracks(reader: &mut Reader<'_>, steps: usize, tracks: &mut Tracks) -> Re
 
 fn read_track(reader: &mut Reader<'_>, newest: i64, track: &mut Track) -> Result<(), Damaged> {
     let steps = track.steps_mut();
-    let climbed = usize::from(reader.byte()?);
+    let head = reader.byte()?;
+    let climbed = usize::from(head & !OFFERS);
     let mut above = newest;
     for (index, step) in steps.get_mut(..climbed).ok_or(Damaged)?.iter_mut().enumerate() {
         step.anchor = reader.time_before(above)?;
@@ -141,10 +147,12 @@ fn read_track(reader: &mut Reader<'_>, newest: i64, track: &mut Track) -> Result
         }
     }
     read_times(reader, steps, newest, |step, time| step.last = time)?;
-    read_times(reader, steps, newest, |step, time| step.offered = time)?;
-    read_times(reader, steps, newest, |step, time| step.committed = time)?;
-    for step in steps.iter_mut().filter(|step| step.committed != UNSET) {
-        step.effort = reader.number()? as i64;
+    if head & OFFERS != 0 {
+        read_times(reader, steps, newest, |step, time| step.offered = time)?;
+        read_times(reader, steps, newest, |step, time| step.committed = time)?;
+        for step in steps.iter_mut().filter(|step| step.committed != UNSET) {
+            step.effort = reader.number()? as i64;
+        }
     }
     Ok(())
 }

@@ -218,10 +218,8 @@ impl Fold {
             return;
         }
         let to = self.windows.ending_at(end_minute);
-        for slot in self.tallies.iter_mut() {
-            if let Some(tally) = slot {
-                tally.roll(&self.windows, &to);
-            }
+        for tally in self.tallies.iter_mut().flatten() {
+            tally.roll(&self.windows, &to);
         }
         for slot in self.tallies.iter_mut().skip(1) {
             if slot.as_ref().is_some_and(|tally| tally.is_empty()) {
@@ -448,6 +446,7 @@ impl Fold {
     }
 }
 
+#[expect(clippy::indexing_slicing, reason = "the list was made longer than the index")]
 fn tally_of<'a>(tallies: &'a mut Vec<Option<Box<Tally>>>, spec: &Spec, key: u16) -> &'a mut Tally {
     let at = usize::from(key);
     if tallies.len() <= at {

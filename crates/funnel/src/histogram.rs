@@ -114,6 +114,7 @@ impl Histogram {
     }
 
     /// The chunk with this id, made where there is none.
+    #[expect(clippy::indexing_slicing, reason = "the chunk is there: found, or just inserted")]
     fn chunk(&mut self, id: i64) -> &mut Chunk {
         let at = self.find(id).unwrap_or_else(|at| {
             self.chunks.insert(at, Chunk { id, cells: Cells::default() });

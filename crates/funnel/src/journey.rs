@@ -55,6 +55,7 @@ impl Tracks {
     }
 
     /// Adds a track on which nothing happened and gives it to be filled.
+    #[expect(clippy::indexing_slicing, reason = "the slot is there: found, or just pushed")]
     pub fn push(&mut self, key: u16, steps: usize) -> &mut Track {
         let at = self.used;
         match self.list.get_mut(at) {
