@@ -9,7 +9,7 @@ const LONGER: [(&str, usize); 5] = [
     ("crates/funnel/src/fold.rs", 480),
     ("services/aggregator/src/funnel_lane.rs", 480),
     ("services/aggregator/src/lane.rs", 580),
-    ("services/aggregator/src/run.rs", 480),
+    ("services/aggregator/src/run.rs", 520),
     ("services/aggregator/tests/crashes.rs", 650),
 ];
 
