@@ -355,24 +355,21 @@ impl Lane {
         })
     }
 
-    /// Takes over a finished build that stands exactly at this lane's position; its predecessor ends. The new numbers
-    /// are written at once, in the order that lets readers switch without a gap.
+    /// Takes over a finished build that stands exactly at this lane's position; its predecessor ends here, and its rows
+    /// stay for readers until all partitions have the new generation. The new numbers are written at once, before the
+    /// progress that lets readers switch to them.
     pub fn adopt(&mut self, built: FunnelLane, now_ms: i64, effects: &mut Effects) {
-        let generation = built.generation;
         let same = |lane: &FunnelLane| lane.key.site == built.key.site && lane.key.funnel == built.key.funnel;
         self.building.retain(|order| {
             order.generation != built.generation
                 || order.funnel.site != built.key.site
                 || order.funnel.id != built.key.funnel
         });
-        let predecessor = self.funnels.iter().position(same).map(|at| self.funnels.swap_remove(at));
+        self.funnels.retain(|lane| !same(lane));
         self.funnels.push(built);
         self.relink();
         self.open(now_ms, effects);
         self.flush(now_ms, effects);
-        if let Some(old) = predecessor.filter(|old| old.generation != generation) {
-            effects.writes.push(Write::Progress(vec![old.dropped_row(self.next_offset, &self.partition)]));
-        }
     }
 
     /// Finds the live funnel of each funnel of the plan.

@@ -43,10 +43,12 @@ pub async fn restore<S: Store>(
         let mine = |row: &&ProgressRow| {
             row.site == funnel.site && row.funnel == funnel.id && row.definition == definition
         };
-        let newest = |state: &str| {
-            progress.iter().filter(mine).filter(|row| row.state == state).max_by_key(|r| r.generation)
+        let latest = |building: bool| {
+            let rows = progress.iter().filter(mine).filter(|row| (row.state == BUILDING) == building);
+            rows.max_by_key(|row| row.generation)
         };
-        let complete = newest(COMPLETE);
+        // A generation that was dropped hides older ones, which nobody keeps up to date.
+        let complete = latest(false).filter(|row| row.state == COMPLETE);
         let funnel = Arc::new(funnel.clone());
         if let Some(row) = complete {
             let lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
@@ -56,7 +58,7 @@ pub async fn restore<S: Store>(
             }
         }
         // A build that was ordered by a record after the position is ordered again when that record is read again.
-        let unfinished = newest(BUILDING).filter(|row| row.cutoff <= own.next_offset);
+        let unfinished = latest(true).filter(|row| row.cutoff <= own.next_offset);
         if let Some(row) =
             unfinished.filter(|row| complete.is_none_or(|live| live.generation < row.generation))
         {

@@ -1,6 +1,7 @@
 //! The schema's version and the retention of its tables.
 
 use warehouse::migrate::{SCHEMA, check_schema};
+use warehouse::rows::COMPLETE;
 use warehouse::{Retention, WarehouseError, migrate};
 
 use crate::database::*;
@@ -44,4 +45,43 @@ async fn a_changed_retention_is_applied_at_the_next_start() {
     let after = ttl().await;
     assert!(after.contains("toIntervalDay(30)") && after.contains("toIntervalDay(3)"), "{after}");
     assert!(!after.contains("toIntervalDay(400)"), "{after}");
+}
+
+#[tokio::test]
+async fn generations_that_a_newer_one_replaced_everywhere_are_removed() {
+    let warehouse = database().await;
+    log(&warehouse, "log", 2).await;
+    generation(&warehouse, 3, COMPLETE, 2, 10).await;
+    generation(&warehouse, 8, COMPLETE, 1, 11).await;
+    for number in [3, 8] {
+        insert(&warehouse, "funnel_rolling", &[rolling(0, number, "", [5, 1], 10)]).await;
+    }
+    assert_eq!(warehouse.remove_superseded().await.unwrap(), 0, "a partition still has only the old one");
+
+    generation(&warehouse, 8, COMPLETE, 2, 12).await;
+    assert_eq!(warehouse.remove_superseded().await.unwrap(), 1);
+    let query = warehouse.client().query("SELECT DISTINCT generation FROM funnel_rolling");
+    assert_eq!(query.fetch_all::<u64>().await.unwrap(), [8]);
+    assert_eq!(warehouse.remove_superseded().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn the_view_shows_minutes_that_every_partition_has_of_the_generation_in_force() {
+    let warehouse = database().await;
+    log(&warehouse, "log", 2).await;
+    generation(&warehouse, 3, COMPLETE, 2, 10).await;
+    let at = |partition, minute, visitors| {
+        let mut row = rolling(partition, 3, "", visitors, 10);
+        row.minute = minute;
+        row
+    };
+    let rows = [at(0, 600, [5, 1]), at(1, 600, [9, 2]), at(0, 660, [6, 1])];
+    insert(&warehouse, "funnel_rolling", &rows).await;
+    insert(&warehouse, "funnel_rolling", &[rolling(0, 2, "", [99, 99], 10)]).await;
+    let sql = "SELECT toUnixTimestamp(minute), step, visitors, eligible, conversion FROM funnel_conversion \
+               WHERE window = '7d' ORDER BY minute, position";
+    let found =
+        warehouse.client().query(sql).fetch_all::<(u32, String, u64, u64, Option<f64>)>().await.unwrap();
+    let expected = [(600, "view".into(), 14, 14, Some(1.0)), (600, "buy".into(), 3, 14, Some(3.0 / 14.0))];
+    assert_eq!(found, expected);
 }
