@@ -1,8 +1,10 @@
 //! The HTTP server of a console: binds, serves until a stop is asked for, drains.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer, dev, middleware};
 use runtime::Shutdown;
@@ -45,6 +47,7 @@ impl Server {
                 .app_data(state.clone())
                 .configure(routes::configure)
         })
+        .on_connect(|connection, _| send_at_once(connection))
         .max_connections(MAX_CONNECTIONS)
         .client_request_timeout(HEAD_TIMEOUT)
         .shutdown_timeout(DRAIN_SECONDS)
@@ -85,4 +88,12 @@ async fn ended(server: dev::Server, shutdown: &Shutdown) -> std::io::Result<()> 
     let outcome = server.await;
     shutdown.request();
     outcome
+}
+
+/// A compressed answer goes out in pieces. With Nagle's algorithm the second waits until the client acknowledges the
+/// first, which clients delay by 40 ms: a live answer of 8 ms took 48.
+fn send_at_once(connection: &dyn Any) {
+    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
+        stream.set_nodelay(true).ok();
+    }
 }
