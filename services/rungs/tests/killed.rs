@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use program::Program;
 use program::expected::Expected;
 use program::sending::{Event, Form, acknowledged, now_ms};
+use program::{Killed, Program};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinHandle;
@@ -261,4 +261,26 @@ fn kills_at_any_moment_lose_nothing_acknowledged_and_change_no_number() {
     program.until_live_equals(&Expected::new(&plan, "shop", "other", &stored));
     check_history(&program, "purchase", began_ms);
     assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn a_first_start_that_is_killed_at_any_moment_is_no_obstacle_to_the_next() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for _ in 0..6 {
+        let mut killed = Killed::before_its_first_start(&plan(1), SETTINGS);
+        for _ in 0..random.random_range(1..4) {
+            killed = killed.start_and_kill(Duration::from_millis(random.random_range(0..1_500)));
+        }
+        let program = killed.start();
+        let ledger = Ledger::default();
+        let events = ledger.events(&mut random, 50, 0, HOUR_MS);
+        let request = Form::Batch.request(&reqwest::Client::new(), &program.collector, "wk", &events);
+        assert_eq!(runtime.block_on(acknowledged(request)), Some(50));
+        program.until("all are stored", |program| program.stored().len() == 50);
+        program.until_live_equals(&Expected::new(&plan(1), "shop", "other", &program.stored()));
+        assert_eq!(program.stop(), Some(0));
+    }
 }

@@ -61,10 +61,7 @@ impl Program {
 
     /// Starts with the texts of a plan and of settings.
     pub(crate) fn start_with(plan: &str, settings: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("plan.toml"), plan).unwrap();
-        std::fs::write(folder.path().join("rungs.toml"), settings).unwrap();
-        Self::start_in(folder, Ports { collector: "127.0.0.1:0".to_owned() })
+        Killed::before_its_first_start(plan, settings).start()
     }
 
     fn start_in(folder: TempDir, ports: Ports) -> Self {
@@ -254,6 +251,14 @@ impl Program {
 }
 
 impl Killed {
+    /// One that never ran.
+    pub(crate) fn before_its_first_start(plan: &str, settings: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("plan.toml"), plan).unwrap();
+        std::fs::write(folder.path().join("rungs.toml"), settings).unwrap();
+        Self { folder, ports: Ports { collector: "127.0.0.1:0".to_owned() } }
+    }
+
     /// The same data folder, another process; the collector listens where it did.
     pub(crate) fn start(self) -> Program {
         Program::start_in(self.folder, self.ports)
