@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use program::answers::visitors;
 use program::expected::Expected;
 use program::sending::{Event, Form, acknowledged, now_ms};
-use program::{Killed, Program};
+use program::{CLICKSTREAM_COLUMNS, Ended, Killed, Program};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::task::JoinHandle;
@@ -235,6 +236,10 @@ fn kills_at_any_moment_lose_nothing_acknowledged_and_change_no_number() {
     let clients = killer.clients(&program.collector);
     for number in 0..KILLS {
         program = killer.kill(program, number);
+        if number % 7 == 5 {
+            // A stop in order in between, while clients send.
+            program = program.restart();
+        }
     }
     killer.ledger.stop.store(true, Ordering::Relaxed);
     killer.runtime.block_on(async {
@@ -269,7 +274,7 @@ fn a_first_start_that_is_killed_at_any_moment_is_no_obstacle_to_the_next() {
     println!("seed {seed}");
     let mut random = StdRng::seed_from_u64(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    for _ in 0..6 {
+    for _ in 0..4 {
         let mut killed = Killed::before_its_first_start(&plan(1), SETTINGS);
         for _ in 0..random.random_range(1..4) {
             killed = killed.start_and_kill(Duration::from_millis(random.random_range(0..1_500)));
@@ -283,4 +288,33 @@ fn a_first_start_that_is_killed_at_any_moment_is_no_obstacle_to_the_next() {
         program.until_live_equals(&Expected::new(&plan(1), "shop", "other", &program.stored()));
         assert_eq!(program.stop(), Some(0));
     }
+}
+
+#[test]
+fn an_import_whose_program_is_killed_is_whole_after_it_was_run_again() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let shop = include_str!("../../../examples/shop/tracking-plan.toml");
+    let mut program = Program::start_with(shop, "[log]\npartitions = 2\n");
+    let arguments = CLICKSTREAM_COLUMNS;
+    for _ in 0..3 {
+        let import = program.import_command("examples/shop/clickstream.csv.gz", &arguments);
+        let running = std::thread::spawn(move || Ended::of(import));
+        std::thread::sleep(Duration::from_millis(random.random_range(0..2_500)));
+        program = program.kill().start();
+        // It waits for the program to come back, or says that it can be run again.
+        let ended = running.join().unwrap();
+        assert!(ended.ok || ended.err.contains("again"), "{}", ended.err);
+    }
+    let import = program.import("examples/shop/clickstream.csv.gz", &[]);
+    assert!(import.ok, "{}", import.err);
+    assert_eq!(program.clickhouse("SELECT count() FROM events FINAL"), "31106");
+    let as_of = ["--window", "28d", "--as-of", "2024-05-15T00:00Z"];
+    assert_eq!(visitors(&program.report(&as_of)), [417, 214, 120, 46, 16]);
+    assert_eq!(
+        visitors(&program.report(&["--from", "2024-01-01", "--to", "2024-07-02"])),
+        [598, 487, 333, 190, 70]
+    );
+    assert_eq!(program.stop(), Some(0));
 }

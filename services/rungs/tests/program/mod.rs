@@ -18,6 +18,18 @@ use tempfile::TempDir;
 /// Everything here ends within this time, or the test fails.
 const DEADLINE: Duration = Duration::from_secs(120);
 
+/// Which column of the clickstream is what.
+pub(crate) const CLICKSTREAM_COLUMNS: [&str; 8] = [
+    "--visitor",
+    "user_id",
+    "--event",
+    "event",
+    "--time",
+    "timestamp",
+    "--property",
+    "channel=acquisition_channel",
+];
+
 pub(crate) struct Program {
     child: Child,
     folder: Option<TempDir>,
@@ -47,6 +59,18 @@ pub(crate) struct Ended {
     pub(crate) ok: bool,
     pub(crate) out: String,
     pub(crate) err: String,
+}
+
+impl Ended {
+    /// Runs a command to its end.
+    pub(crate) fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            ok: output.status.success(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 pub(crate) fn root() -> PathBuf {
@@ -135,13 +159,14 @@ impl Program {
 
     /// Runs a command of the same binary; its import positions are this program's own.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
-        let output =
-            command().env("XDG_STATE_HOME", self.path().join("state")).args(arguments).output().unwrap();
-        Ended {
-            ok: output.status.success(),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Ended::of(self.command(arguments))
+    }
+
+    /// As [`Program::run`], to be run later, whatever becomes of this process.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command();
+        command.env("XDG_STATE_HOME", self.path().join("state")).args(arguments);
+        command
     }
 
     pub(crate) fn plan(&self, arguments: &[&str]) -> Ended {
@@ -150,14 +175,17 @@ impl Program {
 
     /// Imports the shop's clickstream, or a file like it.
     pub(crate) fn import(&self, file: &str, more: &[&str]) -> Ended {
-        let columns = ["--visitor", "user_id", "--event", "event", "--time", "timestamp"];
-        let channel = ["--property", "channel=acquisition_channel"];
-        self.import_with(file, &[&columns[..], &channel[..], more].concat())
+        self.import_with(file, &[&CLICKSTREAM_COLUMNS[..], more].concat())
     }
 
     pub(crate) fn import_with(&self, file: &str, arguments: &[&str]) -> Ended {
+        Ended::of(self.import_command(file, arguments))
+    }
+
+    /// An import of a file, to be run later.
+    pub(crate) fn import_command(&self, file: &str, arguments: &[&str]) -> Command {
         let target = ["import", "--url", &self.collector, "--key", "sk_shop_demo", "--site", "shop"];
-        self.run(&[&target[..], arguments, &[file]].concat())
+        self.command(&[&target[..], arguments, &[file]].concat())
     }
 
     /// The console's JSON, as `rungs report` prints it.
