@@ -242,7 +242,7 @@ impl Fold {
         let (found, damaged) = self.open(event.visitor);
         let Scratch { journey, .. } = &mut self.scratch;
         journey.age(horizon_start, self.spec.steps, self.spec.conversion_window_ms);
-        let verdict = if journey.remembers(event.message, horizon_start) {
+        let verdict = if journey.remembers(event.message) {
             Folded::Duplicate
         } else if journey.tail.len() >= self.spec.max_tail_events {
             Folded::TailFull
@@ -422,8 +422,8 @@ impl Fold {
         self.ahead = FxHashMap::default();
     }
 
-    /// Forgets visitors whom no window counts and no event can carry further; returns how many. Looks at `limit`
-    /// journeys, starting where the last call ended is not needed: chance finds them all in time.
+    /// Forgets visitors whom no window counts and no event can carry further; returns how many. It looks at every
+    /// journey: for once an hour, not for every event.
     pub fn forget_idle(&mut self) -> usize {
         let oldest = self.spec.forgotten_before(self.clock_ms);
         let steps = self.spec.steps;

@@ -235,9 +235,10 @@ impl Journey {
         }
     }
 
-    /// Whether an event with this message hash is still remembered: decided by its age, not by what the tail holds.
-    pub fn remembers(&self, message: u64, horizon_start: i64) -> bool {
-        self.tail.iter().any(|event| event.message == message && event.own_ts() >= horizon_start)
+    /// Whether an event with this message hash counted before. To be asked after [`Journey::age`]: what the tail holds then
+    /// depends on times alone, not on when it was last looked at.
+    pub fn remembers(&self, message: u64) -> bool {
+        self.tail.iter().any(|event| event.message == message)
     }
 
     /// Adds an event to the tail and brings `live` up to date.

@@ -53,6 +53,8 @@ CREATE TABLE IF NOT EXISTS journeys
 ENGINE = ReplacingMergeTree(version)
 PARTITION BY generation
 ORDER BY (site, funnel, definition, log_partition, visitor)
+-- No window reaches further: a conversion window and a rolling window are 92 days at most.
+TTL written_at + INTERVAL 200 DAY DELETE
 SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
 
 -- How far each partition of the log is folded, per funnel (funnel = '' is the partition itself).

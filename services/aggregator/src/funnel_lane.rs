@@ -120,6 +120,11 @@ impl FunnelLane {
         self.fold.advance(clock_ms.min(self.open_end_ms() - 1));
     }
 
+    /// Forgets visitors whom nothing can count any more; returns how many.
+    pub fn forget_idle(&mut self) -> usize {
+        self.fold.forget_idle()
+    }
+
     /// The fold, to be looked at.
     pub fn fold(&self) -> &Fold {
         &self.fold

@@ -26,6 +26,8 @@ const JOURNEYS_PER_WRITE: usize = 50_000;
 const IDLE_OPEN_INTERVAL_MS: i64 = 10_000;
 /// The open minute is shown at most this often.
 const OPEN_INTERVAL_MS: i64 = 1_000;
+/// How often journeys are looked through for those that nothing can count any more.
+const FORGET_INTERVAL_MS: i64 = 3_600_000;
 /// Wall time closes a minute this long after its end, so that records on their way to the log come first.
 const PROVISIONAL_GRACE_MS: i64 = 2_000;
 
@@ -87,6 +89,7 @@ pub struct Lane {
     last_events_ms: i64,
     last_flush: (i64, u64),
     last_open: (i64, u64),
+    last_forgotten_ms: i64,
     pub counters: LaneCounters,
 }
 
@@ -115,6 +118,7 @@ impl Lane {
             last_events_ms: 0,
             last_flush: (0, 0),
             last_open: (0, u64::MAX),
+            last_forgotten_ms: 0,
             counters,
         }
     }
@@ -407,6 +411,16 @@ impl Lane {
             && self.next_offset != self.last_flush.1;
         if due || changed >= self.limits.journeys_batch_rows {
             self.flush(now_ms, effects);
+        }
+        self.forget_idle(now_ms);
+    }
+
+    /// Forgets visitors whom nothing can count any more, once an hour.
+    fn forget_idle(&mut self, now_ms: i64) {
+        if now_ms - self.last_forgotten_ms >= FORGET_INTERVAL_MS {
+            self.last_forgotten_ms = now_ms;
+            let forgotten: usize = self.funnels.iter_mut().map(FunnelLane::forget_idle).sum();
+            tracing::debug!(forgotten, "idle visitors were forgotten");
         }
     }
 
