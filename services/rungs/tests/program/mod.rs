@@ -221,9 +221,9 @@ impl Program {
     }
 
     /// Waits until something can be had.
-    pub(crate) fn until_some<T>(&self, what: &str, find: impl Fn(&Self) -> Option<T>) -> T {
+    pub(crate) fn until_some_or<T>(&self, what: impl Fn() -> String, find: impl Fn(&Self) -> Option<T>) -> T {
         let found = std::cell::RefCell::new(None);
-        self.until(what, |program| {
+        self.until_or(what, |program| {
             *found.borrow_mut() = find(program);
             found.borrow().is_some()
         });
