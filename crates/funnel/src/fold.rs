@@ -24,6 +24,9 @@ use crate::windows::{MINUTE_MS, Windows, minute_of};
 /// How long a message is remembered beyond its event's time, at most, because its client's clock was ahead.
 const MAX_OWN_AHEAD_MS: i64 = 7 * 86_400_000;
 
+/// Minutes before the longest window that stay known, so that windows can move back a little.
+const SLACK_MINUTES: i64 = 1_440;
+
 /// What a funnel needs to know to fold: from its plan and the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spec {
@@ -218,8 +221,11 @@ impl Fold {
             return;
         }
         let to = self.windows.ending_at(end_minute);
+        // By the fold's own clock: wall time may be far ahead for a moment, and windows move back then.
+        let oldest = end_minute.min(minute_of(self.clock_ms) + 1) - to.longest() - SLACK_MINUTES;
         for tally in self.tallies.iter_mut().flatten() {
             tally.roll(&self.windows, &to);
+            tally.forget_before(oldest);
         }
         for slot in self.tallies.iter_mut().skip(1) {
             if slot.as_ref().is_some_and(|tally| tally.is_empty()) {
@@ -244,7 +250,7 @@ impl Fold {
         journey.age(horizon_start, self.spec.steps, self.spec.conversion_window_ms);
         let verdict = if journey.remembers(event.message) {
             Folded::Duplicate
-        } else if journey.tail.len() >= self.spec.max_tail_events {
+        } else if journey.tail.len() >= self.spec.max_tail_events || journey.is_settled() {
             Folded::TailFull
         } else if late {
             Folded::Late
@@ -261,8 +267,8 @@ impl Fold {
         if damaged { Folded::Damaged } else { verdict }
     }
 
-    /// Folds one of the distinct raw events, which come in time order: nothing is late, a duplicate or too many.
-    /// Advances the clock to the event.
+    /// Folds one of the distinct raw events, which come in time order: nothing is late or a duplicate, and a full tail is
+    /// settled. Advances the clock to the event.
     pub fn fold_raw(&mut self, event: &FoldEvent) {
         self.advance(event.ts);
         let horizon_start = self.clock_ms - self.spec.horizon_ms;
@@ -270,6 +276,9 @@ impl Fold {
         let tail_event = self.tail_event(event);
         let journey = &mut self.scratch.journey;
         journey.age(horizon_start, self.spec.steps, self.spec.conversion_window_ms);
+        if journey.tail.len() >= self.spec.max_tail_events {
+            journey.settle(event.ts, self.spec.steps, self.spec.conversion_window_ms);
+        }
         journey.insert(tail_event, self.spec.steps, self.spec.conversion_window_ms);
         self.close(event.visitor, found);
     }

@@ -13,8 +13,6 @@ use crate::windows::Windows;
 
 /// Minutes of a chunk.
 const CHUNK_MINUTES: i64 = 64;
-/// Minutes before the longest window for which cells are kept, so that windows can move back a little.
-const SLACK_MINUTES: i64 = 1_440;
 
 /// Counts by minute and bucket, with a running sum per window and bucket.
 #[derive(Debug, Clone)]
@@ -63,7 +61,6 @@ impl Histogram {
             let leaving = new_start > start;
             self.shift_range(window, low, high, leaving);
         }
-        self.forget_before(to.end() - to.longest() - SLACK_MINUTES);
     }
 
     /// Moves one from a minute to another, within a bucket; `None` is nowhere.
@@ -149,7 +146,8 @@ impl Histogram {
         }
     }
 
-    fn forget_before(&mut self, minute: i64) {
+    /// Forgets cells before a minute that no window reaches any more, nor will if it moves back.
+    pub fn forget_before(&mut self, minute: i64) {
         while self.chunks.front().is_some_and(|chunk| (chunk.id + 1) * CHUNK_MINUTES <= minute) {
             self.chunks.pop_front();
         }

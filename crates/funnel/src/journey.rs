@@ -9,6 +9,9 @@ use crate::numbers::Writer;
 use crate::plan::limits::MAX_BREAKDOWNS;
 use crate::track::{OFFER_BITS, STEP_BITS, Track};
 
+/// In place of a message's hash: the messages of the tail were not kept.
+const SETTLED: u64 = u64::MAX;
+
 /// An event younger than the horizon that matched something, or only the hash of one that must not count again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TailEvent {
@@ -239,6 +242,32 @@ impl Journey {
     /// depends on times alone, not on when it was last looked at.
     pub fn remembers(&self, message: u64) -> bool {
         self.tail.iter().any(|event| event.message == message)
+    }
+
+    /// Moves all events before `ts` into the checkpoint without remembering their messages: for events that come in time
+    /// order and are too many to be kept. Until they are older than the horizon the log's events of this visitor cannot be
+    /// judged ([`Journey::is_settled`]).
+    pub fn settle(&mut self, ts: i64, steps: usize, window_ms: i64) {
+        let Some(until) =
+            self.tail.iter().filter(|event| event.ts < ts || event.matches == 0).map(TailEvent::own_ts).max()
+        else {
+            return;
+        };
+        self.age(ts, steps, window_ms);
+        self.tail.retain(|event| event.matches != 0);
+        let settled = TailEvent {
+            ts: until,
+            own_ahead_ms: 0,
+            message: SETTLED,
+            matches: 0,
+            values: Default::default(),
+        };
+        self.insert(settled, steps, window_ms);
+    }
+
+    /// Whether events that were settled are still younger than the horizon. To be asked after [`Journey::age`].
+    pub fn is_settled(&self) -> bool {
+        self.remembers(SETTLED)
     }
 
     /// Adds an event to the tail and brings `live` up to date.

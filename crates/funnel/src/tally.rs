@@ -93,6 +93,15 @@ impl Tally {
         }
     }
 
+    /// Forgets what lies before a minute that no window reaches any more.
+    pub fn forget_before(&mut self, minute: i64) {
+        self.plain.forget_before(minute);
+        for durations in &mut self.durations {
+            durations.seconds.forget_before(minute);
+            durations.effort.forget_before(minute);
+        }
+    }
+
     /// The counts in every rolling window; the last of `windows` is the conversion window and serves `open`.
     pub fn counts(&self, windows: &Windows) -> Counts {
         let rolling = windows.len().saturating_sub(1);

@@ -94,3 +94,33 @@ fn visitors_whom_nothing_can_count_are_forgotten_and_the_numbers_stay() {
     assert_eq!((fold.forget_idle(), fold.visitors()), (1, 1));
     assert_eq!(fold.counts_at(end_ms), before);
 }
+
+#[test]
+fn a_build_settles_a_visitor_with_too_many_events_who_is_judged_again_once_they_are_old() {
+    let (mut fold, mut exact) = (fold(), fold());
+    for n in 0..50 {
+        let event = FoldEvent { matches: 1 + (n as u32 % 2), ..event(n as u64, T0 + n, T0 + n) };
+        fold.fold_raw(&event);
+        let spec = Spec { max_tail_events: 1_000, ..exact.spec().clone() };
+        if n == 0 {
+            exact = Fold::new(spec, Values::new(&[]), T0);
+        }
+        exact.fold_raw(&event);
+    }
+    let end_ms = fold.open_minute_end_ms();
+    assert_eq!(fold.counts_at(end_ms), exact.counts_at(end_ms));
+    assert_eq!(take(&mut fold, T0 + 60, event(3, T0 + 3, T0 + 3)), Folded::TailFull, "a copy");
+    assert_eq!(take(&mut fold, T0 + 60, event(99, T0 + 60, T0 + 60)), Folded::TailFull, "a new one");
+    let later = T0 + 60 + HORIZON_MS;
+    assert_eq!(take(&mut fold, later, event(100, later, later)), Folded::Counted);
+}
+
+#[test]
+fn windows_that_run_ahead_for_a_moment_come_back_with_all_they_counted() {
+    let mut fold = fold();
+    take(&mut fold, T0, event(1, T0, T0));
+    let end_ms = fold.open_minute_end_ms();
+    let before = fold.counts_at(end_ms);
+    fold.counts_at(end_ms + 90 * 86_400_000);
+    assert_eq!(fold.counts_at(end_ms), before);
+}

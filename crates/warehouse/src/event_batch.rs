@@ -42,6 +42,11 @@ impl EventBatch {
         self.rows
     }
 
+    /// Bytes so far.
+    pub fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
     /// Closes the batch, ready to be sent, as often as it takes.
     pub fn seal(self) -> SealedBatch {
         SealedBatch { body: self.body.into(), rows: self.rows }

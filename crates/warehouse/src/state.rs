@@ -134,6 +134,19 @@ impl Warehouse {
         Ok(())
     }
 
+    /// Removes the journeys of a generation in a partition.
+    pub async fn remove_journeys(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        partition: u32,
+    ) -> Result<(), WarehouseError> {
+        let sql = "DELETE FROM journeys WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? \
+                   AND log_partition = ?";
+        let query = self.query(sql).bind(generation).bind(&key.site).bind(&key.funnel);
+        within("journeys", INSERT_TIMEOUT, query.bind(key.definition).bind(partition).execute()).await
+    }
+
     /// Removes journeys, history and progress of generations that a larger one has replaced in every partition; returns
     /// how many. No reader uses them any more: readers switch when the last partition is complete.
     pub async fn remove_superseded(&self) -> Result<usize, WarehouseError> {

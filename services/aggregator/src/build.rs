@@ -14,7 +14,7 @@ use warehouse::rows::RollingRow;
 
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, incoming_of};
-use crate::store::{RawRange, RawStream, Store, Write};
+use crate::store::{GenerationKey, RawRange, RawStream, Store, Write};
 use crate::writer::persist;
 
 /// History rows in one insert, about.
@@ -57,9 +57,15 @@ pub struct Builder<S: Store> {
 impl<S: Store> Builder<S> {
     /// Carries out an order; returns the funnel standing at the end of the log as it was a moment ago.
     pub fn build(&self, order: BuildOrder) -> Result<Built, BuildError> {
+        self.check_wanted()?;
         let (generation, clock_ms) = (order.generation, order.clock_ms);
         let mut lane =
             FunnelLane::new(Arc::clone(&order.funnel), generation, &self.settings, clock_ms, order.cutoff);
+        if order.repairs {
+            let key =
+                GenerationKey { funnel: lane.key.clone(), generation, partition: self.partition.partition };
+            self.runtime.block_on(self.store.remove_journeys(&key))?;
+        }
         self.fold_raw(&order, &mut lane)?;
         let journeys = lane.journey_rows(order.cutoff, &self.partition);
         for chunk in journeys.chunks(JOURNEYS_PER_WRITE) {
@@ -87,8 +93,8 @@ impl<S: Store> Builder<S> {
             }
             done += 1;
             let incoming = Incoming { ts: event.ts.min(order.clock_ms), ..event.incoming() };
-            lane.fold_raw(&incoming, cutoff, &self.partition, &mut rows);
-            self.write_rows(&mut rows, ROWS_PER_WRITE)?;
+            self.write_history(lane, incoming.ts, cutoff, &mut rows)?;
+            lane.fold_raw(&incoming);
             if done % 256 == 0 && told.elapsed() >= PROGRESS_INTERVAL {
                 told = Instant::now();
                 self.check_wanted()?;
@@ -96,8 +102,23 @@ impl<S: Store> Builder<S> {
                 self.persist(Write::Progress(vec![lane.building_row(share.min(0.99), &self.partition)]))?;
             }
         }
-        lane.history_until(order.clock_ms, cutoff, &self.partition, &mut rows);
+        self.write_history(lane, order.clock_ms, cutoff, &mut rows)?;
         self.write_rows(&mut rows, 1)
+    }
+
+    /// Closes the minutes up to a time, a bounded number at once: years may lie between two events.
+    fn write_history(
+        &self,
+        lane: &mut FunnelLane,
+        until_ms: i64,
+        cutoff: (u64, i64),
+        rows: &mut Vec<RollingRow>,
+    ) -> Result<(), BuildError> {
+        while !lane.history_until(until_ms, cutoff, ROWS_PER_WRITE, &self.partition, rows) {
+            self.write_rows(rows, 1)?;
+            self.check_wanted()?;
+        }
+        Ok(())
     }
 
     /// Follows the log until its end as it was when a round began lies within one read.
@@ -117,10 +138,11 @@ impl<S: Store> Builder<S> {
     }
 
     fn write_rows(&self, rows: &mut Vec<RollingRow>, at_least: usize) -> Result<(), BuildError> {
-        if rows.len() < at_least {
-            return Ok(());
+        while !rows.is_empty() && rows.len() >= at_least {
+            let rest = rows.split_off(rows.len().min(ROWS_PER_WRITE));
+            self.persist(Write::Rolling(std::mem::replace(rows, rest)))?;
         }
-        self.persist(Write::Rolling(std::mem::take(rows)))
+        Ok(())
     }
 
     fn persist(&self, write: Write) -> Result<(), BuildError> {
@@ -148,7 +170,7 @@ pub fn follow(
     for record in records.iter().filter(|record| record.offset >= from) {
         *clock_ms = record.appended_at_ms.max(*clock_ms);
         if *clock_ms >= lane.open_end_ms() {
-            lane.tick(record.offset, *clock_ms, out, partition);
+            lane.tick(record.offset, *clock_ms, usize::MAX, out, partition);
         }
         if let Ok(RecordView::Event(event)) = RecordView::decode(&record.value)
             && event.site == lane.key.site

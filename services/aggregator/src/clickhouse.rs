@@ -65,4 +65,8 @@ impl Store for Warehouse {
         let total = self.count_raw_events(&query).await?;
         Ok((total, ClickHouseRaw(self.raw_events(&query)?)))
     }
+
+    async fn remove_journeys(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
+        Self::remove_journeys(self, &key.funnel, key.generation, key.partition).await
+    }
 }

@@ -16,7 +16,7 @@ use funnel::windows::MINUTE_MS;
 use warehouse::FunnelKey;
 use warehouse::rows::{BUILDING, COMPLETE, DROPPED, JourneyRow, MARKER, PROGRESS, ProgressRow, RollingRow};
 
-/// Minute ends are written for a gap in the log as long as this; before it hour ends only.
+/// A gap in the log as long as this has every minute end, however short the minute history is.
 const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;
 
@@ -136,16 +136,29 @@ impl FunnelLane {
     }
 
     /// Takes notice of the record at `offset`, at which the partition's clock stands at `clock_ms`: closes the minutes
-    /// that it closes. To be called for every record that may close one, before [`FunnelLane::fold_event`].
-    pub fn tick(&mut self, offset: u64, clock_ms: i64, out: &mut Vec<RollingRow>, partition: &PartitionId) {
+    /// that it closes. To be called for every record that may close one, before [`FunnelLane::fold_event`]. Stops early,
+    /// with `false`, once `out` holds `limit` rows; it goes on from there.
+    pub fn tick(
+        &mut self,
+        offset: u64,
+        clock_ms: i64,
+        limit: usize,
+        out: &mut Vec<RollingRow>,
+        partition: &PartitionId,
+    ) -> bool {
         let quiet = self.is_quiet_at(offset);
         for end_ms in self.ends_until(clock_ms) {
+            if out.len() >= limit {
+                return false;
+            }
             if !quiet && end_ms > self.provisional_end_ms {
                 self.rows_at(end_ms, offset, true, end_ms, partition, out);
             }
+            self.fold.advance(end_ms);
         }
         self.provisional_end_ms = 0;
         self.fold.advance(clock_ms);
+        true
     }
 
     /// Whether journeys may be ahead of the state before `offset`; not any more once the marker is reached.
@@ -165,45 +178,47 @@ impl FunnelLane {
         Some(self.fold.fold(&event, offset))
     }
 
-    /// Folds one of the distinct raw events, which come in time order, and writes the history up to it as of `cutoff`.
-    pub fn fold_raw(
-        &mut self,
-        event: &Incoming<'_>,
-        cutoff: (u64, i64),
-        partition: &PartitionId,
-        out: &mut Vec<RollingRow>,
-    ) {
-        let Some(event) = matched(&self.compiled, &mut self.fold, event) else { return };
-        self.history_until(event.ts, cutoff, partition, out);
-        self.fold.fold_raw(&event);
+    /// Folds one of the distinct raw events, which come in time order; the history up to it was written before.
+    pub fn fold_raw(&mut self, event: &Incoming<'_>) {
+        if let Some(event) = matched(&self.compiled, &mut self.fold, event) {
+            self.fold.fold_raw(&event);
+        }
     }
 
-    /// Writes the history of a build up to a time: hour ends, and minute ends where minutes are answered.
+    /// Writes the history of a build up to a time, as of `cutoff`: hour ends, and minute ends where minutes are answered.
+    /// Stops early, with `false`, once `out` holds `limit` rows; it goes on from there.
     pub fn history_until(
         &mut self,
         until_ms: i64,
         cutoff: (u64, i64),
+        limit: usize,
         partition: &PartitionId,
         out: &mut Vec<RollingRow>,
-    ) {
+    ) -> bool {
         let minutes_from = cutoff.1 - self.settings.minute_history_ms;
         for end_ms in ends(self.open_end_ms(), until_ms, minutes_from) {
+            if out.len() >= limit {
+                return false;
+            }
             self.rows_at(end_ms, cutoff.0, true, end_ms, partition, out);
+            self.fold.advance(end_ms);
         }
         self.fold.advance(until_ms);
+        true
     }
 
-    /// Whether nothing was folded yet, so that a build may choose where its history begins.
+    /// Sets the clock of a funnel that has folded nothing yet: a build's history begins with its first event.
     pub fn start_history_at(&mut self, clock_ms: i64) {
         let values = self.fold.values().clone();
         self.fold = Fold::new(self.fold.spec().clone(), values, clock_ms);
     }
 
-    /// Minute ends that wall time closes while the log is idle.
+    /// Minute ends that wall time closes while the log is idle; after a long gap a part of them at each call.
     pub fn provisional(
         &mut self,
         wall_ms: i64,
         next_offset: u64,
+        limit: usize,
         partition: &PartitionId,
         out: &mut Vec<RollingRow>,
     ) {
@@ -211,6 +226,9 @@ impl FunnelLane {
             return;
         }
         for end_ms in self.ends_until(wall_ms) {
+            if out.len() >= limit {
+                return;
+            }
             if end_ms > self.provisional_end_ms {
                 self.rows_at(end_ms, next_offset, false, end_ms, partition, out);
                 self.provisional_end_ms = end_ms;

@@ -10,6 +10,7 @@ pub mod clickhouse;
 pub mod counters;
 pub mod funnel_lane;
 pub mod lane;
+mod lane_thread;
 pub mod memory;
 pub mod metrics;
 

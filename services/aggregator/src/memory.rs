@@ -262,4 +262,14 @@ impl Store for MemoryStore {
         events.sort_by(|a, b| (a.ts, &a.visitor_id).cmp(&(b.ts, &b.visitor_id)));
         Ok((events.len() as u64, MemoryRaw(events.into_iter())))
     }
+
+    async fn remove_journeys(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
+        let mine = |row: &JourneyRow| {
+            row.generation == key.generation
+                && row.funnel == key.funnel.funnel
+                && row.log_partition == key.partition
+        };
+        self.tables().journeys.retain(|_, row| !mine(row));
+        Ok(())
+    }
 }

@@ -24,16 +24,29 @@ pub struct Restored {
     pub unfinished: Vec<BuildOrder>,
 }
 
+/// Why a partition cannot be restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    /// Going on without it would forget every funnel.
+    #[error(
+        "plan {number}, which is in force, is refused by this version: {problem}. Start the version that applied it, \
+         apply a plan that both accept, and upgrade then"
+    )]
+    Plan { number: u64, problem: String },
+}
+
 /// Reads a partition's state.
 pub async fn restore<S: Store>(
     store: &S,
     partition: &PartitionId,
     settings: &FoldSettings,
-) -> Result<Restored, WarehouseError> {
+) -> Result<Restored, RestoreError> {
     let progress = store.progress(&partition.log_id, partition.partition, PROGRESS).await?;
     let Some(own) = progress.iter().find(|row| row.funnel.is_empty()) else { return Ok(Restored::default()) };
     let mut restored = Restored {
-        in_force: plan_of(own),
+        in_force: plan_of(own)?,
         next_offset: own.next_offset,
         clock_ms: own.clock_ms,
         ..Restored::default()
@@ -54,7 +67,13 @@ pub async fn restore<S: Store>(
             let lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
             match journeys(store, partition, lane).await? {
                 Some(lane) => restored.funnels.push(lane),
-                None => restored.unfinished.push(order_of(&funnel, row)),
+                // All that was stored up to the position is in the raw events; the log goes on from there.
+                None => restored.unfinished.push(BuildOrder {
+                    cutoff: own.next_offset,
+                    clock_ms: own.clock_ms,
+                    repairs: true,
+                    ..order_of(&funnel, row)
+                }),
             }
         }
         // A build that was ordered by a record after the position is ordered again when that record is read again.
@@ -76,25 +95,20 @@ pub async fn restore<S: Store>(
 
 fn order_of(funnel: &Arc<Funnel>, row: &ProgressRow) -> BuildOrder {
     let funnel = Arc::clone(funnel);
-    BuildOrder { funnel, generation: row.generation, cutoff: row.cutoff, clock_ms: row.cutoff_clock_ms }
+    let (cutoff, clock_ms) = (row.cutoff, row.cutoff_clock_ms);
+    BuildOrder { funnel, generation: row.generation, cutoff, clock_ms, repairs: false }
 }
 
-fn plan_of(own: &ProgressRow) -> PlanInForce {
+fn plan_of(own: &ProgressRow) -> Result<PlanInForce, RestoreError> {
     if own.plan_number == 0 {
-        return PlanInForce::default();
+        return Ok(PlanInForce::default());
     }
+    let number = own.plan_number;
     match Plan::parse("tracking-plan.toml", &own.plan_text) {
-        Ok(plan) => {
-            PlanInForce { number: own.plan_number, text: own.plan_text.clone(), plan: Arc::new(plan) }
-        }
+        Ok(plan) => Ok(PlanInForce { number, text: own.plan_text.clone(), plan: Arc::new(plan) }),
         Err(problems) => {
             let problem = problems.first().map(ToString::to_string).unwrap_or_default();
-            tracing::error!(
-                number = own.plan_number,
-                problem,
-                "this build refuses the plan that was in force"
-            );
-            PlanInForce::default()
+            Err(RestoreError::Plan { number, problem })
         }
     }
 }

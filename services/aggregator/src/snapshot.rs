@@ -2,6 +2,7 @@
 //! scrape: one consistent picture a lane.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -23,6 +24,8 @@ pub enum LaneState {
 /// A funnel in one partition.
 #[derive(Debug, Clone)]
 pub struct FunnelSnapshot {
+    /// Lanes may differ while a plan changes; only equal definitions add up.
+    pub definition: u64,
     pub funnel: Arc<Funnel>,
     pub everybody: Counts,
     /// By (breakdown, value): listed values only.
@@ -57,19 +60,26 @@ impl Board {
         Self { lanes: Arc::new((0..lanes).map(|_| place()).collect()), log_partitions }
     }
 
-    /// The funnels of all lanes, summed.
+    /// The funnels of all lanes, summed. While lanes count by different definitions (a plan is changing), the one that
+    /// most of them count by is shown.
     pub fn funnels(&self) -> Vec<FunnelSnapshot> {
-        let mut sums: BTreeMap<(String, String), FunnelSnapshot> = BTreeMap::new();
+        let mut sums: BTreeMap<(String, String), BTreeMap<u64, (usize, FunnelSnapshot)>> = BTreeMap::new();
         for lane in self.lanes.iter().map(|board| board.load_full()) {
             for funnel in &lane.funnels {
                 let key = (funnel.funnel.site.clone(), funnel.funnel.id.clone());
-                match sums.get_mut(&key) {
-                    Some(sum) => sum.add(funnel),
-                    None => drop(sums.insert(key, funnel.clone())),
+                match sums.entry(key).or_default().entry(funnel.definition) {
+                    Entry::Occupied(mut known) => {
+                        known.get_mut().0 += 1;
+                        known.get_mut().1.add(funnel);
+                    }
+                    Entry::Vacant(new) => drop(new.insert((1, funnel.clone()))),
                 }
             }
         }
-        sums.into_values().collect()
+        let most = |by_definition: BTreeMap<u64, (usize, FunnelSnapshot)>| {
+            by_definition.into_values().max_by_key(|(lanes, _)| *lanes).map(|(_, sum)| sum)
+        };
+        sums.into_values().filter_map(most).collect()
     }
 }
 

@@ -92,4 +92,8 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// The distinct raw events of a range, in time order, and how many there are.
     fn raw(&self, range: &RawRange) -> impl Future<Output = Result<(u64, Self::Raw), WarehouseError>> + Send;
+
+    /// Removes the journeys of a generation, before a build writes them anew.
+    fn remove_journeys(&self, key: &GenerationKey)
+    -> impl Future<Output = Result<(), WarehouseError>> + Send;
 }

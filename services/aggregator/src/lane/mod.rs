@@ -8,18 +8,27 @@
 use std::sync::Arc;
 
 use funnel::fold::Folded;
-use funnel::intake::Incoming;
-use funnel::plan::{Derived, EventFields, Funnel, FunnelIndex, Plan, PlanMatcher};
+use funnel::plan::{Funnel, FunnelIndex, Plan, PlanMatcher};
 use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
 use rungs_proto::view::{EventView, RecordView};
 use warehouse::event_batch::EventBatch;
-use warehouse::rows::{COMPLETE, EventRow, PROGRESS, ProgressRow, RollingRow, event_version};
+use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow, RollingRow};
 
 use crate::counters::LaneCounters;
+mod event_rows;
+mod orders;
+
+pub use event_rows::incoming_of;
+use event_rows::row_of;
+
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::store::Write;
 
+/// A batch of raw events goes out at this size, however few they are.
+const EVENTS_BATCH_BYTES: usize = 16 << 20;
+/// Minute rows in one insert, at most.
+const ROWS_PER_WRITE: usize = 5_000;
 /// Journeys in one insert, at most.
 const JOURNEYS_PER_WRITE: usize = 50_000;
 /// An idle partition tells this often that it is alive.
@@ -48,6 +57,8 @@ pub struct BuildOrder {
     pub cutoff: u64,
     /// The partition's clock there.
     pub clock_ms: i64,
+    /// The generation's journeys in this partition cannot be read and are removed first.
+    pub repairs: bool,
 }
 
 /// What the lane asks of its surroundings.
@@ -57,6 +68,21 @@ pub struct Effects {
     pub writes: Vec<Write>,
     /// To be started once all writes so far are stored.
     pub builds: Vec<BuildOrder>,
+}
+
+impl Effects {
+    /// Minute rows, in inserts of a bounded size.
+    pub fn rolling(&mut self, mut rows: Vec<RollingRow>) {
+        while !rows.is_empty() {
+            let rest = rows.split_off(rows.len().min(ROWS_PER_WRITE));
+            self.writes.push(Write::Rolling(std::mem::replace(&mut rows, rest)));
+        }
+    }
+}
+
+/// Whether an interval has passed; also when wall time was set back, so that nothing waits until it caught up.
+fn is_due(now_ms: i64, last_ms: i64, interval_ms: i64) -> bool {
+    !(0..interval_ms).contains(&(now_ms - last_ms))
 }
 
 /// How often and how much is written.
@@ -78,7 +104,7 @@ pub struct Lane {
     funnels: Vec<FunnelLane>,
     /// Position in `funnels` by index in the plan, if the funnel is live here.
     live: Vec<Option<usize>>,
-    /// (site, funnel id, generation) that is being built; the newest order counts.
+    /// Builds that the lane waits for, one a funnel: the newest order counts.
     building: Vec<BuildOrder>,
     clock_ms: i64,
     next_offset: u64,
@@ -150,6 +176,15 @@ impl Lane {
         self.next_offset
     }
 
+    /// Begins at a later offset, if nothing was ever taken from this log: what lies before is gone. Whether it did.
+    pub fn begin_at(&mut self, first: u64) -> bool {
+        let fresh = self.next_offset == 0 && self.in_force.number == 0;
+        if fresh {
+            self.next_offset = first;
+        }
+        fresh
+    }
+
     /// The partition's clock.
     pub fn clock_ms(&self) -> i64 {
         self.clock_ms
@@ -181,7 +216,7 @@ impl Lane {
     ) {
         self.clock_ms = self.clock_ms.max(appended_at_ms);
         if self.clock_ms >= self.boundary_ms {
-            self.close_minutes(offset);
+            self.close_minutes(offset, usize::MAX);
         }
         match RecordView::decode(value) {
             Ok(RecordView::Event(event)) => self.event(offset, &event),
@@ -199,11 +234,27 @@ impl Lane {
         tracing::warn!(partition = self.partition.partition, offset, error, "a record could not be decoded");
     }
 
-    fn close_minutes(&mut self, offset: u64) {
-        for funnel in self.funnels.iter_mut().filter(|funnel| funnel.joins_at <= offset) {
-            funnel.tick(offset, self.clock_ms, &mut self.rolling, &self.partition);
+    /// Closes some of the minutes that a record will close when it is taken: after a long gap in the log there are many,
+    /// and each bunch is to be written before the next. `true` once the record can be taken.
+    pub fn approach(&mut self, offset: u64, appended_at_ms: i64, effects: &mut Effects) -> bool {
+        self.clock_ms = self.clock_ms.max(appended_at_ms);
+        let done = self.clock_ms < self.boundary_ms || self.close_minutes(offset, ROWS_PER_WRITE);
+        if !done {
+            self.take_events(effects);
+        }
+        done
+    }
+
+    /// Closes the minutes that the record at `offset` closes, until about `limit` rows wait; whether all are closed.
+    fn close_minutes(&mut self, offset: u64, limit: usize) -> bool {
+        let joined = self.funnels.iter_mut().filter(|funnel| funnel.joins_at <= offset);
+        for funnel in joined {
+            if !funnel.tick(offset, self.clock_ms, limit, &mut self.rolling, &self.partition) {
+                return false;
+            }
         }
         self.find_boundary(offset);
+        true
     }
 
     fn find_boundary(&mut self, offset: u64) {
@@ -250,119 +301,13 @@ impl Lane {
         }
     }
 
-    /// Switches to a plan; a lower number never replaces a higher one. Funnels whose definition stays live on, others are
-    /// built from raw.
-    fn apply_plan(
-        &mut self,
-        number: u64,
-        generation: u64,
-        plan_text: &dyn Fn(u64) -> Option<String>,
-        effects: &mut Effects,
-    ) {
-        if number < self.in_force.number {
-            return;
-        }
-        if number > self.in_force.number {
-            let Some(text) = plan_text(number) else {
-                tracing::warn!(number, "this plan is no longer stored; a later one follows");
-                return;
-            };
-            match Plan::parse("tracking-plan.toml", &text) {
-                Ok(plan) => self.in_force = PlanInForce { number, text, plan: Arc::new(plan) },
-                Err(problems) => {
-                    tracing::error!(number, problem = %problems.first().map(ToString::to_string).unwrap_or_default(),
-                        "this build refuses the plan; the one before stays in force");
-                    return;
-                }
-            }
-            self.matcher = PlanMatcher::new(&self.in_force.plan);
-            self.drop_unplanned(effects);
-        }
-        self.build_missing(generation, effects);
-        self.relink();
-    }
-
-    fn drop_unplanned(&mut self, effects: &mut Effects) {
-        let plan = Arc::clone(&self.in_force.plan);
-        let horizon_ms = self.settings.horizon_ms;
-        let wanted = |site: &str, id: &str, definition: u64| {
-            plan.funnel(site, id).is_some_and(|funnel| funnel.definition_hash(horizon_ms) == definition)
-        };
-        let stays = |lane: &FunnelLane| wanted(&lane.key.site, &lane.key.funnel, lane.key.definition);
-        let (kept, dropped): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.funnels).into_iter().partition(stays);
-        self.funnels = kept;
-        let rows = dropped.iter().map(|lane| lane.dropped_row(self.next_offset, &self.partition)).collect();
-        effects.writes.push(Write::Progress(rows));
-        self.building.retain(|order| {
-            wanted(&order.funnel.site, &order.funnel.id, order.funnel.definition_hash(horizon_ms))
-        });
-        // The plan may have changed a live funnel's names.
-        for lane in &mut self.funnels {
-            if let Some(funnel) = plan.funnel(&lane.key.site, &lane.key.funnel) {
-                lane.plan = Arc::new(funnel.clone());
-            }
-        }
-    }
-
-    fn build_missing(&mut self, generation: u64, effects: &mut Effects) {
-        let plan = Arc::clone(&self.in_force.plan);
-        for funnel in &plan.funnels {
-            let same = |site: &str, id: &str| site == funnel.site && id == funnel.id;
-            let live = self.funnels.iter().any(|lane| same(&lane.key.site, &lane.key.funnel));
-            let building = self.building.iter().any(|order| same(&order.funnel.site, &order.funnel.id));
-            if !live && !building {
-                self.build_from_here(funnel, generation, effects);
-            }
-        }
-    }
-
-    /// Builds all funnels of a site anew; the live ones go on until their successors are there. One that is of this
-    /// generation already has been built before a restart.
-    fn rebuild(&mut self, site: &str, generation: u64, effects: &mut Effects) {
-        let plan = Arc::clone(&self.in_force.plan);
-        for funnel in plan.funnels.iter().filter(|funnel| funnel.site == site) {
-            let lives = |lane: &FunnelLane| {
-                lane.key.site == site && lane.key.funnel == funnel.id && lane.generation >= generation
-            };
-            if !self.funnels.iter().any(lives) {
-                self.build_from_here(funnel, generation, effects);
-            }
-        }
-    }
-
-    /// An order to build a funnel as of this position.
-    fn build_from_here(&mut self, funnel: &Funnel, generation: u64, effects: &mut Effects) {
-        let (cutoff, clock_ms) = (self.next_offset, self.clock_ms);
-        let order = BuildOrder { funnel: Arc::new(funnel.clone()), generation, cutoff, clock_ms };
-        self.order_build(order, effects);
-    }
-
-    fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
-        let same =
-            |known: &BuildOrder| known.funnel.site == order.funnel.site && known.funnel.id == order.funnel.id;
-        self.building.retain(|known| !same(known));
-        let funnel = Arc::clone(&order.funnel);
-        let lane = FunnelLane::new(funnel, order.generation, &self.settings, order.clock_ms, order.cutoff);
-        self.take_events(effects);
-        effects.writes.push(Write::Progress(vec![lane.building_row(0.0, &self.partition)]));
-        self.building.push(order.clone());
-        effects.builds.push(order);
-    }
-
-    /// Whether a build is still wanted: no newer one of its funnel was ordered, and the plan has the funnel.
-    pub fn wants(&self, order: &BuildOrder) -> bool {
-        self.building.iter().any(|known| {
-            known.generation == order.generation
-                && known.funnel.site == order.funnel.site
-                && known.funnel.id == order.funnel.id
-        })
-    }
-
     /// Takes over a finished build that stands exactly at this lane's position; its predecessor ends here, and its rows
     /// stay for readers until all partitions have the new generation. The new numbers are written at once, before the
     /// progress that lets readers switch to them.
-    pub fn adopt(&mut self, built: FunnelLane, now_ms: i64, effects: &mut Effects) {
+    pub fn adopt(&mut self, mut built: FunnelLane, now_ms: i64, effects: &mut Effects) {
+        if let Some(funnel) = self.in_force.plan.funnel(&built.key.site, &built.key.funnel) {
+            built.plan = Arc::new(funnel.clone());
+        }
         let same = |lane: &FunnelLane| lane.key.site == built.key.site && lane.key.funnel == built.key.funnel;
         self.building.retain(|order| {
             order.generation != built.generation
@@ -392,22 +337,26 @@ impl Lane {
         if at_end {
             for funnel in &mut self.funnels {
                 let until = now_ms - PROVISIONAL_GRACE_MS;
-                funnel.provisional(until, self.next_offset, &self.partition, &mut self.rolling);
+                funnel.provisional(
+                    until,
+                    self.next_offset,
+                    ROWS_PER_WRITE,
+                    &self.partition,
+                    &mut self.rolling,
+                );
             }
         }
-        if self.events.rows() >= self.limits.events_batch_rows
-            || now_ms - self.last_events_ms >= self.limits.events_interval_ms
-        {
+        if self.events_are_many() || is_due(now_ms, self.last_events_ms, self.limits.events_interval_ms) {
             self.last_events_ms = now_ms;
             self.take_events(effects);
         }
         let moved = self.next_offset != self.last_open.1;
         let interval = if moved { OPEN_INTERVAL_MS } else { IDLE_OPEN_INTERVAL_MS };
-        if now_ms - self.last_open.0 >= interval {
+        if is_due(now_ms, self.last_open.0, interval) {
             self.open(now_ms, effects);
         }
         let changed: usize = self.funnels.iter().map(|funnel| funnel.fold().changed()).sum();
-        let due = now_ms - self.last_flush.0 >= self.limits.journeys_interval_ms
+        let due = is_due(now_ms, self.last_flush.0, self.limits.journeys_interval_ms)
             && self.next_offset != self.last_flush.1;
         if due || changed >= self.limits.journeys_batch_rows {
             self.flush(now_ms, effects);
@@ -417,7 +366,7 @@ impl Lane {
 
     /// Forgets visitors whom nothing can count any more, once an hour.
     fn forget_idle(&mut self, now_ms: i64) {
-        if now_ms - self.last_forgotten_ms >= FORGET_INTERVAL_MS {
+        if is_due(now_ms, self.last_forgotten_ms, FORGET_INTERVAL_MS) {
             self.last_forgotten_ms = now_ms;
             let forgotten: usize = self.funnels.iter_mut().map(FunnelLane::forget_idle).sum();
             tracing::debug!(forgotten, "idle visitors were forgotten");
@@ -429,9 +378,12 @@ impl Lane {
         if self.events.rows() > 0 {
             effects.writes.push(Write::Events(std::mem::take(&mut self.events).seal()));
         }
-        if !self.rolling.is_empty() {
-            effects.writes.push(Write::Rolling(std::mem::take(&mut self.rolling)));
-        }
+        effects.rolling(std::mem::take(&mut self.rolling));
+    }
+
+    /// Whether the waiting raw events fill a batch, so that the lane should hand them over before it reads on.
+    pub fn events_are_many(&self) -> bool {
+        self.events.rows() >= self.limits.events_batch_rows || self.events.bytes() >= EVENTS_BATCH_BYTES
     }
 
     fn open(&mut self, now_ms: i64, effects: &mut Effects) {
@@ -492,63 +444,5 @@ impl Lane {
             truncated: false,
             version: self.next_offset * 4 + 1,
         }
-    }
-}
-
-/// An event of the log as a fold takes it; never later than the clock.
-pub fn incoming_of<'a>(event: &EventView<'a>, clock_ms: i64) -> Incoming<'a> {
-    Incoming {
-        fields: fields_of(event),
-        visitor_id: event.visitor_id,
-        message_id: event.message_id,
-        ts: event.ts_ms.min(clock_ms),
-        own_ts: event.own_ts_ms,
-    }
-}
-
-fn fields_of<'a>(event: &EventView<'a>) -> EventFields<'a> {
-    let derived = Derived {
-        channel: event.channel,
-        source: event.source,
-        medium: event.medium,
-        campaign: event.campaign,
-        content: event.content,
-        device: event.device,
-        browser: event.browser,
-        os: event.os,
-        country: event.country,
-    };
-    EventFields { event: event.event, properties: event.properties, context: event.context, derived }
-}
-
-fn row_of<'a>(event: &EventView<'a>, ts: i64, offset: u64, epoch: u32) -> EventRow<'a> {
-    const KINDS: [&str; 6] = ["track", "page", "screen", "identify", "alias", "group"];
-    EventRow {
-        site: event.site,
-        visitor_id: event.visitor_id,
-        message_id: event.message_id,
-        event: event.event,
-        kind: usize::try_from(event.kind).ok().and_then(|kind| KINDS.get(kind)).copied().unwrap_or("other"),
-        user_id: event.user_id,
-        ts,
-        own_ts: event.own_ts_ms,
-        received_at: event.received_at_ms,
-        properties: event.properties,
-        context: event.context,
-        revenue: event.revenue_e4,
-        currency: event.currency,
-        channel: event.channel,
-        source: event.source,
-        medium: event.medium,
-        campaign: event.campaign,
-        content: event.content,
-        device: event.device,
-        browser: event.browser,
-        os: event.os,
-        country: event.country,
-        import_id: event.import_id,
-        log_epoch: epoch,
-        offset,
-        version: event_version(epoch, offset),
     }
 }

@@ -1,0 +1,122 @@
+//! What a lane counts: switches plans at the record that applies one, and orders the builds of funnels that are new, changed,
+//! or to be counted anew.
+
+use std::sync::Arc;
+
+use funnel::plan::{Funnel, Plan, PlanMatcher};
+
+use super::{BuildOrder, Effects, Lane, PlanInForce};
+use crate::funnel_lane::FunnelLane;
+use crate::store::Write;
+
+impl Lane {
+    /// Switches to a plan; a lower number never replaces a higher one. Funnels whose definition stays live on, others are
+    /// built from raw.
+    pub(super) fn apply_plan(
+        &mut self,
+        number: u64,
+        generation: u64,
+        plan_text: &dyn Fn(u64) -> Option<String>,
+        effects: &mut Effects,
+    ) {
+        if number < self.in_force.number {
+            return;
+        }
+        if number > self.in_force.number {
+            let Some(text) = plan_text(number) else {
+                tracing::warn!(number, "this plan is no longer stored; a later one follows");
+                return;
+            };
+            match Plan::parse("tracking-plan.toml", &text) {
+                Ok(plan) => self.in_force = PlanInForce { number, text, plan: Arc::new(plan) },
+                Err(problems) => {
+                    tracing::error!(number, problem = %problems.first().map(ToString::to_string).unwrap_or_default(),
+                        "this build refuses the plan; the one before stays in force");
+                    return;
+                }
+            }
+            self.matcher = PlanMatcher::new(&self.in_force.plan);
+            self.drop_unplanned(effects);
+        }
+        self.build_missing(generation, effects);
+        self.relink();
+    }
+
+    fn drop_unplanned(&mut self, effects: &mut Effects) {
+        let plan = Arc::clone(&self.in_force.plan);
+        let horizon_ms = self.settings.horizon_ms;
+        let wanted = |site: &str, id: &str, definition: u64| {
+            plan.funnel(site, id).is_some_and(|funnel| funnel.definition_hash(horizon_ms) == definition)
+        };
+        let stays = |lane: &FunnelLane| wanted(&lane.key.site, &lane.key.funnel, lane.key.definition);
+        let (kept, dropped): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.funnels).into_iter().partition(stays);
+        self.funnels = kept;
+        let rows = dropped.iter().map(|lane| lane.dropped_row(self.next_offset, &self.partition)).collect();
+        effects.writes.push(Write::Progress(rows));
+        self.building.retain(|order| {
+            wanted(&order.funnel.site, &order.funnel.id, order.funnel.definition_hash(horizon_ms))
+        });
+        // The plan may have changed a live funnel's names.
+        for lane in &mut self.funnels {
+            if let Some(funnel) = plan.funnel(&lane.key.site, &lane.key.funnel) {
+                lane.plan = Arc::new(funnel.clone());
+            }
+        }
+    }
+
+    fn build_missing(&mut self, generation: u64, effects: &mut Effects) {
+        let plan = Arc::clone(&self.in_force.plan);
+        for funnel in &plan.funnels {
+            let same = |site: &str, id: &str| site == funnel.site && id == funnel.id;
+            let live = self.funnels.iter().any(|lane| same(&lane.key.site, &lane.key.funnel));
+            let building = self.building.iter().any(|order| same(&order.funnel.site, &order.funnel.id));
+            if !live && !building {
+                self.build_from_here(funnel, generation, effects);
+            }
+        }
+    }
+
+    /// Builds all funnels of a site anew; the live ones go on until their successors are there. One that is of this
+    /// generation already has been built before a restart.
+    pub(super) fn rebuild(&mut self, site: &str, generation: u64, effects: &mut Effects) {
+        let plan = Arc::clone(&self.in_force.plan);
+        for funnel in plan.funnels.iter().filter(|funnel| funnel.site == site) {
+            let lives = |lane: &FunnelLane| {
+                lane.key.site == site && lane.key.funnel == funnel.id && lane.generation >= generation
+            };
+            if !self.funnels.iter().any(lives) {
+                self.build_from_here(funnel, generation, effects);
+            }
+        }
+    }
+
+    /// An order to build a funnel as of this position.
+    fn build_from_here(&mut self, funnel: &Funnel, generation: u64, effects: &mut Effects) {
+        let (cutoff, clock_ms) = (self.next_offset, self.clock_ms);
+        let funnel = Arc::new(funnel.clone());
+        let order = BuildOrder { funnel, generation, cutoff, clock_ms, repairs: false };
+        self.order_build(order, effects);
+    }
+
+    pub(super) fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
+        let same =
+            |known: &BuildOrder| known.funnel.site == order.funnel.site && known.funnel.id == order.funnel.id;
+        self.building.retain(|known| !same(known));
+        let funnel = Arc::clone(&order.funnel);
+        let lane = FunnelLane::new(funnel, order.generation, &self.settings, order.clock_ms, order.cutoff);
+        self.take_events(effects);
+        effects.writes.push(Write::Progress(vec![lane.building_row(0.0, &self.partition)]));
+        self.building.push(order.clone());
+        effects.builds.push(order);
+    }
+
+    /// Whether a build is still wanted: no newer one of its funnel was ordered, and the plan has the funnel.
+    pub fn wants(&self, order: &BuildOrder) -> bool {
+        self.building.iter().any(|known| {
+            known.generation == order.generation
+                && known.funnel.site == order.funnel.site
+                && known.funnel.id == order.funnel.id
+        })
+    }
+}
