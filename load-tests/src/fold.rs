@@ -172,7 +172,7 @@ fn lanes(plan: &Plan, events: &[StreamEvent]) -> Duration {
             let incoming = incoming(event, visitor, message);
             for lane in &mut lanes {
                 if event.arrival_ms >= lane.open_end_ms() {
-                    lane.tick(offset, event.arrival_ms, &mut rows, &partition);
+                    lane.tick(offset, event.arrival_ms, usize::MAX, &mut rows, &partition);
                     rows.clear();
                 }
                 lane.fold_event(&incoming, offset, event.arrival_ms);
