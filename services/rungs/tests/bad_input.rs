@@ -165,6 +165,7 @@ fn bad_events_and_bodies_cost_no_good_one_and_the_program_goes_on() {
 
     // What was good is stored and counted, after everything else, and a restart reads it again.
     assert_eq!(post(&program, "/v1/track", track("last", "").into()).0, 200);
+    program.until_ready();
     let program = program.restart();
     let good = bad.len() as u64 + 1;
     assert_eq!(program.clickhouse("SELECT count() FROM events FINAL"), good.to_string());

@@ -249,6 +249,7 @@ fn kills_at_any_moment_lose_nothing_acknowledged_and_change_no_number() {
     });
 
     // A stop in order stores whatever the log has, acknowledged or not.
+    program.until_ready();
     let program = program.restart();
     let stored = program.stored();
     let ids: HashSet<String> = stored.iter().map(|event| event.message_id.clone()).collect();

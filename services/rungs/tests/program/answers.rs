@@ -34,6 +34,12 @@ impl Program {
         answer
     }
 
+    /// Waits until all parts serve: from then on a stop in order leaves nothing to be aggregated.
+    pub(crate) fn until_ready(&self) {
+        let url = format!("{}/readyz", self.admin);
+        self.until("ready", |_| get(url.parse().unwrap()).0 == 200);
+    }
+
     /// The program's own metrics.
     pub(crate) fn metrics(&self) -> String {
         get(format!("{}/metrics", self.admin).parse().unwrap()).1
