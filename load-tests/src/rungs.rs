@@ -105,7 +105,7 @@ impl Rungs {
         while self.count(&of_site)? < events && Instant::now() < until {
             std::thread::sleep(Duration::from_millis(200));
         }
-        Ok(self.count(&of_site)?)
+        self.count(&of_site)
     }
 
     /// Distinct events of a site in ClickHouse.

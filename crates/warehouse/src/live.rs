@@ -4,6 +4,8 @@
 //! Cost: one cached lookup of the generation and one read by primary key of a few rows a partition, whatever the number
 //! of raw events.
 
+use std::time::Duration;
+
 use std::collections::HashMap;
 
 use crate::client::{Warehouse, fetch_all};
@@ -48,6 +50,10 @@ const CLOSED_SQL: &str = "FROM funnel_rolling FINAL
     WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND minute = toDateTime(?, 'UTC')
       AND breakdown IN ('', ?)";
 
+/// How often and how long apart open rows are read while partitions are in different minutes.
+const MINUTE_READS: u32 = 15;
+const MINUTE_PAUSE: Duration = Duration::from_millis(100);
+
 impl Warehouse {
     /// The numbers of a window (its label) now, with those of `breakdown` where one is named.
     ///
@@ -61,7 +67,7 @@ impl Warehouse {
         let generations = self.generations(key).await?;
         let mut building = generations.building;
         for generation in generations.complete.iter().take(2) {
-            let rows = self.open_rows(key, *generation, breakdown).await?;
+            let rows = self.open_rows_of_one_minute(key, *generation, breakdown).await?;
             match add_up(&rows, window, generations.partitions) {
                 Ok(numbers) => return Ok(Live { building, numbers: Some(numbers) }),
                 Err(share) => building = building.or(Some(share)),
@@ -87,6 +93,26 @@ impl Warehouse {
             Err(0.0) => LiveAt::Outside,
             Err(_) => LiveAt::Incomplete,
         })
+    }
+
+    /// Windows of different minutes must not be added up. Partitions write a new minute within about a second, so it is
+    /// waited for; a partition that stays behind is shown as it is, with its time.
+    async fn open_rows_of_one_minute(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        breakdown: Option<&str>,
+    ) -> Result<Vec<RollingRow>, WarehouseError> {
+        for _ in 0..MINUTE_READS {
+            let rows = self.open_rows(key, generation, breakdown).await?;
+            let newest = rows.iter().map(|row| row.minute).max();
+            let oldest = rows.iter().map(|row| row.minute).min();
+            if newest == oldest {
+                return Ok(rows);
+            }
+            tokio::time::sleep(MINUTE_PAUSE).await;
+        }
+        self.open_rows(key, generation, breakdown).await
     }
 
     async fn open_rows(

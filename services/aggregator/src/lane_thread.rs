@@ -279,7 +279,7 @@ impl<S: Store> LaneThread<S> {
 
     fn finish(&mut self, now_ms: i64) -> Result<(), LaneError> {
         let mut effects = Effects::default();
-        self.lane.flush(now_ms, &mut effects);
+        self.lane.finish(now_ms, &mut effects);
         self.carry_out(effects)
     }
 }

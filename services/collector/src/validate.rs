@@ -139,16 +139,26 @@ impl<'r> Validator<'r> {
         let Some(own) = own else {
             return Ok(Times { corrected: received, own: received, given: false });
         };
+        let in_range =
+            |time: &i64| (MIN_TIMESTAMP_MS..=received.saturating_add(MAX_FUTURE_MS)).contains(time);
         let sent = timestamp::read(draft.sent_at.or(self.request.sent_at)).ok().flatten();
-        let skew = sent.map_or(0, |sent| received.saturating_sub(sent));
-        let is_large = skew.saturating_abs() > self.request.skew_threshold_ms;
-        let live = self.request.import_id.is_empty();
-        let corrected = if is_large && live { own.saturating_add(skew) } else { own };
-        if !(MIN_TIMESTAMP_MS..=received.saturating_add(MAX_FUTURE_MS)).contains(&corrected) {
+        let corrected = sent.and_then(|sent| self.corrected(own, sent)).filter(in_range).unwrap_or(own);
+        if !in_range(&corrected) {
             let message = "the time of the event is before the year 2000 or more than a day in the future";
             return Err(Reason::TimestampOutOfRange.because(message));
         }
         Ok(Times { corrected: corrected.min(received), own, given: true })
+    }
+}
+
+impl Validator<'_> {
+    /// The event's time by our clock, if the client's is clearly wrong. A time of sending before the event's own is stale (a
+    /// repeated request, a whole second, a zero) and tells nothing about the client's clock.
+    fn corrected(&self, own: i64, sent: i64) -> Option<i64> {
+        let skew = self.request.received_at_ms.saturating_sub(sent);
+        let is_live = self.request.import_id.is_empty();
+        let is_wrong = skew.saturating_abs() > self.request.skew_threshold_ms;
+        (is_live && is_wrong && sent >= own).then(|| own.saturating_add(skew))
     }
 }
 

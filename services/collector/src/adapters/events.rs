@@ -65,8 +65,14 @@ impl<'a> Collected<'a> {
     }
 }
 
+/// Programs on Windows begin a text with a byte order mark.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
+}
+
 /// The body's text.
 pub(super) fn utf8(body: &[u8]) -> Result<&str, Refusal> {
+    let body = without_mark(body);
     std::str::from_utf8(body).map_err(|error| {
         Refusal::InvalidBody(format!("it is not UTF-8 from byte {} on", error.valid_up_to()))
     })
@@ -86,9 +92,11 @@ pub(super) fn single(body: &[u8], kind: Kind, limits: Limits) -> Result<Parsed<'
 
 /// Any number of events.
 pub(super) fn parse(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
+    let body = without_mark(body);
     match body.trim_ascii_start().first() {
         Some(b'[') => array(utf8(body)?, limits),
         Some(b'{') => object_or_lines(body, limits),
+        Some(_) if memchr(b'\n', body).is_some() => object_or_lines(body, limits),
         Some(_) => Err(Refusal::InvalidBody("expected `{` or `[` at its start".into())),
         None => Err(Refusal::InvalidBody("it is empty".into())),
     }

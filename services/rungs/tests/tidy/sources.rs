@@ -5,25 +5,22 @@ use crate::{docs, none, tree};
 const MAX_LINES: usize = 400;
 
 /// Longer ones, to be cut when they next grow another subject.
-const LONGER: [(&str, usize); 5] = [
+const LONGER: [(&str, usize); 3] = [
     ("crates/funnel/src/fold.rs", 480),
     ("services/aggregator/src/funnel_lane.rs", 480),
-    ("services/aggregator/src/lane.rs", 580),
-    ("services/aggregator/src/run.rs", 520),
     ("services/aggregator/tests/crashes.rs", 650),
 ];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 16] = [
+const SLEEPS: [(&str, &str); 18] = [
     ("crates/event-log/src/local/database.rs", "fjall closes its files in the background and has no signal"),
     ("crates/warehouse/src/client.rs", "a pause before another attempt"),
+    ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
     ("crates/warehouse/src/embedded/response.rs", "gathers small parts of an answer"),
     ("crates/warehouse/tests/embedded_measure.rs", "measures over a time; run by hand"),
     ("load-tests/", "measures over a time, and sends when a request is due"),
-    (
-        "services/aggregator/src/run.rs",
-        "a look at the clock at the end of the log; a pause before another attempt",
-    ),
+    ("services/aggregator/src/lane_thread.rs", "a look at the clock at the end of the log"),
+    ("services/aggregator/src/run.rs", "a pause before another attempt; clean-up now and then"),
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
     ("services/console/examples/demo.rs", "visitors come over time"),

@@ -1,0 +1,146 @@
+//! When a lane writes: raw events and the open minute by time, journeys and progress in a flush, minute ends while the log is
+//! idle. The order of the writes of a flush is the one that [`crate::restore`] relies on.
+
+use funnel::windows::minute_of;
+use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow};
+
+use super::{Effects, Lane, is_due};
+use crate::funnel_lane::FunnelLane;
+use crate::store::Write;
+
+/// A batch of raw events goes out at this size, however few they are.
+const EVENTS_BATCH_BYTES: usize = 16 << 20;
+/// Journeys in one insert, at most.
+const JOURNEYS_PER_WRITE: usize = 50_000;
+/// An idle partition tells this often that it is alive.
+const IDLE_OPEN_INTERVAL_MS: i64 = 5_000;
+/// The open minute is shown at most this often.
+const OPEN_INTERVAL_MS: i64 = 1_000;
+/// How often journeys are looked through for those that nothing can count any more.
+const FORGET_INTERVAL_MS: i64 = 3_600_000;
+/// Wall time closes a minute this long after its end, so that records on their way to the log come first.
+const PROVISIONAL_GRACE_MS: i64 = 2_000;
+
+impl Lane {
+    /// What wall time asks for: events and journeys that waited long enough, the open minute, and minute ends while the
+    /// log is idle (`at_end`: every record that the log has was taken).
+    pub fn tick(&mut self, now_ms: i64, at_end: bool, effects: &mut Effects) {
+        if at_end {
+            for funnel in &mut self.funnels {
+                let until = now_ms - PROVISIONAL_GRACE_MS;
+                funnel.provisional(
+                    until,
+                    self.next_offset,
+                    super::ROWS_PER_WRITE,
+                    &self.partition,
+                    &mut self.rolling,
+                );
+            }
+        }
+        if self.events_are_many() || is_due(now_ms, self.last_events_ms, self.limits.events_interval_ms) {
+            self.last_events_ms = now_ms;
+            self.take_events(effects);
+        }
+        // A new minute is shown by all partitions at about the same time: readers add up rows of one minute.
+        let moved = self.next_offset != self.last_open.1 || minute_of(now_ms) != minute_of(self.last_open.0);
+        let interval = if moved { OPEN_INTERVAL_MS } else { IDLE_OPEN_INTERVAL_MS };
+        if is_due(now_ms, self.last_open.0, interval) {
+            self.open(now_ms, effects);
+        }
+        let changed: usize = self.funnels.iter().map(|funnel| funnel.fold().changed()).sum();
+        let due = is_due(now_ms, self.last_flush.0, self.limits.journeys_interval_ms)
+            && self.next_offset != self.last_flush.1;
+        if due || changed >= self.limits.journeys_batch_rows {
+            self.flush(now_ms, effects);
+        }
+        self.forget_idle(now_ms);
+    }
+
+    /// Forgets visitors whom nothing can count any more, once an hour.
+    fn forget_idle(&mut self, now_ms: i64) {
+        if is_due(now_ms, self.last_forgotten_ms, FORGET_INTERVAL_MS) {
+            self.last_forgotten_ms = now_ms;
+            let forgotten: usize = self.funnels.iter_mut().map(FunnelLane::forget_idle).sum();
+            tracing::debug!(forgotten, "idle visitors were forgotten");
+        }
+    }
+
+    /// Hands over raw events and closed minutes, in this order.
+    pub(super) fn take_events(&mut self, effects: &mut Effects) {
+        if self.events.rows() > 0 {
+            effects.writes.push(Write::Events(std::mem::take(&mut self.events).seal()));
+        }
+        effects.rolling(std::mem::take(&mut self.rolling));
+    }
+
+    /// Whether the waiting raw events fill a batch, so that the lane should hand them over before it reads on.
+    pub fn events_are_many(&self) -> bool {
+        self.events.rows() >= self.limits.events_batch_rows || self.events.bytes() >= EVENTS_BATCH_BYTES
+    }
+
+    pub(super) fn open(&mut self, now_ms: i64, effects: &mut Effects) {
+        self.last_open = (now_ms, self.next_offset);
+        let mut rows = Vec::new();
+        for funnel in self.funnels.iter_mut().filter(|funnel| funnel.joins_at <= self.next_offset) {
+            funnel.open_rows(now_ms, self.next_offset, &self.partition, &mut rows);
+        }
+        if !rows.is_empty() {
+            effects.writes.push(Write::Open(rows));
+        }
+    }
+
+    /// The last writes before the end: what readers see until the next start, and a flush.
+    pub fn finish(&mut self, now_ms: i64, effects: &mut Effects) {
+        self.open(now_ms, effects);
+        self.flush(now_ms, effects);
+    }
+
+    /// A flush up to the present position.
+    pub fn flush(&mut self, now_ms: i64, effects: &mut Effects) {
+        self.last_flush = (now_ms, self.next_offset);
+        self.take_events(effects);
+        let at = self.next_offset;
+        let (partition, clock_ms) = (&self.partition, self.clock_ms);
+        let (mut markers, mut progress, mut journeys) = (Vec::new(), Vec::new(), Vec::new());
+        for funnel in self.funnels.iter_mut().filter(|funnel| funnel.joins_at <= at) {
+            funnel.stand_at(clock_ms);
+            markers.push(funnel.marker_row(at, partition));
+            journeys.extend(funnel.journey_rows(at, partition));
+            progress.push(funnel.progress_row(at, partition));
+        }
+        effects.writes.push(Write::Progress(markers));
+        while !journeys.is_empty() {
+            let rest = journeys.split_off(journeys.len().min(JOURNEYS_PER_WRITE));
+            effects.writes.push(Write::Journeys(std::mem::replace(&mut journeys, rest)));
+        }
+        progress.push(self.partition_row());
+        effects.writes.push(Write::Progress(progress));
+        let needed = self.building.iter().map(|order| order.cutoff).min().unwrap_or(at);
+        effects.writes.push(Write::Reached { next_offset: needed.min(at) });
+    }
+
+    /// The partition's own progress: position, clock and plan.
+    fn partition_row(&self) -> ProgressRow {
+        ProgressRow {
+            log_id: self.partition.log_id.clone(),
+            log_partition: self.partition.partition,
+            log_partitions: self.partition.partitions,
+            site: String::new(),
+            funnel: String::new(),
+            definition: 0,
+            generation: 0,
+            kind: PROGRESS.into(),
+            state: COMPLETE.into(),
+            cutoff: 0,
+            cutoff_clock_ms: 0,
+            next_offset: self.next_offset,
+            clock_ms: self.clock_ms,
+            plan_number: self.in_force.number,
+            plan_text: self.in_force.text.clone(),
+            values: Vec::new(),
+            done: 1.0,
+            truncated: false,
+            version: self.next_offset * 4 + 1,
+        }
+    }
+}
