@@ -7,8 +7,6 @@ use rustc_hash::FxHashMap;
 use crate::plan::Breakdown;
 use crate::plan::limits::MAX_UNLISTED_VALUES;
 
-/// The value of events that have none.
-pub const NONE: &str = "(none)";
 /// What values beyond the limit count as.
 pub const OTHER: &str = "other";
 
@@ -111,6 +109,7 @@ impl Values {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::NO_VALUE;
 
     fn channel() -> Breakdown {
         Breakdown { by: "channel".into(), values: vec!["email".into()] }
@@ -134,9 +133,9 @@ mod tests {
     #[test]
     fn learned_values_keep_their_ids_over_a_restart() {
         let mut values = Values::new(&[channel(), Breakdown { by: "plan".into(), values: vec![] }]);
-        let ids = [values.id(1, "a:b"), values.id(0, NONE), values.id(0, "")];
+        let ids = [values.id(1, "a:b"), values.id(0, NO_VALUE), values.id(0, "")];
         let mut restored = Values::new(&[channel(), Breakdown { by: "plan".into(), values: vec![] }]);
         restored.restore(&values.learned(), false);
-        assert_eq!([restored.id(1, "a:b"), restored.id(0, NONE), restored.id(0, "")], ids);
+        assert_eq!([restored.id(1, "a:b"), restored.id(0, NO_VALUE), restored.id(0, "")], ids);
     }
 }

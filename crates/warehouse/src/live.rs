@@ -4,9 +4,8 @@
 //! Cost: one cached lookup of the generation and one read by primary key of a few rows a partition, whatever the number
 //! of raw events.
 
-use std::time::Duration;
-
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;

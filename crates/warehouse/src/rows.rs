@@ -54,7 +54,7 @@ pub struct JourneyRow {
     pub visitor: u128,
     #[serde(with = "serde_bytes")]
     pub state: Vec<u8>,
-    /// The offset up to which the state is folded, plus one (0: nothing after the build's cut-off).
+    /// The first offset that is not folded into the state; the build's cut-off where nothing came after it.
     pub version: u64,
 }
 

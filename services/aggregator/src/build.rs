@@ -14,13 +14,11 @@ use warehouse::rows::RollingRow;
 
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, incoming_of};
-use crate::store::{GenerationKey, RawRange, RawStream, Store, Write};
+use crate::store::{
+    GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
+};
 use crate::writer::persist;
 
-/// History rows in one insert, about.
-const ROWS_PER_WRITE: usize = 5_000;
-/// Journeys in one insert.
-const JOURNEYS_PER_WRITE: usize = 50_000;
 /// How often the share that is done is written.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of the log read at once while catching up.
@@ -68,8 +66,8 @@ impl<S: Store> Builder<S> {
         }
         self.fold_raw(&order, &mut lane)?;
         let journeys = lane.journey_rows(order.cutoff, &self.partition);
-        for chunk in journeys.chunks(JOURNEYS_PER_WRITE) {
-            self.persist(Write::Journeys(chunk.to_vec()))?;
+        for piece in in_pieces(journeys, JOURNEYS_PER_WRITE) {
+            self.persist(Write::Journeys(piece))?;
         }
         self.catch_up(&mut lane, order.clock_ms)?;
         Ok(Built { lane, order })
@@ -103,7 +101,7 @@ impl<S: Store> Builder<S> {
             }
         }
         self.write_history(lane, order.clock_ms, cutoff, &mut rows)?;
-        self.write_rows(&mut rows, 1)
+        self.write_rows(&mut rows)
     }
 
     /// Closes the minutes up to a time, a bounded number at once: years may lie between two events.
@@ -115,7 +113,7 @@ impl<S: Store> Builder<S> {
         rows: &mut Vec<RollingRow>,
     ) -> Result<(), BuildError> {
         while !lane.history_until(until_ms, cutoff, ROWS_PER_WRITE, &self.partition, rows) {
-            self.write_rows(rows, 1)?;
+            self.write_rows(rows)?;
             self.check_wanted()?;
         }
         Ok(())
@@ -129,7 +127,7 @@ impl<S: Store> Builder<S> {
             self.check_wanted()?;
             let records = self.source.read(self.partition.partition, lane.joins_at, READ_BYTES)?;
             follow(lane, &records, &mut clock_ms, &self.partition, &mut rows);
-            self.write_rows(&mut rows, 1)?;
+            self.write_rows(&mut rows)?;
             let end = *self.source.end(self.partition.partition).borrow();
             if records.is_empty() || end.saturating_sub(lane.joins_at) < 1_000 {
                 return Ok(());
@@ -137,10 +135,9 @@ impl<S: Store> Builder<S> {
         }
     }
 
-    fn write_rows(&self, rows: &mut Vec<RollingRow>, at_least: usize) -> Result<(), BuildError> {
-        while !rows.is_empty() && rows.len() >= at_least {
-            let rest = rows.split_off(rows.len().min(ROWS_PER_WRITE));
-            self.persist(Write::Rolling(std::mem::replace(rows, rest)))?;
+    fn write_rows(&self, rows: &mut Vec<RollingRow>) -> Result<(), BuildError> {
+        for piece in in_pieces(std::mem::take(rows), ROWS_PER_WRITE) {
+            self.persist(Write::Rolling(piece))?;
         }
         Ok(())
     }

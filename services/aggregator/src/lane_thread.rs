@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{PlanTopic, ReadError, Source};
+use event_log::{Clock, PlanTopic, ReadError, Source, SystemClock};
 use runtime::{Shutdown, Tasks};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -314,6 +314,5 @@ fn plan_text(plans: &dyn PlanTopic, number: u64) -> Option<String> {
 
 /// Wall time in UTC milliseconds. It decides when things are written, never what is counted.
 fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    SystemClock.now_ms()
 }

@@ -32,6 +32,20 @@ pub enum Write {
     Barrier(tokio::sync::oneshot::Sender<()>),
 }
 
+/// Journeys in one insert, at most.
+pub const JOURNEYS_PER_WRITE: usize = 50_000;
+/// Minute rows in one insert, at most.
+pub const ROWS_PER_WRITE: usize = 5_000;
+
+/// Cuts rows into pieces of at most `most` (above 0), one for each insert.
+pub fn in_pieces<T>(rows: Vec<T>, most: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut rest = rows.into_iter();
+    std::iter::from_fn(move || {
+        let piece: Vec<T> = rest.by_ref().take(most).collect();
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
 /// A visitor's stored journey: (visitor, state, folded to).
 pub type StoredJourney = (u128, Vec<u8>, u64);
 

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use actix_web::http::Method;
 use actix_web::http::header::{
@@ -12,7 +12,7 @@ use actix_web::http::header::{
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
-use event_log::{Generations, Message, PublishError, Publisher};
+use event_log::{Clock, Generations, Message, PublishError, Publisher, SystemClock};
 use rungs_proto::v1::ImportCompleted;
 use runtime::Shutdown;
 use runtime::settings::CollectorSettings;
@@ -311,6 +311,5 @@ fn require_secret(caller: Caller<'_>) -> Result<(), Refusal> {
 
 /// UTC milliseconds.
 pub(crate) fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+    SystemClock.now_ms()
 }

@@ -43,8 +43,6 @@ pub enum ApiError {
     TooManyStreams { limit: usize },
     #[error("no such path; the API is described at /api/v1/openapi.json")]
     NotFound,
-    #[error("this console cannot compute reports")]
-    ReportUnavailable,
     #[error("ClickHouse did not give the numbers: {reason}")]
     ClickHouse { reason: String, passing: bool },
 }
@@ -68,7 +66,6 @@ impl ApiError {
             Self::ClickHouse { passing: false, .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "clickhouse_failed")
             }
-            Self::ReportUnavailable => (StatusCode::NOT_IMPLEMENTED, "report_unavailable"),
             Self::ClickHouse { passing: true, .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "clickhouse_unavailable")
             }
@@ -119,7 +116,6 @@ impl ResponseError for ApiError {
 impl From<SourceError> for ApiError {
     fn from(error: SourceError) -> Self {
         match error {
-            SourceError::NoReports => Self::ReportUnavailable,
             SourceError::Warehouse(error) => {
                 tracing::warn!(%error, "numbers could not be read");
                 Self::ClickHouse { passing: error.is_retryable(), reason: error.to_string() }

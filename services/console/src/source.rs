@@ -43,9 +43,6 @@ pub enum SourceError {
     /// ClickHouse failed.
     #[error(transparent)]
     Warehouse(#[from] WarehouseError),
-    /// This source cannot make reports.
-    #[error("this console cannot compute reports from raw events")]
-    NoReports,
 }
 
 /// Gives numbers. All methods may be called at the same time.

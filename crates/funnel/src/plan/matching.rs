@@ -8,9 +8,7 @@ use rustc_hash::FxHashMap;
 use super::filtering::CompiledFilter;
 use super::lookup::{EventFields, PropertyName};
 use super::{Funnel, Plan};
-
-/// Step `k` is bit `k`; the offer of step `k` is bit `OFFER_SHIFT + k`.
-pub const OFFER_SHIFT: usize = 16;
+use crate::track::OFFER_SHIFT;
 
 /// The breakdown value of an event that has none.
 pub const NO_VALUE: &str = "(none)";
@@ -102,7 +100,7 @@ impl CompiledFunnel {
                 }
             }
             if let Some(offer) = &step.offer {
-                by_event.entry(offer.clone()).or_default().always |= bit(OFFER_SHIFT + position);
+                by_event.entry(offer.clone()).or_default().always |= bit(OFFER_SHIFT as usize + position);
             }
         }
         let breakdowns = funnel.breakdowns.iter().map(|breakdown| PropertyName::new(&breakdown.by)).collect();

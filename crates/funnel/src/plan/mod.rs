@@ -18,9 +18,7 @@ pub use coach::Advice;
 pub use commitment::Commitment;
 pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
-pub use matching::{
-    CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, OFFER_SHIFT, PlanMatcher, SiteMatcher,
-};
+pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
 
 /// Limits of a plan; each is named in the error that refuses a plan beyond it.
 pub mod limits {

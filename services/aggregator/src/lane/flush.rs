@@ -6,12 +6,10 @@ use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow};
 
 use super::{Effects, Lane, is_due};
 use crate::funnel_lane::FunnelLane;
-use crate::store::Write;
+use crate::store::{JOURNEYS_PER_WRITE, ROWS_PER_WRITE, Write, in_pieces};
 
 /// A batch of raw events goes out at this size, however few they are.
 const EVENTS_BATCH_BYTES: usize = 16 << 20;
-/// Journeys in one insert, at most.
-const JOURNEYS_PER_WRITE: usize = 50_000;
 /// An idle partition tells this often that it is alive.
 const IDLE_OPEN_INTERVAL_MS: i64 = 5_000;
 /// The open minute is shown at most this often.
@@ -31,7 +29,7 @@ impl Lane {
                 funnel.provisional(
                     until,
                     self.next_offset,
-                    super::ROWS_PER_WRITE,
+                    ROWS_PER_WRITE,
                     &self.partition,
                     &mut self.rolling,
                 );
@@ -109,10 +107,7 @@ impl Lane {
             progress.push(funnel.progress_row(at, partition));
         }
         effects.writes.push(Write::Progress(markers));
-        while !journeys.is_empty() {
-            let rest = journeys.split_off(journeys.len().min(JOURNEYS_PER_WRITE));
-            effects.writes.push(Write::Journeys(std::mem::replace(&mut journeys, rest)));
-        }
+        effects.writes.extend(in_pieces(journeys, JOURNEYS_PER_WRITE).map(Write::Journeys));
         progress.push(self.partition_row());
         effects.writes.push(Write::Progress(progress));
         let needed = self.building.iter().map(|order| order.cutoff).min().unwrap_or(at);

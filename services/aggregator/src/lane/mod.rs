@@ -16,18 +16,15 @@ use warehouse::event_batch::EventBatch;
 use warehouse::rows::RollingRow;
 
 use crate::counters::LaneCounters;
+use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
+use crate::store::{ROWS_PER_WRITE, Write, in_pieces};
+
 mod event_rows;
 mod flush;
 mod orders;
 
 pub use event_rows::incoming_of;
 use event_rows::row_of;
-
-use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
-use crate::store::Write;
-
-/// Minute rows in one insert, at most.
-const ROWS_PER_WRITE: usize = 5_000;
 
 /// The plan that a lane folds by.
 #[derive(Debug, Clone, Default)]
@@ -61,11 +58,8 @@ pub struct Effects {
 
 impl Effects {
     /// Minute rows, in inserts of a bounded size.
-    pub fn rolling(&mut self, mut rows: Vec<RollingRow>) {
-        while !rows.is_empty() {
-            let rest = rows.split_off(rows.len().min(ROWS_PER_WRITE));
-            self.writes.push(Write::Rolling(std::mem::replace(&mut rows, rest)));
-        }
+    pub fn rolling(&mut self, rows: Vec<RollingRow>) {
+        self.writes.extend(in_pieces(rows, ROWS_PER_WRITE).map(Write::Rolling));
     }
 }
 
