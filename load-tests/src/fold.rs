@@ -11,7 +11,7 @@ use std::time::Duration;
 use aggregator::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use funnel::Plan;
 use funnel::fold::{Fold, FoldEvent, Spec};
-use funnel::intake::Incoming;
+use funnel::intake::{Incoming, message_hash, visitor_hash};
 use funnel::plan::limits::MAX_BREAKDOWNS;
 use funnel::plan::{CompiledFunnel, Derived, EventFields};
 use funnel::track::UNSET;
@@ -168,16 +168,21 @@ fn lanes(plan: &Plan, events: &[StreamEvent]) -> Duration {
         let ids: Vec<(String, String)> =
             chunk.iter().map(|event| (event.visitor_id(), event.message_id())).collect();
         let started = thread_cpu();
-        for (event, (visitor, message)) in chunk.iter().zip(&ids) {
-            let incoming = incoming(event, visitor, message);
-            for lane in &mut lanes {
-                if event.arrival_ms >= lane.open_end_ms() {
-                    lane.tick(offset, event.arrival_ms, usize::MAX, &mut rows, &partition);
-                    rows.clear();
-                }
-                lane.fold_event(&incoming, offset, event.arrival_ms);
+        for (events, ids) in chunk.chunks(WARM).zip(ids.chunks(WARM)) {
+            for lane in &lanes {
+                lane.fold().warm(ids.iter().map(|(visitor, _)| visitor_hash(visitor)));
             }
-            offset += 1;
+            for (event, (visitor, message)) in events.iter().zip(ids) {
+                let incoming = incoming(event, visitor, message);
+                for lane in &mut lanes {
+                    if event.arrival_ms >= lane.open_end_ms() {
+                        lane.tick(offset, event.arrival_ms, usize::MAX, &mut rows, &partition);
+                        rows.clear();
+                    }
+                    lane.fold_event(&incoming, offset, event.arrival_ms);
+                }
+                offset += 1;
+            }
         }
         spent += thread_cpu() - started;
     }
@@ -187,7 +192,8 @@ fn lanes(plan: &Plan, events: &[StreamEvent]) -> Duration {
 fn incoming<'a>(event: &StreamEvent, visitor_id: &'a str, message_id: &'a str) -> Incoming<'a> {
     let derived = Derived { channel: event.channel(), ..Derived::default() };
     let fields = EventFields { event: event.name(), properties: "", context: "", derived };
-    Incoming { fields, visitor_id, message_id, ts: event.ts, own_ts: event.ts }
+    let (visitor, message) = (visitor_hash(visitor_id), message_hash(message_id));
+    Incoming { fields, visitor, message, ts: event.ts, own_ts: event.ts }
 }
 
 #[cfg(test)]

@@ -1,227 +1,157 @@
-//! A journey as bytes: in memory per visitor, and as `journeys.state` in ClickHouse. Times are variable-length distances
-//! from the newest one, anchors distances from the anchor of the step before (mostly 0), so that a visitor of a 5-step
-//! funnel with 3 events in the tail takes about 100 bytes.
+//! A journey as bytes: in memory per visitor, and as `journeys.state` in ClickHouse. A visitor of a 5-step funnel with 3
+//! events in the tail and 2 steps in the checkpoint takes about 200 bytes. The parts are packed already
+//! ([`tracks`](crate::tracks), [`tail`](crate::tail)), so that reading and writing a journey is copying them.
 //!
-//! Layout: format (1 byte), flags (bit 0: the checkpoint equals the live tracks), live tracks, tail, checkpoint tracks
-//! unless equal. A block of tracks stands for itself, so that the checkpoint is carried along as bytes by the many
-//! events that do not need it. Decoding checks everything it reads: a damaged state is an error, never a wrong number.
+//! Layout: format (1 byte), flags (1), number of the tail's events (4), bytes of the live tracks (4), live tracks, tail,
+//! checkpoint tracks unless they equal the live ones. What comes from a store is checked ([`check`]): a damaged state is
+//! an error, never a panic.
 
-use crate::journey::{Journey, TailEvent, Tracks};
-use crate::numbers::{Reader, Writer};
-use crate::plan::limits::MAX_STEPS;
-use crate::track::{StepState, Track, UNSET};
+use crate::journey::Journey;
+use crate::tail::{Shape, Tail};
+use crate::tracks::PackedTracks;
 
-const FORMAT: u8 = 2;
-const SAME: u8 = 1;
-/// Beside the number of climbed steps: some offer was shown.
-const OFFERS: u8 = 0x80;
-/// Tracks of one visitor, at most: a thousand values in each of four breakdowns.
-const MAX_TRACKS: u64 = 8_192;
-const MAX_TAIL: u64 = 10_000_000;
+const FORMAT: u8 = 3;
+/// Flags beside the shape of the tail's events: live tracks and checkpoint have offers; the checkpoint equals the live tracks.
+const LIVE_OFFERS: u8 = 0x10;
+const CHECKPOINT_OFFERS: u8 = 0x20;
+const SAME: u8 = 0x40;
+const SHAPE: u8 = 0x0f;
 
 /// A state that this build cannot read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stored journey is damaged or of another format; build the funnel anew from the raw events")]
 pub struct Damaged;
 
-/// Appends the journey to `out`.
+/// The parts of an encoded journey, where they stand.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// Tracks after all folded events.
+    pub live: PackedTracks<'a>,
+    pub(crate) checkpoint: PackedTracks<'a>,
+    /// Shape, number and bytes of the tail's events.
+    pub(crate) tail: (Shape, usize, &'a [u8]),
+}
+
+/// Writes the journey to `out`, in place of what is there.
 pub fn encode(journey: &Journey, out: &mut Vec<u8>) {
-    let same = journey.tail.iter().all(|event| event.matches == 0);
-    let mut out = Writer::new(out);
-    out.byte(FORMAT);
-    out.byte(if same { SAME } else { 0 });
-    put_tracks(&mut out, &journey.live);
-    put_tail(&mut out, &journey.tail);
+    out.clear();
+    let (shape, tail) = journey.tail.packed();
+    let (live, checkpoint) = (journey.live.packed(), journey.checkpoint.packed());
+    let same = journey.tail.last_match_ts().is_none();
+    let flag = |is: bool, bit: u8| if is { bit } else { 0 };
+    let flags =
+        flag(live.offers, LIVE_OFFERS) | flag(checkpoint.offers, CHECKPOINT_OFFERS) | flag(same, SAME);
+    let [e0, e1, e2, e3] = (journey.tail.len() as u32).to_le_bytes();
+    let [l0, l1, l2, l3] = (live.bytes.len() as u32).to_le_bytes();
+    out.extend_from_slice(&[FORMAT, shape.bits() | flags, e0, e1, e2, e3, l0, l1, l2, l3]);
+    out.extend_from_slice(live.bytes);
+    out.extend_from_slice(tail);
     if !same {
-        journey.checkpoint.encode(&mut out);
+        out.extend_from_slice(checkpoint.bytes);
     }
-    out.finish();
 }
 
-/// Fills `journey` from bytes that [`encode`] made; `steps` is the funnel's number of steps. The checkpoint stays encoded
-/// and unchecked until it is needed.
-pub fn decode(bytes: &[u8], steps: usize, journey: &mut Journey) -> Result<(), Damaged> {
-    journey.clear();
-    let mut reader = Reader { rest: bytes };
-    if reader.byte()? != FORMAT {
-        return Err(Damaged);
-    }
-    let flags = reader.byte()?;
-    let live = reader.rest;
-    read_tracks(&mut reader, steps, &mut journey.live)?;
-    let live = live.get(..live.len() - reader.rest.len()).ok_or(Damaged)?;
-    read_tail(&mut reader, &mut journey.tail)?;
-    match flags & SAME != 0 {
-        false => journey.checkpoint.stay_encoded(reader.rest),
-        true if reader.rest.is_empty() => journey.checkpoint.stay_encoded(live),
+/// Finds the parts of bytes that [`encode`] made.
+pub fn parts(bytes: &[u8]) -> Result<Parts<'_>, Damaged> {
+    let ([format, flags], rest) = bytes.split_first_chunk().ok_or(Damaged)?;
+    let (events, rest) = rest.split_first_chunk().ok_or(Damaged)?;
+    let (live, rest) = rest.split_first_chunk().ok_or(Damaged)?;
+    let shape = Shape::from_bits(flags & SHAPE).filter(|_| *format == FORMAT).ok_or(Damaged)?;
+    let events = u32::from_le_bytes(*events) as usize;
+    let tail = events.checked_mul(shape.width()).ok_or(Damaged)?;
+    let (live, rest) = rest.split_at_checked(u32::from_le_bytes(*live) as usize).ok_or(Damaged)?;
+    let (tail, checkpoint) = rest.split_at_checked(tail).ok_or(Damaged)?;
+    let live = PackedTracks { offers: flags & LIVE_OFFERS != 0, bytes: live };
+    let checkpoint = match flags & SAME != 0 {
+        true if checkpoint.is_empty() => live,
         true => return Err(Damaged),
-    }
-    Ok(())
+        false => PackedTracks { offers: flags & CHECKPOINT_OFFERS != 0, bytes: checkpoint },
+    };
+    Ok(Parts { live, checkpoint, tail: (shape, events, tail) })
 }
 
-/// Reads a block of tracks and nothing else.
-pub fn decode_tracks(bytes: &[u8], steps: usize, tracks: &mut Tracks) -> Result<(), Damaged> {
-    tracks.clear();
-    let mut reader = Reader { rest: bytes };
-    read_tracks(&mut reader, steps, tracks)?;
-    if reader.rest.is_empty() { Ok(()) } else { Err(Damaged) }
+/// Finds the parts of bytes that come from a store, of a funnel with so many steps.
+pub fn check(bytes: &[u8], steps: usize) -> Result<Parts<'_>, Damaged> {
+    let parts = parts(bytes)?;
+    let sound = parts.live.are_sound(steps) && parts.checkpoint.are_sound(steps);
+    if sound { Ok(parts) } else { Err(Damaged) }
 }
 
-/// Appends a block of tracks: how many, the newest time, each of them.
-pub(crate) fn put_tracks(out: &mut Writer<'_>, tracks: &Tracks) {
-    let tracks = tracks.as_slice();
-    out.number(tracks.len() as u64);
-    if tracks.is_empty() {
-        return;
+impl Parts<'_> {
+    /// Fills `journey` from the parts.
+    pub fn copy_to(&self, journey: &mut Journey) {
+        journey.live.copy_from(self.live);
+        journey.checkpoint.copy_from(self.checkpoint);
+        let (shape, events, bytes) = self.tail;
+        journey.tail.fill(shape, events, bytes);
     }
-    let times = tracks.iter().flat_map(Track::steps).map(|step| step.last.max(step.offered));
-    let newest = times.max().unwrap_or(0).max(0);
-    out.number(newest as u64);
-    for track in tracks {
-        put_track(out, track, newest);
+
+    /// The latest time of anything in the journey; `i64::MIN` for an empty one.
+    pub fn latest(&self) -> i64 {
+        let mut tail = Tail::default();
+        tail.fill(self.tail.0, self.tail.1, self.tail.2);
+        let tracks = self.live.iter().map(|track| track.latest());
+        tracks.chain(tail.last_ts()).max().unwrap_or(i64::MIN)
     }
 }
 
-fn put_track(out: &mut Writer<'_>, track: &Track, newest: i64) {
-    let steps = track.steps();
-    let climbed = steps.iter().take_while(|step| step.anchor != UNSET).count();
-    out.number(u64::from(track.key));
-    let has_offers = steps.iter().any(|step| step.offered != UNSET);
-    out.byte(climbed as u8 | if has_offers { OFFERS } else { 0 });
-    let mut above = newest;
-    for (index, step) in steps.iter().take(climbed).enumerate() {
-        out.number(above.abs_diff(step.anchor));
-        above = step.anchor;
-        if index > 0 {
-            out.number(step.reached.abs_diff(step.anchor));
-            out.number(step.took as u64);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tail::TailEvent;
+    use proptest::prelude::*;
+
+    const STEPS: usize = 4;
+    const WINDOW_MS: i64 = 50;
+
+    fn journey() -> impl Strategy<Value = Journey> {
+        let event = (0..100i64, any::<u64>(), any::<u8>(), 0..3u16);
+        (prop::collection::vec(event, 0..20), 0..100i64).prop_map(|(events, horizon_start)| {
+            let mut journey = Journey::default();
+            for (ts, message, matches, value) in events {
+                let matches = u32::from(matches & 15) | u32::from(matches >> 4) << 16;
+                let values = [value, 0, 0, 0];
+                let own_ahead_ms = if value == 2 { 30 } else { 0 };
+                journey.insert(TailEvent { ts, own_ahead_ms, message, matches, values }, WINDOW_MS);
+            }
+            journey.age(horizon_start, WINDOW_MS);
+            journey
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_journey_comes_back_as_it_was(journey in journey()) {
+            let (mut bytes, mut back) = (Vec::new(), Journey::default());
+            encode(&journey, &mut bytes);
+            check(&bytes, STEPS).unwrap().copy_to(&mut back);
+            prop_assert_eq!(&back.live, &journey.live);
+            prop_assert!(back.tail.iter().eq(journey.tail.iter()));
+            prop_assert_eq!(&back.checkpoint, &journey.checkpoint);
+        }
+
+        #[test]
+        fn a_journey_that_is_cut_off_is_damaged(journey in journey(), cut in 0..1_000usize) {
+            let mut bytes = Vec::new();
+            encode(&journey, &mut bytes);
+            let cut = cut % bytes.len();
+            let damaged = check(&bytes[..cut], STEPS).is_err();
+            // A checkpoint that lost whole tracks at its end cannot be told from a shorter one.
+            prop_assert!(damaged || cut > 10);
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let mut journey = Journey::default();
+            let mut bytes = bytes;
+            bytes.splice(0..0, [FORMAT, 0]);
+            for bytes in [&bytes[..], &bytes[2..]] {
+                if let Ok(parts) = parts(bytes) {
+                    parts.copy_to(&mut journey);
+                    journey.age(50, WINDOW_MS);
+                    std::hint::black_box(parts.latest());
+                }
+            }
         }
     }
-    put_times(out, steps, newest, |step| step.last);
-    if has_offers {
-        put_times(out, steps, newest, |step| step.offered);
-        put_times(out, steps, newest, |step| step.committed);
-        for step in steps.iter().filter(|step| step.committed != UNSET) {
-            out.number(step.effort as u64);
-        }
-    }
-}
-
-/// A bit per step that has the time, then the times.
-fn put_times(out: &mut Writer<'_>, steps: &[StepState], newest: i64, time: impl Fn(&StepState) -> i64) {
-    let bit = |(k, step): (usize, &StepState)| u64::from(time(step) != UNSET) << k;
-    let bits = steps.iter().enumerate().map(bit).fold(0, |bits, bit| bits | bit);
-    out.number(bits);
-    if bits != 0 {
-        for time in steps.iter().map(&time).filter(|time| *time != UNSET) {
-            out.number(newest.abs_diff(time));
-        }
-    }
-}
-
-fn read_tracks(reader: &mut Reader<'_>, steps: usize, tracks: &mut Tracks) -> Result<(), Damaged> {
-    let count = reader.number()?;
-    if count > MAX_TRACKS || steps > MAX_STEPS {
-        return Err(Damaged);
-    }
-    let newest = if count > 0 { reader.number()? as i64 } else { 0 };
-    for _ in 0..count {
-        let key = u16::try_from(reader.number()?).map_err(|_| Damaged)?;
-        read_track(reader, newest, tracks.push(key, steps))?;
-    }
-    Ok(())
-}
-
-fn read_track(reader: &mut Reader<'_>, newest: i64, track: &mut Track) -> Result<(), Damaged> {
-    let steps = track.steps_mut();
-    let head = reader.byte()?;
-    let climbed = usize::from(head & !OFFERS);
-    let mut above = newest;
-    for (index, step) in steps.get_mut(..climbed).ok_or(Damaged)?.iter_mut().enumerate() {
-        step.anchor = reader.time_before(above)?;
-        above = step.anchor;
-        step.reached = step.anchor;
-        if index > 0 {
-            step.reached = step.anchor.checked_add_unsigned(reader.number()?).ok_or(Damaged)?;
-            step.took = reader.number()? as i64;
-        }
-    }
-    read_times(reader, steps, newest, |step, time| step.last = time)?;
-    if head & OFFERS != 0 {
-        read_times(reader, steps, newest, |step, time| step.offered = time)?;
-        read_times(reader, steps, newest, |step, time| step.committed = time)?;
-        for step in steps.iter_mut().filter(|step| step.committed != UNSET) {
-            step.effort = reader.number()? as i64;
-        }
-    }
-    Ok(())
-}
-
-fn read_times(
-    reader: &mut Reader<'_>,
-    steps: &mut [StepState],
-    newest: i64,
-    mut set: impl FnMut(&mut StepState, i64),
-) -> Result<(), Damaged> {
-    let mut bits = reader.number()?;
-    while bits != 0 {
-        let step = steps.get_mut(bits.trailing_zeros() as usize).ok_or(Damaged)?;
-        set(step, reader.time_before(newest)?);
-        bits &= bits - 1;
-    }
-    Ok(())
-}
-
-const OWN_AHEAD: u8 = 0x80;
-
-/// How many events, the time of the last, each of them.
-fn put_tail(out: &mut Writer<'_>, tail: &[TailEvent]) {
-    out.number(tail.len() as u64);
-    let Some(newest) = tail.last().map(|event| event.ts.max(0)) else { return };
-    out.number(newest as u64);
-    for event in tail {
-        put_tail_event(out, event, newest);
-    }
-}
-
-fn put_tail_event(out: &mut Writer<'_>, event: &TailEvent, newest: i64) {
-    out.number(newest.abs_diff(event.ts));
-    out.eight_bytes(event.message);
-    out.number(u64::from(event.matches));
-    let values = event.values.iter().rposition(|value| *value != 0).map_or(0, |at| at + 1);
-    out.byte(values as u8 | if event.own_ahead_ms > 0 { OWN_AHEAD } else { 0 });
-    if event.own_ahead_ms > 0 {
-        out.number(u64::from(event.own_ahead_ms));
-    }
-    for value in event.values.iter().take(values) {
-        out.number(u64::from(*value));
-    }
-}
-
-fn read_tail(reader: &mut Reader<'_>, tail: &mut Vec<TailEvent>) -> Result<(), Damaged> {
-    let count = reader.number()?;
-    if count > MAX_TAIL {
-        return Err(Damaged);
-    }
-    let newest = if count > 0 { reader.number()? as i64 } else { 0 };
-    tail.reserve(count.min(64) as usize + 1);
-    for _ in 0..count {
-        tail.push(read_tail_event(reader, newest)?);
-    }
-    Ok(())
-}
-
-fn read_tail_event(reader: &mut Reader<'_>, newest: i64) -> Result<TailEvent, Damaged> {
-    let ts = reader.time_before(newest)?;
-    let message = reader.eight_bytes()?;
-    let matches = u32::try_from(reader.number()?).map_err(|_| Damaged)?;
-    let flags = reader.byte()?;
-    let own_ahead_ms =
-        if flags & OWN_AHEAD != 0 { u32::try_from(reader.number()?).map_err(|_| Damaged)? } else { 0 };
-    let mut event = TailEvent { ts, own_ahead_ms, message, matches, values: Default::default() };
-    let count = usize::from(flags & !OWN_AHEAD);
-    for value in event.values.get_mut(..count).ok_or(Damaged)? {
-        *value = u16::try_from(reader.number()?).map_err(|_| Damaged)?;
-    }
-    Ok(event)
 }

@@ -38,41 +38,45 @@ impl Histogram {
         Self { buckets, chunks: VecDeque::new(), sums: vec![0; buckets * windows], windows }
     }
 
-    /// Counts one more in a cell.
-    pub fn add(&mut self, minute: i64, bucket: usize, windows: &Windows) {
-        let (key, size) = (self.key(minute, bucket), self.chunk_size());
-        self.chunk(minute.div_euclid(CHUNK_MINUTES)).cells.increment(key, size);
-        self.shift_sums(minute, bucket, windows, |sum| sum.wrapping_add(1));
-    }
-
-    /// Counts one less in a cell that [`Histogram::add`] counted.
-    pub fn remove(&mut self, minute: i64, bucket: usize, windows: &Windows) {
-        let key = self.key(minute, bucket);
-        let Ok(at) = self.find(minute.div_euclid(CHUNK_MINUTES)) else { return };
-        if self.chunks.get_mut(at).is_some_and(|chunk| chunk.cells.decrement(key)) {
-            self.shift_sums(minute, bucket, windows, |sum| sum.wrapping_sub(1));
-        }
-    }
-
-    /// Moves the sums from windows ending at `from` to the same windows ending at `to`, which may lie before.
-    pub fn roll(&mut self, from: &Windows, to: &Windows) {
-        for (window, (start, new_start)) in from.starts().zip(to.starts()).enumerate() {
-            let (low, high) = (start.min(new_start), start.max(new_start));
-            let leaving = new_start > start;
-            self.shift_range(window, low, high, leaving);
-        }
-    }
-
-    /// Moves one from a minute to another, within a bucket; `None` is nowhere.
+    /// Moves one from a minute to another, within a bucket; `None` is nowhere. What is to be removed was added before;
+    /// where it was forgotten since, no window counts it.
     pub fn shift(&mut self, from: Option<i64>, to: Option<i64>, bucket: usize, windows: &Windows) {
         if from == to {
             return;
         }
-        if let Some(minute) = from {
-            self.remove(minute, bucket, windows);
-        }
+        let from = from.filter(|minute| self.remove(*minute, bucket)).unwrap_or(i64::MIN);
         if let Some(minute) = to {
-            self.add(minute, bucket, windows);
+            self.add(minute, bucket);
+        }
+        let to = to.unwrap_or(i64::MIN);
+        if from.min(to) >= windows.latest_start() {
+            return;
+        }
+        let first = bucket * self.windows;
+        let Some(sums) = self.sums.get_mut(first..first + self.windows) else { return };
+        for (sum, start) in sums.iter_mut().zip(windows.starts()) {
+            *sum = sum.wrapping_add(u32::from(to >= *start)).wrapping_sub(u32::from(from >= *start));
+        }
+    }
+
+    fn add(&mut self, minute: i64, bucket: usize) {
+        let (key, size) = (self.key(minute, bucket), self.chunk_size());
+        self.chunk(minute.div_euclid(CHUNK_MINUTES)).cells.increment(key, size);
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, minute: i64, bucket: usize) -> bool {
+        let key = self.key(minute, bucket);
+        let Ok(at) = self.find(minute.div_euclid(CHUNK_MINUTES)) else { return false };
+        self.chunks.get_mut(at).is_some_and(|chunk| chunk.cells.decrement(key))
+    }
+
+    /// Moves the sums from windows ending at `from` to the same windows ending at `to`, which may lie before.
+    pub fn roll(&mut self, from: &Windows, to: &Windows) {
+        for (window, (start, new_start)) in from.starts().iter().zip(to.starts()).enumerate() {
+            let (low, high) = (*start.min(new_start), *start.max(new_start));
+            let leaving = new_start > start;
+            self.shift_range(window, low, high, leaving);
         }
     }
 
@@ -118,14 +122,6 @@ impl Histogram {
             at
         });
         &mut self.chunks[at]
-    }
-
-    fn shift_sums(&mut self, minute: i64, bucket: usize, windows: &Windows, change: impl Fn(u32) -> u32) {
-        let first = bucket * self.windows;
-        let Some(sums) = self.sums.get_mut(first..first + self.windows) else { return };
-        for (sum, start) in sums.iter_mut().zip(windows.starts()) {
-            *sum = if minute >= start { change(*sum) } else { *sum };
-        }
     }
 
     /// Takes the cells of the minutes `[low, high)` out of a window's sums, or puts them in.

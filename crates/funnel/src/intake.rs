@@ -4,23 +4,33 @@
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::fold::{Fold, FoldEvent};
-use crate::journey::ENTRIES;
 use crate::plan::limits::MAX_BREAKDOWNS;
 use crate::plan::{CompiledFunnel, EventFields};
+use crate::tracks::ENTRIES;
 
 /// An event as the log or the raw table has it.
 #[derive(Debug, Clone, Copy)]
 pub struct Incoming<'a> {
     /// What it is matched by.
     pub fields: EventFields<'a>,
-    /// anonymousId, or userId where there is none.
-    pub visitor_id: &'a str,
-    /// Identifies the event within (site, visitor).
-    pub message_id: &'a str,
+    /// Hash of the visitor's id: anonymousId, or userId where there is none ([`visitor_hash`]).
+    pub visitor: u128,
+    /// Hash of what identifies the event within (site, visitor) ([`message_hash`]).
+    pub message: u64,
     /// Corrected, never later than the clock; UTC milliseconds.
     pub ts: i64,
     /// The client's own time.
     pub own_ts: i64,
+}
+
+/// A visitor's id as folds know it.
+pub fn visitor_hash(visitor_id: &str) -> u128 {
+    xxh3_128(visitor_id.as_bytes())
+}
+
+/// A message id as folds know it.
+pub fn message_hash(message_id: &str) -> u64 {
+    xxh3_64(message_id.as_bytes())
 }
 
 /// The event as the fold takes it, if it matches a step or an offer. Value ids are given here, for every entry and offer
@@ -39,8 +49,8 @@ pub fn matched(funnel: &CompiledFunnel, fold: &mut Fold, event: &Incoming<'_>) -
         }
     }
     Some(FoldEvent {
-        visitor: xxh3_128(event.visitor_id.as_bytes()),
-        message: xxh3_64(event.message_id.as_bytes()),
+        visitor: event.visitor,
+        message: event.message,
         ts: event.ts,
         own_ts: event.own_ts,
         matches,

@@ -9,13 +9,17 @@ pub mod fold;
 pub mod histogram;
 pub mod intake;
 pub mod journey;
+mod journeys;
 pub mod ladder;
 pub mod model;
-mod numbers;
+mod packed_time;
 pub mod plan;
 pub mod report;
+pub mod tail;
+mod tallies;
 pub mod tally;
 pub mod track;
+pub mod tracks;
 pub mod values;
 pub mod windows;
 

@@ -7,7 +7,8 @@
 use crate::buckets;
 use crate::counts::Counts;
 use crate::histogram::Histogram;
-use crate::track::{StepState, Track, UNSET};
+use crate::track::{StepState, UNSET};
+use crate::tracks::Track;
 use crate::windows::{Windows, minute_of};
 
 /// What is counted of every step, as buckets of one histogram: bucket = step * [`KINDS`] + kind.
@@ -44,35 +45,48 @@ impl Tally {
     }
 
     /// Counts a visitor's track where it was `before` (nothing: a new one) and is `after` now (nothing: gone).
-    pub fn replace(&mut self, before: Option<&Track>, after: Option<&Track>, windows: &Windows) {
-        let old = before.map_or(&[] as &[StepState], Track::steps);
-        let new = after.map_or(&[] as &[StepState], Track::steps);
+    pub fn replace(&mut self, before: Option<&Track<'_>>, after: Option<&Track<'_>>, windows: &Windows) {
+        let (before, after) = (before.unwrap_or(&Track::NONE), after.unwrap_or(&Track::NONE));
+        let mut matched = false;
+        for index in 0..before.held().max(after.held()) {
+            if !before.is_at(index, after) {
+                let (was, is) = (before.step(index), after.step(index));
+                self.replace_step(index, &was, &is, windows);
+                matched |= was.last != is.last;
+            }
+        }
+        if self.everybody && matched {
+            self.replace_matches(before, after, windows);
+        }
+    }
+
+    /// Counts the latest matches of steps: who took a later step, and who took both.
+    fn replace_matches(&mut self, before: &Track<'_>, after: &Track<'_>, windows: &Windows) {
         let (mut old_later, mut new_later) = (UNSET, UNSET);
-        for index in (0..self.durations.len()).rev() {
-            let was = old.get(index).unwrap_or(&StepState::NEW);
-            let is = new.get(index).unwrap_or(&StepState::NEW);
-            if was != is {
-                self.replace_step(index, was, is, windows);
-            }
-            if self.everybody {
-                self.shift(index, LATER, old_later, new_later, windows);
-                self.shift(index, BOTH, old_later.min(was.last), new_later.min(is.last), windows);
-                (old_later, new_later) = (old_later.max(was.last), new_later.max(is.last));
-            }
+        for index in (0..before.held().max(after.held())).rev() {
+            let (old, new) = (before.last(index), after.last(index));
+            self.shift(index, LATER, old_later, new_later, windows);
+            self.shift(index, BOTH, old_later.min(old), new_later.min(new), windows);
+            (old_later, new_later) = (old_later.max(old), new_later.max(new));
         }
     }
 
     fn replace_step(&mut self, index: usize, was: &StepState, is: &StepState, windows: &Windows) {
-        self.shift(index, VISITORS, was.anchor, is.anchor, windows);
-        self.shift(index, OFFERED, was.offered, is.offered, windows);
-        self.shift(index, COMMITTED, was.committed, is.committed, windows);
-        if let Some(durations) = self.durations.get_mut(index) {
-            if index > 0 {
-                let (old, new) = ((was.anchor, was.took), (is.anchor, is.took));
-                shift_timed(&mut durations.seconds, old, new, windows);
+        if (was.anchor, was.took) != (is.anchor, is.took) {
+            self.shift(index, VISITORS, was.anchor, is.anchor, windows);
+            if index > 0
+                && let Some(durations) = self.durations.get_mut(index)
+            {
+                shift_timed(&mut durations.seconds, (was.anchor, was.took), (is.anchor, is.took), windows);
             }
-            let (old, new) = ((was.committed, was.effort), (is.committed, is.effort));
-            shift_timed(&mut durations.effort, old, new, windows);
+        }
+        self.shift(index, OFFERED, was.offered, is.offered, windows);
+        if (was.committed, was.effort) != (is.committed, is.effort) {
+            self.shift(index, COMMITTED, was.committed, is.committed, windows);
+            if let Some(durations) = self.durations.get_mut(index) {
+                let (old, new) = ((was.committed, was.effort), (is.committed, is.effort));
+                shift_timed(&mut durations.effort, old, new, windows);
+            }
         }
     }
 
@@ -148,22 +162,14 @@ fn set(cells: &mut [u32], at: usize, count: u32) {
     }
 }
 
-/// Moves one visitor from a (time, duration) to another; a time that is [`UNSET`] is nowhere.
-fn shift_timed(histogram: &mut Histogram, old: (i64, i64), new: (i64, i64), windows: &Windows) {
-    if old == new {
-        return;
-    }
-    let cell = |(time, duration): (i64, i64)| {
-        (time != UNSET).then(|| (minute_of(time), buckets::bucket_of(duration)))
-    };
-    let (old, new) = (cell(old), cell(new));
-    if old == new {
-        return;
-    }
-    if let Some((minute, bucket)) = old {
-        histogram.remove(minute, bucket, windows);
-    }
-    if let Some((minute, bucket)) = new {
-        histogram.add(minute, bucket, windows);
+/// Moves one visitor from a (time, bucket) to another; a time that is [`UNSET`] is nowhere.
+fn shift_timed(histogram: &mut Histogram, old: (i64, u8), new: (i64, u8), windows: &Windows) {
+    let minute = |time: i64| (time != UNSET).then(|| minute_of(time));
+    let (from, to) = (minute(old.0), minute(new.0));
+    if old.1 == new.1 {
+        histogram.shift(from, to, usize::from(new.1), windows);
+    } else {
+        histogram.shift(from, None, usize::from(old.1), windows);
+        histogram.shift(None, to, usize::from(new.1), windows);
     }
 }

@@ -1,12 +1,12 @@
-//! Where one visitor stands on one ladder: per step the anchor of the latest chain that reached it (the time of its
-//! first step), when it was reached and how long after the previous step, the latest match of the step, and the
-//! two-step chain from the step's offer to the step.
+//! Where one visitor stands on one step of a ladder: the anchor of the latest chain that reached it (the time of its
+//! first step), when it was reached and how long after the previous step, the latest match of the step, and the two-step
+//! chain from the step's offer to the step. [`tracks`](crate::tracks) holds the steps of a visitor together.
 //!
-//! [`Track::apply`] takes events in time order, those of equal time together, and equals ClickHouse's
-//! `windowFunnel(w)` in default mode: the highest `k` with times t1 <= ... <= tk, one matching event each, and
-//! tk - t1 <= w; ties count in step order. It is O(steps) and never lowers a level.
+//! [`Steps::apply`] takes events in time order, those of equal time together, and equals ClickHouse's `windowFunnel(w)` in
+//! default mode: the highest `k` with times t1 <= ... <= tk, one matching event each, and tk - t1 <= w; ties count in step
+//! order. It is O(steps) and never lowers a level.
 
-use crate::plan::limits::MAX_STEPS;
+use crate::buckets;
 
 /// No such time.
 pub const UNSET: i64 = i64::MIN;
@@ -25,16 +25,16 @@ pub struct StepState {
     pub anchor: i64,
     /// When that chain reached it first.
     pub reached: i64,
-    /// `reached` less the time at which that chain reached the previous step.
-    pub took: i64,
     /// The latest match of the step, part of a chain or not.
     pub last: i64,
+    /// `reached` less the time at which that chain reached the previous step, as its [bucket](buckets::bucket_of).
+    pub took: u8,
+    /// How long after the offer that was taken up the step was taken first, as its bucket.
+    pub effort: u8,
     /// The latest time at which its offer was shown.
     pub offered: i64,
     /// The latest offer that was taken up within the conversion window.
     pub committed: i64,
-    /// How long after that offer the step was taken first.
-    pub effort: i64,
 }
 
 impl StepState {
@@ -42,95 +42,72 @@ impl StepState {
     pub const NEW: Self = Self {
         anchor: UNSET,
         reached: UNSET,
-        took: 0,
         last: UNSET,
+        took: 0,
+        effort: 0,
         offered: UNSET,
         committed: UNSET,
-        effort: 0,
     };
-}
 
-/// A visitor's position on a ladder, for everybody (`key` 0) or for the entries with one breakdown value.
-#[derive(Debug, Clone)]
-pub struct Track {
-    /// 0, or the breakdown value's id.
-    pub key: u16,
-    steps: [StepState; MAX_STEPS],
-    used: usize,
-}
-
-impl Track {
-    /// A track of `steps` steps on which nothing happened.
-    pub fn new(key: u16, steps: usize) -> Self {
-        Self { key, steps: [StepState::NEW; MAX_STEPS], used: steps.min(MAX_STEPS) }
+    /// The latest of its times.
+    pub fn latest(&self) -> i64 {
+        self.anchor.max(self.offered).max(self.last)
     }
 
-    /// Makes it a track on which nothing happened, without touching unused steps.
-    pub fn reset(&mut self, key: u16, steps: usize) {
-        self.key = key;
-        self.used = steps.min(MAX_STEPS);
-        self.steps_mut().fill(StepState::NEW);
-    }
-
-    /// The steps in order.
-    pub fn steps(&self) -> &[StepState] {
-        self.steps.get(..self.used).unwrap_or(&[])
-    }
-
-    /// The steps in order, to be filled by a decoder.
-    pub fn steps_mut(&mut self) -> &mut [StepState] {
-        self.steps.get_mut(..self.used).unwrap_or(&mut [])
-    }
-
-    /// Makes this track equal to another without copying unused steps.
-    pub fn copy_from(&mut self, other: &Self) {
-        self.key = other.key;
-        self.used = other.used;
-        self.steps_mut().copy_from_slice(other.steps());
-    }
-
-    /// Takes the events of one time: `matches` has a bit per matched step and shown offer. Offers come before steps,
-    /// steps in their order.
-    pub fn apply(&mut self, ts: i64, matches: u32, conversion_window_ms: i64) {
-        let mut previous: Option<StepState> = None;
-        for (index, step) in self.steps_mut().iter_mut().enumerate() {
-            if matches & (1 << (OFFER_SHIFT + index as u32)) != 0 {
-                step.offered = ts;
-            }
-            if matches & (1 << index) != 0 {
-                step.last = ts;
-                step.climb(ts, index, previous, conversion_window_ms);
-                step.commit(ts, conversion_window_ms);
-            }
-            previous = Some(*step);
-        }
-    }
-}
-
-impl StepState {
-    fn climb(&mut self, ts: i64, index: usize, previous: Option<Self>, window_ms: i64) {
-        let (anchor, came_from) = match previous {
-            None if index == 0 => (ts, ts),
-            Some(below) if below.anchor != UNSET && ts - below.anchor <= window_ms => {
-                (below.anchor, below.reached)
-            }
-            _ => return,
-        };
-        if self.anchor != anchor {
-            *self = Self { anchor, reached: ts, took: ts - came_from, ..*self };
+    /// The step is matched at `ts`. `below`: where the chain of the step below starts and when it got there.
+    fn climb(&mut self, ts: i64, below: (i64, i64), window_ms: i64) {
+        self.last = ts;
+        let (anchor, came_from) = below;
+        if anchor != UNSET && ts - anchor <= window_ms && self.anchor != anchor {
+            (self.anchor, self.reached) = (anchor, ts);
+            self.took = buckets::bucket_of(ts - came_from) as u8;
         }
     }
 
     fn commit(&mut self, ts: i64, window_ms: i64) {
         if self.offered != UNSET && ts - self.offered <= window_ms && self.committed != self.offered {
             self.committed = self.offered;
-            self.effort = ts - self.offered;
+            self.effort = buckets::bucket_of(ts - self.offered) as u8;
         }
     }
 }
 
-impl PartialEq for Track {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key && self.steps() == other.steps()
+/// The steps of a track, however they are held.
+pub trait Steps {
+    /// A step; [`StepState::NEW`] where nothing happened.
+    fn step(&self, index: usize) -> StepState;
+    /// Puts a step there.
+    fn set_step(&mut self, index: usize, step: &StepState);
+
+    /// Takes the events of one time: `matches` has a bit per matched step and shown offer. Offers come before steps,
+    /// steps in their order.
+    fn apply(&mut self, ts: i64, matches: u32, conversion_window_ms: i64) {
+        let mut touched = steps_in(matches);
+        while touched != 0 {
+            let index = touched.trailing_zeros() as usize;
+            touched &= touched - 1;
+            let mut step = self.step(index);
+            if matches & (1 << (OFFER_SHIFT + index as u32)) != 0 {
+                step.offered = ts;
+            }
+            if matches & (1 << index) != 0 {
+                step.climb(ts, self.below(index, ts), conversion_window_ms);
+                step.commit(ts, conversion_window_ms);
+            }
+            self.set_step(index, &step);
+        }
     }
+
+    /// What a step climbs from; the first one stands on the time itself.
+    fn below(&self, index: usize, ts: i64) -> (i64, i64) {
+        index.checked_sub(1).map_or((ts, ts), |below| {
+            let step = self.step(below);
+            (step.anchor, step.reached)
+        })
+    }
+}
+
+/// The steps that matches are about, as bits: matched, or their offer was shown.
+pub fn steps_in(matches: u32) -> u32 {
+    (matches & STEP_BITS) | (matches >> OFFER_SHIFT)
 }

@@ -13,13 +13,22 @@ pub fn minute_of(ms: i64) -> i64 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Windows {
     minutes: Vec<i64>,
+    /// The first minute of each window.
+    starts: Vec<i64>,
+    latest_start: i64,
     end: i64,
 }
 
 impl Windows {
     /// `lengths_ms`: the rolling windows in the plan's order, then the conversion window; `end`: an exclusive minute.
     pub fn new(lengths_ms: &[i64], end: i64) -> Self {
-        Self { minutes: lengths_ms.iter().map(|ms| ms / MINUTE_MS).collect(), end }
+        Self::of(lengths_ms.iter().map(|ms| ms / MINUTE_MS).collect(), end)
+    }
+
+    fn of(minutes: Vec<i64>, end: i64) -> Self {
+        let starts: Vec<i64> = minutes.iter().map(|minutes| end - minutes).collect();
+        let latest_start = starts.iter().copied().max().unwrap_or(end);
+        Self { minutes, starts, latest_start, end }
     }
 
     /// How many windows there are, the conversion window among them.
@@ -38,13 +47,18 @@ impl Windows {
     }
 
     /// The first minute of each window.
-    pub fn starts(&self) -> impl Iterator<Item = i64> + '_ {
-        self.minutes.iter().map(move |minutes| self.end - minutes)
+    pub fn starts(&self) -> &[i64] {
+        &self.starts
+    }
+
+    /// The first minute of the shortest window: what moves behind it stays in all windows.
+    pub fn latest_start(&self) -> i64 {
+        self.latest_start
     }
 
     /// The same windows ending elsewhere.
     pub fn ending_at(&self, end: i64) -> Self {
-        Self { minutes: self.minutes.clone(), end }
+        Self::of(self.minutes.clone(), end)
     }
 
     /// The length of the longest window in minutes.

@@ -7,7 +7,7 @@
 
 use clickhouse::Row;
 use clickhouse::query::{Query, RowCursor};
-use funnel::intake::Incoming;
+use funnel::intake::{Incoming, message_hash, visitor_hash};
 use funnel::plan::{Derived, EventFields};
 use serde::Deserialize;
 
@@ -76,8 +76,8 @@ impl RawEvent {
             EventFields { event: &self.event, properties: &self.properties, context: &self.context, derived };
         Incoming {
             fields,
-            visitor_id: &self.visitor_id,
-            message_id: &self.message_id,
+            visitor: visitor_hash(&self.visitor_id),
+            message: message_hash(&self.message_id),
             ts: self.ts,
             own_ts: self.own_ts,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::{Clock, PlanTopic, ReadError, Source, SystemClock};
+use rungs_proto::view::RecordView;
 use runtime::{Shutdown, Tasks};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -17,6 +18,8 @@ use crate::store::{Store, Write};
 
 /// Bytes of the log that a lane reads at once.
 const READ_BYTES: usize = 1 << 20;
+/// Records whose visitors' journeys are read together.
+const WARM: usize = 32;
 /// A lane at the end of the log looks at the clock this often.
 const IDLE_TICK: Duration = Duration::from_millis(100);
 /// The scrape sees counts that are at most this old.
@@ -104,11 +107,17 @@ impl<S: Store> LaneThread<S> {
         let plans = Arc::clone(&self.plans);
         let plan_text = move |number| plan_text(plans.as_ref(), number);
         let mut effects = Effects::default();
-        for record in &records {
-            while !self.lane.approach(record.offset, record.appended_at_ms, &mut effects) {
-                self.carry_out(std::mem::take(&mut effects))?;
+        let mut decoded = Vec::with_capacity(WARM);
+        for group in records.chunks(WARM) {
+            decoded.clear();
+            decoded.extend(group.iter().map(|record| RecordView::decode(&record.value)));
+            self.lane.warm(decoded.iter().flatten());
+            for (record, view) in group.iter().zip(decoded.drain(..)) {
+                while !self.lane.approach(record.offset, record.appended_at_ms, &mut effects) {
+                    self.carry_out(std::mem::take(&mut effects))?;
+                }
+                self.lane.take(record.offset, record.appended_at_ms, view, &plan_text, &mut effects);
             }
-            self.lane.record(record.offset, record.appended_at_ms, &record.value, &plan_text, &mut effects);
         }
         self.carry_out(effects)?;
         Ok(records.is_empty())

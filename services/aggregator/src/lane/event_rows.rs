@@ -1,6 +1,6 @@
 //! An event of the log as others take it: the fold ([`incoming_of`]) and the raw table ([`row_of`]).
 
-use funnel::intake::Incoming;
+use funnel::intake::{Incoming, message_hash, visitor_hash};
 use funnel::plan::{Derived, EventFields};
 use rungs_proto::view::EventView;
 use warehouse::rows::{EventRow, event_version};
@@ -9,8 +9,8 @@ use warehouse::rows::{EventRow, event_version};
 pub fn incoming_of<'a>(event: &EventView<'a>, clock_ms: i64) -> Incoming<'a> {
     Incoming {
         fields: fields_of(event),
-        visitor_id: event.visitor_id,
-        message_id: event.message_id,
+        visitor: visitor_hash(event.visitor_id),
+        message: message_hash(event.message_id),
         ts: event.ts_ms.min(clock_ms),
         own_ts: event.own_ts_ms,
     }

@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use funnel::fold::Folded;
+use funnel::intake::visitor_hash;
 use funnel::plan::{Funnel, FunnelIndex, Plan, PlanMatcher};
 use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
-use rungs_proto::view::{EventView, RecordView};
+use rungs_proto::view::{EventView, Malformed, RecordView};
 use warehouse::event_batch::EventBatch;
 use warehouse::rows::RollingRow;
 
@@ -197,11 +198,34 @@ impl Lane {
         plan_text: &dyn Fn(u64) -> Option<String>,
         effects: &mut Effects,
     ) {
+        self.take(offset, appended_at_ms, RecordView::decode(value), plan_text, effects);
+    }
+
+    /// Has the journeys of some records' visitors read all at once, before the records are taken one by one.
+    pub fn warm<'a>(&self, records: impl Iterator<Item = &'a RecordView<'a>> + Clone) {
+        for funnel in &self.funnels {
+            let events = records.clone().filter_map(|record| match record {
+                RecordView::Event(event) if event.site == funnel.key.site => Some(event),
+                _ => None,
+            });
+            funnel.fold().warm(events.map(|event| visitor_hash(event.visitor_id)));
+        }
+    }
+
+    /// As [`Lane::record`], with the record decoded.
+    pub fn take(
+        &mut self,
+        offset: u64,
+        appended_at_ms: i64,
+        record: Result<RecordView<'_>, Malformed>,
+        plan_text: &dyn Fn(u64) -> Option<String>,
+        effects: &mut Effects,
+    ) {
         self.clock_ms = self.clock_ms.max(appended_at_ms);
         if self.clock_ms >= self.boundary_ms {
             self.close_minutes(offset, usize::MAX);
         }
-        match RecordView::decode(value) {
+        match record {
             Ok(RecordView::Event(event)) => self.event(offset, &event),
             Ok(RecordView::Control(bytes)) => match Control::decode(bytes) {
                 Ok(control) => self.control(offset, &control, plan_text, effects),

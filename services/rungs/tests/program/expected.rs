@@ -3,7 +3,7 @@
 
 use funnel::Plan;
 use funnel::fold::{Fold, FoldEvent, Spec};
-use funnel::intake::{Incoming, matched};
+use funnel::intake::{Incoming, matched, message_hash, visitor_hash};
 use funnel::ladder::{Audience, Ladder};
 use funnel::model;
 use funnel::plan::{CompiledFunnel, Derived, EventFields, Funnel};
@@ -142,8 +142,8 @@ impl Stored {
                 context: &self.context,
                 derived,
             },
-            visitor_id: &self.visitor_id,
-            message_id: &self.message_id,
+            visitor: visitor_hash(&self.visitor_id),
+            message: message_hash(&self.message_id),
             ts: self.ts,
             own_ts: self.own_ts,
         }

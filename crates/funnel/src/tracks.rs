@@ -1,0 +1,316 @@
+//! The tracks of a visitor in one funnel: first everybody's (key 0), then one for each breakdown value that an entry or
+//! offer of theirs carried. They are held packed, as memory and ClickHouse hold them, and changed in place: an event
+//! touches one or two steps, and the others are not looked at. Used by [`journey`](crate::journey).
+//!
+//! A track is its key (2 bytes), how many steps it holds (1; up to the last one on which something happened) and those
+//! steps: a bucket and three times, and where any offer was shown to the visitor a bucket and two times more. Zeros are a
+//! step on which nothing happened.
+
+use crate::buckets;
+use crate::packed_time::{packed_time, unpacked_time};
+use crate::plan::limits::{MAX_BREAKDOWNS, MAX_STEPS};
+use crate::tail::TailEvent;
+use crate::track::{OFFER_BITS, STEP_BITS, StepState, Steps, UNSET, steps_in};
+
+/// Key and number of steps.
+const HEAD: usize = 3;
+const TIME: usize = 6;
+const PLAIN_BYTES: usize = 1 + 3 * TIME;
+const OFFER_BYTES: usize = 1 + 2 * TIME;
+
+/// Events that carry a breakdown value: the first step's and offers.
+pub const ENTRIES: u32 = OFFER_BITS | 1;
+const LATER_STEPS: u32 = STEP_BITS & !1;
+
+/// The tracks of a visitor.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tracks {
+    offers: bool,
+    bytes: Vec<u8>,
+}
+
+/// Tracks as they stand in a journey's bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct PackedTracks<'a> {
+    pub(crate) offers: bool,
+    pub(crate) bytes: &'a [u8],
+}
+
+/// One track.
+#[derive(Debug, Clone, Copy)]
+pub struct Track<'a> {
+    /// 0, or the breakdown value's id.
+    pub key: u16,
+    held: usize,
+    offers: bool,
+    steps: &'a [u8],
+}
+
+fn width(offers: bool) -> usize {
+    if offers { PLAIN_BYTES + OFFER_BYTES } else { PLAIN_BYTES }
+}
+
+impl Tracks {
+    /// Drops all tracks, keeping their memory.
+    pub fn clear(&mut self) {
+        self.offers = false;
+        self.bytes.clear();
+    }
+
+    /// Makes these tracks equal to others.
+    pub fn copy_from(&mut self, other: PackedTracks<'_>) {
+        self.offers = other.offers;
+        self.bytes.clear();
+        self.bytes.extend_from_slice(other.bytes);
+    }
+
+    /// The tracks, to be read.
+    pub fn packed(&self) -> PackedTracks<'_> {
+        PackedTracks { offers: self.offers, bytes: &self.bytes }
+    }
+
+    /// Keeps the tracks that `keep` agrees to.
+    pub fn retain(&mut self, keep: impl Fn(&Track<'_>) -> bool) {
+        let mut kept = Vec::with_capacity(self.bytes.len());
+        self.packed().iter().filter(keep).for_each(|track| track.write(&mut kept));
+        self.bytes = kept;
+    }
+
+    /// Applies events that are in the order of their times.
+    pub fn apply_all(&mut self, events: &[TailEvent], window_ms: i64) {
+        for of_one_time in events.chunk_by(|one, other| one.ts == other.ts) {
+            self.apply(of_one_time, window_ms);
+        }
+    }
+
+    /// Applies the events of one time together: their order among themselves must not count.
+    pub fn apply(&mut self, events: &[TailEvent], window_ms: i64) {
+        let Some(ts) = events.first().map(|event| event.ts) else { return };
+        let union = events.iter().fold(0, |bits, event| bits | event.matches);
+        if union == 0 {
+            return;
+        }
+        if union & OFFER_BITS != 0 {
+            self.make_room_for_offers();
+        }
+        if self.bytes.is_empty() {
+            self.push(0);
+        }
+        self.open_values(events);
+        let mut at = 0;
+        while let Some((key, _)) = self.head(at) {
+            let matches = if key == 0 { union } else { (union & LATER_STEPS) | entries_of(key, events) };
+            at += self.apply_to(at, ts, matches, window_ms);
+        }
+    }
+
+    /// Applies matches to the track at `at`; returns its bytes.
+    fn apply_to(&mut self, at: usize, ts: i64, matches: u32, window_ms: i64) -> usize {
+        let width = width(self.offers);
+        let needed = 32 - steps_in(matches).leading_zeros() as usize;
+        let mut held = self.head(at).map_or(0, |(_, held)| held);
+        if needed > held {
+            let end = at + HEAD + held * width;
+            self.bytes.splice(end..end, std::iter::repeat_n(0, (needed - held) * width));
+            held = needed;
+            if let Some(count) = self.bytes.get_mut(at + HEAD - 1) {
+                *count = held as u8;
+            }
+        }
+        let end = at + HEAD + held * width;
+        if matches != 0
+            && let Some(steps) = self.bytes.get_mut(at + HEAD..end)
+        {
+            TrackMut { offers: self.offers, steps }.apply(ts, matches, window_ms);
+        }
+        end - at
+    }
+
+    /// Key and number of steps of the track at `at`.
+    fn head(&self, at: usize) -> Option<(u16, usize)> {
+        let [low, high, held] = *self.bytes.get(at..)?.first_chunk()?;
+        Some((u16::from_le_bytes([low, high]), usize::from(held)))
+    }
+
+    fn push(&mut self, key: u16) {
+        self.bytes.extend_from_slice(&key.to_le_bytes());
+        self.bytes.push(0);
+    }
+
+    /// Starts a track for each breakdown value that an entry or offer brings for the first time.
+    fn open_values(&mut self, events: &[TailEvent]) {
+        if events.iter().all(|event| event.values == [0; MAX_BREAKDOWNS]) {
+            return;
+        }
+        for event in events.iter().filter(|event| event.matches & ENTRIES != 0) {
+            for key in event.values.into_iter().filter(|key| *key != 0) {
+                if !self.packed().iter().any(|track| track.key == key) {
+                    self.push(key);
+                }
+            }
+        }
+    }
+
+    fn make_room_for_offers(&mut self) {
+        if self.offers {
+            return;
+        }
+        let mut wide = Vec::with_capacity(self.bytes.len() * 2);
+        for track in self.packed().iter() {
+            wide.extend_from_slice(&track.key.to_le_bytes());
+            wide.push(track.held() as u8);
+            for step in track.steps.chunks_exact(PLAIN_BYTES) {
+                wide.extend_from_slice(step);
+                wide.extend_from_slice(&[0; OFFER_BYTES]);
+            }
+        }
+        (self.bytes, self.offers) = (wide, true);
+    }
+}
+
+/// The entries and offers among `events` that carry this value.
+fn entries_of(key: u16, events: &[TailEvent]) -> u32 {
+    events
+        .iter()
+        .filter(|event| event.values.contains(&key))
+        .fold(0, |bits, event| bits | (event.matches & ENTRIES))
+}
+
+impl<'a> PackedTracks<'a> {
+    /// No tracks.
+    pub const NONE: Self = Self { offers: false, bytes: &[] };
+
+    /// The tracks in order.
+    pub fn iter(self) -> impl Iterator<Item = Track<'a>> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || {
+            let ([low, high, held], behind) = rest.split_first_chunk()?;
+            let (steps, behind) = behind.split_at_checked(usize::from(*held) * width(self.offers))?;
+            rest = behind;
+            let key = u16::from_le_bytes([*low, *high]);
+            Some(Track { key, held: usize::from(*held), offers: self.offers, steps })
+        })
+    }
+
+    /// The track with this key.
+    pub fn track(self, key: u16) -> Option<Track<'a>> {
+        self.iter().find(|track| track.key == key)
+    }
+
+    /// Whether these bytes are tracks of a funnel with so many steps.
+    pub fn are_sound(self, steps: usize) -> bool {
+        let bucket = |byte: Option<&u8>| byte.is_some_and(|byte| usize::from(*byte) < buckets::COUNT);
+        let sound = |track: &Track<'_>| {
+            let mut held = track.steps.chunks_exact(width(self.offers));
+            track.held() <= steps.min(MAX_STEPS)
+                && held.all(|step| bucket(step.first()) && (!self.offers || bucket(step.get(PLAIN_BYTES))))
+        };
+        let read: usize = self.iter().map(|track| HEAD + track.steps.len()).sum();
+        read == self.bytes.len() && self.iter().all(|track| sound(&track))
+    }
+}
+
+impl Track<'_> {
+    /// A track on which nothing happened.
+    pub(crate) const NONE: Self = Self { key: 0, held: 0, offers: false, steps: &[] };
+
+    /// How many steps it holds; on later ones nothing happened.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// A step; [`StepState::NEW`] where nothing happened.
+    pub fn step(&self, index: usize) -> StepState {
+        read_step(self.steps, self.offers, index)
+    }
+
+    /// The latest match of a step.
+    pub(crate) fn last(&self, index: usize) -> i64 {
+        let time = self.part_at(index, 1 + 2 * TIME);
+        time.map_or(UNSET, |time| unpacked_time(*time))
+    }
+
+    /// Whether the same bytes stand for both.
+    pub fn is(&self, other: &Track<'_>) -> bool {
+        (self.key, self.offers, self.steps) == (other.key, other.offers, other.steps)
+    }
+
+    /// Whether the same bytes stand for a step of both.
+    pub(crate) fn is_at(&self, index: usize, other: &Track<'_>) -> bool {
+        self.offers == other.offers
+            && self.part_at::<PLAIN_BYTES>(index, 0) == other.part_at(index, 0)
+            && (!self.offers
+                || self.part_at::<OFFER_BYTES>(index, PLAIN_BYTES) == other.part_at(index, PLAIN_BYTES))
+    }
+
+    fn part_at<const N: usize>(&self, index: usize, from: usize) -> Option<&[u8; N]> {
+        self.steps.get(index * width(self.offers) + from..).and_then(<[u8]>::first_chunk)
+    }
+
+    /// The latest time of anything.
+    pub fn latest(&self) -> i64 {
+        (0..self.held()).map(|index| self.step(index).latest()).max().unwrap_or(UNSET)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.key.to_le_bytes());
+        out.push(self.held() as u8);
+        out.extend_from_slice(self.steps);
+    }
+}
+
+/// The steps of one track, to be changed.
+struct TrackMut<'a> {
+    offers: bool,
+    steps: &'a mut [u8],
+}
+
+impl Steps for TrackMut<'_> {
+    fn step(&self, index: usize) -> StepState {
+        read_step(self.steps, self.offers, index)
+    }
+
+    fn set_step(&mut self, index: usize, step: &StepState) {
+        let Some(bytes) = self.steps.get_mut(index * width(self.offers)..) else { return };
+        if let Some(slot) = bytes.first_chunk_mut() {
+            *slot = packed_step(step);
+        }
+        if self.offers
+            && let Some(slot) = bytes.get_mut(PLAIN_BYTES..).and_then(<[u8]>::first_chunk_mut)
+        {
+            *slot = packed_offer(step);
+        }
+    }
+}
+
+fn read_step(steps: &[u8], offers: bool, index: usize) -> StepState {
+    let mut step = StepState::NEW;
+    let Some(bytes) = steps.get(index * width(offers)..) else { return step };
+    if let Some(plain) = bytes.first_chunk::<PLAIN_BYTES>() {
+        let [took, a0, a1, a2, a3, a4, a5, r0, r1, r2, r3, r4, r5, l0, l1, l2, l3, l4, l5] = *plain;
+        step.took = took;
+        step.anchor = unpacked_time([a0, a1, a2, a3, a4, a5]);
+        step.reached = unpacked_time([r0, r1, r2, r3, r4, r5]);
+        step.last = unpacked_time([l0, l1, l2, l3, l4, l5]);
+    }
+    if offers && let Some(offer) = bytes.get(PLAIN_BYTES..).and_then(<[u8]>::first_chunk::<OFFER_BYTES>) {
+        let [effort, o0, o1, o2, o3, o4, o5, c0, c1, c2, c3, c4, c5] = *offer;
+        step.effort = effort;
+        step.offered = unpacked_time([o0, o1, o2, o3, o4, o5]);
+        step.committed = unpacked_time([c0, c1, c2, c3, c4, c5]);
+    }
+    step
+}
+
+fn packed_step(step: &StepState) -> [u8; PLAIN_BYTES] {
+    let [a0, a1, a2, a3, a4, a5] = packed_time(step.anchor);
+    let [r0, r1, r2, r3, r4, r5] = packed_time(step.reached);
+    let [l0, l1, l2, l3, l4, l5] = packed_time(step.last);
+    [step.took, a0, a1, a2, a3, a4, a5, r0, r1, r2, r3, r4, r5, l0, l1, l2, l3, l4, l5]
+}
+
+fn packed_offer(step: &StepState) -> [u8; OFFER_BYTES] {
+    let [o0, o1, o2, o3, o4, o5] = packed_time(step.offered);
+    let [c0, c1, c2, c3, c4, c5] = packed_time(step.committed);
+    [step.effort, o0, o1, o2, o3, o4, o5, c0, c1, c2, c3, c4, c5]
+}
