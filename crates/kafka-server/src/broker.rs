@@ -23,6 +23,8 @@ pub(crate) struct Broker {
     pub(crate) address: Address,
     files: PathBuf,
     process: Option<Child>,
+    /// Ends the broker when this process ends without having done so: values in statics are never dropped.
+    watchdog: Option<Child>,
 }
 
 /// Free ports for so many brokers. Kafka must be told its ports beforehand, so they are free only until somebody else
@@ -63,7 +65,7 @@ impl Broker {
         }
         let output = format.output().expect("java runs");
         assert!(output.status.success(), "formatting: {}", String::from_utf8_lossy(&output.stderr));
-        Self { address: *address, files, process: None }
+        Self { address: *address, files, process: None, watchdog: None }
     }
 
     pub(crate) fn start(&mut self) {
@@ -75,7 +77,9 @@ impl Broker {
         broker.args(jars::java("-Xmx512m").get_args());
         broker.arg("kafka.Kafka").arg(self.files.join("server.properties"));
         broker.stdin(Stdio::null()).stdout(log.try_clone().expect("the log once more")).stderr(log);
-        self.process = Some(broker.spawn().expect("java runs"));
+        let broker = broker.spawn().expect("java runs");
+        self.watchdog = Some(watchdog(broker.id()));
+        self.process = Some(broker);
     }
 
     /// Until it answers and knows of `brokers` brokers.
@@ -108,6 +112,7 @@ impl Broker {
             process.kill().expect("SIGKILL");
             process.wait().expect("its end");
         }
+        self.call_off();
     }
 
     pub(crate) fn stop(&mut self) {
@@ -119,6 +124,15 @@ impl Broker {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.process = None;
+        self.call_off();
+    }
+
+    fn call_off(&mut self) {
+        if let Some(mut watchdog) = self.watchdog.take() {
+            // It may have seen the end of this process coming.
+            let _ = watchdog.kill();
+            let _ = watchdog.wait();
+        }
     }
 
     fn log_file(&self) -> PathBuf {
@@ -130,6 +144,14 @@ impl Broker {
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(40)..].join("\n")
     }
+}
+
+/// A process that reads its standard input, which ends when this process does, and then kills the broker.
+fn watchdog(pid: u32) -> Child {
+    let script = format!("read -r _; kill -9 {pid}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    shell.spawn().expect("sh runs")
 }
 
 impl Drop for Broker {
