@@ -120,6 +120,26 @@ impl<'a> EventView<'a> {
     }
 }
 
+/// Site and visitor of an encoded event, read no further than the second of them; `None` for a control record, an event
+/// without a visitor, and bytes that are no record.
+pub fn visitor_of(record: &[u8]) -> Option<(&str, &str)> {
+    let mut wire = Wire { rest: record };
+    let Ok(Some((1, Value::Bytes(event)))) = wire.field() else { return None };
+    let mut wire = Wire { rest: event };
+    let (mut site, mut visitor) = (None, None);
+    while let Ok(Some((field, value))) = wire.field() {
+        match (field, value) {
+            (1, Value::Bytes(bytes)) => site = std::str::from_utf8(bytes).ok(),
+            (2, Value::Bytes(bytes)) => visitor = std::str::from_utf8(bytes).ok(),
+            _ => {}
+        }
+        if let (Some(site), Some(visitor)) = (site, visitor) {
+            return Some((site, visitor));
+        }
+    }
+    None
+}
+
 enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),

@@ -16,14 +16,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
+mod assignments;
 mod clock;
 mod generations;
+pub mod kafka;
 pub mod local;
 pub mod memory;
 mod partitioner;
 
+pub use assignments::{Acknowledged, Acknowledgement, Assignment};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use generations::Generations;
 pub use partitioner::partition_of;
@@ -133,6 +136,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// Tells that no reader needs records before `offset` any more: retention may remove them.
     fn release(&self, partition: u32, offset: u64);
+
+    /// Which partitions this process is to serve: those it is told of, until they are revoked. To be asked for once; the
+    /// channel ends when nothing will change any more. By default all partitions, for ever.
+    fn assignments(&self) -> mpsc::Receiver<Assignment> {
+        assignments::all(self.partitions())
+    }
 }
 
 /// A tracking plan as the topic `rungs.plan.v1` holds it.

@@ -13,6 +13,13 @@ pub fn partition_of(site: &str, visitor_id: &str, partitions: u32) -> u32 {
     (hash & 0x7fff_ffff) % partitions.max(1)
 }
 
+/// Appends the key of a visitor, as messages on Kafka carry it.
+pub(crate) fn write_key(site: &str, visitor_id: &str, key: &mut Vec<u8>) {
+    key.extend_from_slice(site.as_bytes());
+    key.push(0);
+    key.extend_from_slice(visitor_id.as_bytes());
+}
+
 /// The parts one after the other in `buffer`, if they fit.
 fn join<'a>(parts: [&[u8]; 3], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let mut length = 0;

@@ -1,6 +1,8 @@
 //! What the tests of the logs share: short messages, blocking receipts, waiting for a condition.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod kafka;
+
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;

@@ -1,0 +1,74 @@
+//! What all of the log's Kafka clients share: librdkafka's log lines and errors go to tracing, and calls that wait for an
+//! answer do so on a thread that may block.
+
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+
+use super::KafkaError;
+
+/// A call to the brokers that must be answered is given up after this long.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// How long a poll of a client's own events sleeps at most, and so how soon its thread sees that it is to end.
+pub(super) const POLL: Duration = Duration::from_millis(100);
+
+/// The context of a client that does nothing special.
+#[derive(Debug)]
+pub(super) struct Plain(pub(super) &'static str);
+
+impl ClientContext for Plain {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(self.0, level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        log_error(self.0, &error, reason);
+    }
+}
+
+impl rdkafka::consumer::ConsumerContext for Plain {}
+
+/// A line of librdkafka's.
+pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, message: &str) {
+    match level {
+        // Options of producers in a consumer and the other way round: passed to all alike on purpose.
+        _ if facility == "CONFWARN" => tracing::debug!(client, facility, "{message}"),
+        RDKafkaLogLevel::Emerg
+        | RDKafkaLogLevel::Alert
+        | RDKafkaLogLevel::Critical
+        | RDKafkaLogLevel::Error => {
+            tracing::error!(client, facility, "kafka: {message}");
+        }
+        RDKafkaLogLevel::Warning => tracing::warn!(client, facility, "kafka: {message}"),
+        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+            tracing::info!(client, facility, "kafka: {message}");
+        }
+        RDKafkaLogLevel::Debug => tracing::debug!(client, facility, "kafka: {message}"),
+    }
+}
+
+/// An error that concerns the client as a whole. A single lost connection is no warning: brokers are restarted.
+pub(super) fn log_error(client: &str, error: &ClientError, reason: &str) {
+    match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut) => {
+            tracing::info!(client, "kafka: {reason}");
+        }
+        _ => tracing::warn!(client, "kafka: {error}: {reason}"),
+    }
+}
+
+/// Waits for an answer of librdkafka's admin interface, from a thread that may or may not be one of a runtime's.
+pub(super) fn wait<T: Send>(answer: impl Future<Output = T> + Send) -> Result<T, KafkaError> {
+    let failed = |cause: std::io::Error| KafkaError::Client(format!("no thread to wait on: {cause}"));
+    std::thread::scope(|scope| {
+        let waiting = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
+            Ok(runtime.block_on(answer))
+        };
+        let thread = std::thread::Builder::new().name("kafka-admin".to_owned());
+        let waited = thread.spawn_scoped(scope, waiting).map_err(failed)?.join();
+        waited.unwrap_or_else(|_| Err(KafkaError::Client("the waiting thread panicked".to_owned())))
+    })
+}

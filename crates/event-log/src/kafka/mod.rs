@@ -1,0 +1,27 @@
+//! The log in production: Apache Kafka through librdkafka.
+//!
+//! - [`ensure_topics`] creates and verifies the topics (`topics`); [`KafkaSettings`] is what all parts are opened with.
+//! - [`KafkaPublisher`] writes events (`publisher`, `call`).
+//! - [`KafkaSource`] reads them (`source`, `cursor`, `reader`), as the consumer group says (`membership`).
+
+mod call;
+mod client;
+mod cursor;
+mod error;
+mod identity;
+mod membership;
+mod publisher;
+mod reader;
+mod settings;
+mod source;
+mod topics;
+
+pub use error::{KafkaError, TopicProblem};
+pub use membership::REVOKE_LIMIT_MS;
+pub use publisher::{DELIVERY_LIMIT_MS, KafkaPublisher};
+pub use settings::KafkaSettings;
+pub use source::KafkaSource;
+pub use topics::ensure as ensure_topics;
+
+/// A member of the consumer group whose process is silent for longer than this loses its partitions; milliseconds.
+pub const SESSION_TIMEOUT_MS: u64 = 6_000;

@@ -1,0 +1,190 @@
+//! A Kafka consumer that only fetches: it is in no group, and each partition that is read through it has a queue of its
+//! own, so that lanes read in parallel. Used by `cursor.rs`; its own thread hands over errors, log lines and statistics.
+//!
+//! It also watches that the topic stays the one it was: librdkafka would go on reading from a topic that was deleted and
+//! created again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::statistics::Statistics;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::KafkaError;
+use super::client::{self, ANSWER_LIMIT, POLL};
+use super::identity::{self, DEBUG_CONTEXT};
+use super::settings::KafkaSettings;
+use super::source::Ends;
+
+/// Fetched bytes of one partition that wait to be read: at least and at most, whatever the settings divide to.
+const MIN_BUFFER_KBYTES: u64 = 1_024;
+const MAX_BUFFER_KBYTES: u64 = 65_536;
+
+/// A leader that does not tell its partition's bounds within this time is away.
+const BOUNDS_LIMIT: Duration = Duration::from_secs(3);
+
+/// The consumer of a [`Reader`].
+pub(super) type Fetching = BaseConsumer<Watching>;
+/// What it fetched of a partition.
+pub(super) type Fetched = PartitionQueue<Watching>;
+
+/// What a reader's consumer tells.
+pub(super) struct Watching {
+    topic: String,
+    ends: Arc<Ends>,
+    replaced: AtomicBool,
+}
+
+/// A fetching consumer and the thread that serves it.
+pub(super) struct Reader {
+    topic: String,
+    consumer: Arc<Fetching>,
+}
+
+impl Reader {
+    /// Makes one; brokers need not be there.
+    pub(super) fn open(settings: &KafkaSettings, ends: &Arc<Ends>) -> Result<Self, KafkaError> {
+        let topic = settings.events_topic();
+        let context =
+            Watching { topic: topic.clone(), ends: Arc::clone(ends), replaced: AtomicBool::new(false) };
+        let consumer: Arc<Fetching> = Arc::new(configured(settings)?.create_with_context(context)?);
+        let served = Arc::downgrade(&consumer);
+        let thread = std::thread::Builder::new().name("kafka-reader".to_owned());
+        let started = thread.spawn(move || serve(&served));
+        started.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
+        Ok(Self { topic, consumer })
+    }
+
+    /// Begins to fetch a partition; `on_arrival` is called whenever its empty queue got something, from one of
+    /// librdkafka's threads.
+    pub(super) fn fetch(
+        &self,
+        partition: i32,
+        from: i64,
+        on_arrival: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Fetched, String> {
+        // Split before it is assigned: nothing goes to the consumer's common queue.
+        let queue = self.consumer.split_partition_queue(&self.topic, partition);
+        let mut queue = queue.ok_or_else(|| format!("partition {partition} has no queue"))?;
+        queue.set_nonempty_callback(on_arrival);
+        let list = self.list(partition, Offset::Offset(from))?;
+        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        Ok(queue)
+    }
+
+    /// Ends fetching a partition.
+    pub(super) fn end(&self, partition: i32) -> Result<(), String> {
+        let list = self.list(partition, Offset::Invalid)?;
+        self.consumer.incremental_unassign(&list).map_err(|error| error.to_string())
+    }
+
+    /// Goes on from another offset. What was fetched before is not given out any more once this returns.
+    pub(super) fn seek(&self, partition: i32, to: i64) -> Result<(), String> {
+        let sought = self.consumer.seek(&self.topic, partition, Offset::Offset(to), ANSWER_LIMIT);
+        sought.map_err(|error| error.to_string())
+    }
+
+    /// The partition's first and next offset, asked from its leader.
+    pub(super) fn bounds(&self, partition: i32) -> Result<(u64, u64), String> {
+        let bounds = self.consumer.fetch_watermarks(&self.topic, partition, BOUNDS_LIMIT);
+        let (first, end) = bounds.map_err(|error| error.to_string())?;
+        Ok((u64::try_from(first).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
+    }
+
+    /// Whether the topic was deleted and created again since this reader began.
+    pub(super) fn is_replaced(&self) -> bool {
+        self.consumer.context().replaced.load(Ordering::Acquire)
+    }
+
+    fn list(&self, partition: i32, offset: Offset) -> Result<TopicPartitionList, String> {
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(&self.topic, partition, offset).map_err(|error| error.to_string())?;
+        Ok(list)
+    }
+}
+
+/// Readers that are made when they are first needed.
+#[derive(Default)]
+pub(super) struct OnDemand(OnceLock<Result<Reader, String>>);
+
+impl OnDemand {
+    pub(super) fn get(&self, settings: &KafkaSettings, ends: &Arc<Ends>) -> Result<&Reader, String> {
+        let reader = self.0.get_or_init(|| Reader::open(settings, ends).map_err(|error| error.to_string()));
+        reader.as_ref().map_err(Clone::clone)
+    }
+
+    /// The reader, if it was needed before.
+    pub(super) fn opened(&self) -> Option<&Reader> {
+        self.0.get().and_then(|reader| reader.as_ref().ok())
+    }
+}
+
+/// librdkafka fetches ahead until a partition's buffer is full and looks again after `fetch.queue.backoff.ms` (a second
+/// by default, in which a reader would run dry). A partition's end is told, since `read` must know it.
+fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
+    let mut config = settings.client()?;
+    let share = settings.fetch_buffer_bytes / 1_000 / u64::from(settings.partitions.max(1));
+    let buffer = share.clamp(MIN_BUFFER_KBYTES, MAX_BUFFER_KBYTES).to_string();
+    let defaults = [
+        ("fetch.queue.backoff.ms", "5"),
+        ("queued.min.messages", "1000000"),
+        ("queued.max.messages.kbytes", buffer.as_str()),
+        ("fetch.max.bytes", "16777216"),
+        ("fetch.error.backoff.ms", "100"),
+        // A broker has one fetch at a time from a reader; a cursor that moves waits for it.
+        ("fetch.wait.max.ms", "100"),
+    ];
+    for (key, value) in defaults {
+        if config.get(key).is_none() {
+            config.set(key, value);
+        }
+    }
+    let debug = config.get("debug").map_or(DEBUG_CONTEXT.to_owned(), |own| format!("{own},{DEBUG_CONTEXT}"));
+    config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+    // The group is named because librdkafka assigns partitions only with one; it is not joined.
+    config.set("group.id", settings.group()).set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "error");
+    config.set("enable.partition.eof", "true").set("statistics.interval.ms", "1000");
+    Ok(config)
+}
+
+/// Until the reader is dropped.
+fn serve(consumer: &Weak<Fetching>) {
+    while let Some(consumer) = consumer.upgrade() {
+        // Messages come by the partitions' queues; here come errors of the client, which its context logged.
+        drop(consumer.poll(POLL));
+    }
+}
+
+impl ClientContext for Watching {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some((Some(_), _)) = identity::changed_id(message, &self.topic) {
+            self.replaced.store(true, Ordering::Release);
+            tracing::error!(topic = self.topic, "the topic was deleted and created again");
+        } else if !matches!(level, RDKafkaLogLevel::Debug) {
+            client::log("reader", level, facility, message);
+        }
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        client::log_error("reader", &error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        for partition in topic.partitions.values() {
+            let visible = u64::try_from(partition.ls_offset.max(0)).unwrap_or(0);
+            if let Ok(partition) = u32::try_from(partition.partition) {
+                self.ends.raise(partition, visible);
+            }
+        }
+    }
+}
+
+impl ConsumerContext for Watching {}

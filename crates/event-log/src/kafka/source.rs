@@ -1,0 +1,267 @@
+//! The reading side on Kafka. [`Source::read`] gives out what was fetched ahead and asks brokers only when it moves
+//! elsewhere; where the log ends is told by the fetches themselves (`Ends`), never by polling.
+//!
+//! Offsets may have gaps (transactions of other producers leave some). A record is readable shortly after its receipt,
+//! not at once. `read` waits for records that are known to be there, at most two seconds.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use super::KafkaError;
+use super::cursor::{Broken, CURSORS, Cursor, Cursors};
+use super::membership::Membership;
+use super::reader::{OnDemand, Reader};
+use super::settings::KafkaSettings;
+use super::{identity, topics};
+use crate::assignments::{self, Assignment};
+use crate::{LogId, LogRecord, ReadError, Source};
+
+/// How often a read looks for cursors that rest.
+const REST_CHECK_MS: u128 = 5_000;
+
+/// Reads `rungs.events.v1`. Dropping it leaves the consumer group: end the channel of assignments before.
+pub struct KafkaSource {
+    id: LogId,
+    membership: Option<Membership>,
+    fetches: Arc<Fetches>,
+}
+
+/// The readers and cursors of all partitions.
+pub(super) struct Fetches {
+    settings: KafkaSettings,
+    ends: Arc<Ends>,
+    readers: [OnDemand; CURSORS],
+    partitions: Vec<Cursors>,
+    rested: Mutex<Instant>,
+}
+
+/// Where the partitions end, as far as it is known: exact when a reader stands at the end, else at least this.
+pub(super) struct Ends(Vec<watch::Sender<u64>>);
+
+impl Ends {
+    fn new(partitions: u32) -> Self {
+        Self((0..partitions).map(|_| watch::Sender::new(0)).collect())
+    }
+
+    /// As far as it is known.
+    pub(super) fn get(&self, partition: u32) -> u64 {
+        self.0.get(partition as usize).map_or(0, |sender| *sender.borrow())
+    }
+
+    /// The partition ends at `end` or later.
+    pub(super) fn raise(&self, partition: u32, end: u64) {
+        let Some(sender) = self.0.get(partition as usize) else { return };
+        sender.send_if_modified(|known| {
+            let later = end > *known;
+            *known = end.max(*known);
+            later
+        });
+    }
+
+    /// Nothing that can be read stands at `end` or later: what was thought to was no record.
+    pub(super) fn lower(&self, partition: u32, end: u64) {
+        let Some(sender) = self.0.get(partition as usize) else { return };
+        sender.send_if_modified(|known| {
+            let earlier = end < *known;
+            *known = end.min(*known);
+            earlier
+        });
+    }
+}
+
+impl KafkaSource {
+    /// Reads all partitions, in no group: for tools and tests, or where one process serves all.
+    ///
+    /// # Errors
+    /// As [`ensure_topics`](super::ensure_topics), which it calls.
+    pub fn open(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        topics::ensure(settings)?;
+        let id = identity::log_id(settings, &settings.events_topic())?;
+        Ok(Self { id, membership: None, fetches: Arc::new(Fetches::new(settings)) })
+    }
+
+    /// Reads the partitions that the consumer group gives to this process; see [`Source::assignments`].
+    ///
+    /// # Errors
+    /// As [`KafkaSource::open`].
+    pub fn join(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        let mut source = Self::open(settings)?;
+        source.membership = Some(Membership::open(settings, &source.fetches)?);
+        Ok(source)
+    }
+}
+
+impl Fetches {
+    fn new(settings: &KafkaSettings) -> Self {
+        Self {
+            ends: Arc::new(Ends::new(settings.partitions)),
+            readers: Default::default(),
+            partitions: (0..settings.partitions).map(|_| Cursors::default()).collect(),
+            rested: Mutex::new(Instant::now()),
+            settings: settings.clone(),
+        }
+    }
+
+    /// Nothing of this partition is to be fetched any more.
+    pub(super) fn forget(&self, partition: i32) {
+        let cursors = usize::try_from(partition).ok().and_then(|partition| self.partitions.get(partition));
+        if let Some(cursors) = cursors {
+            self.end_fetching(partition, cursors.take(true));
+        }
+    }
+
+    fn reader(&self, place: usize) -> Result<&Reader, String> {
+        let reader = self.readers.get(place).ok_or_else(|| format!("there is no reader {place}"))?;
+        let reader = reader.get(&self.settings, &self.ends)?;
+        if reader.is_replaced() {
+            return Err(format!(
+                "topic {} was deleted and created again: it is another log now; start again to follow it",
+                self.settings.events_topic()
+            ));
+        }
+        Ok(reader)
+    }
+
+    fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError> {
+        let cursors = self.partitions.get(partition as usize);
+        let cursors = cursors.ok_or_else(|| ReadError::Storage(self.no_partition(partition)))?;
+        self.give_up_rested();
+        let mut place = cursors.place(from);
+        let reader = self.reader(place.reader).map_err(ReadError::Storage)?;
+        let cursor = self.cursor(reader, &mut place.cursor, partition, from)?;
+        let read = cursor.read(&self.ends, max_bytes);
+        read.map_err(|broken| {
+            // The next read begins anew.
+            *place.cursor = None;
+            if let Err(cause) = reader.end(raw(partition)) {
+                tracing::debug!(partition, cause, "a partition is still fetched");
+            }
+            match broken {
+                Broken::Failed(cause) => ReadError::Storage(cause),
+                Broken::OutOfRange => self.check_range(reader, partition, from).err().unwrap_or_else(|| {
+                    ReadError::Storage(format!(
+                        "offset {from} of partition {partition} was out of range just now"
+                    ))
+                }),
+            }
+        })
+    }
+
+    /// The place's cursor, brought to `from`.
+    fn cursor<'a>(
+        &self,
+        reader: &Reader,
+        place: &'a mut Option<Cursor>,
+        partition: u32,
+        from: u64,
+    ) -> Result<&'a mut Cursor, ReadError> {
+        let stands = place.as_ref().map(Cursor::next);
+        if stands != Some(from) {
+            self.check_range(reader, partition, from)?;
+            let moved = place.as_mut().map(|cursor| cursor.seek(reader, from));
+            if let Some(Err(cause)) = moved {
+                tracing::debug!(partition, from, cause, "a cursor could not be moved; it is opened anew");
+                *place = None;
+                reader.end(raw(partition)).map_err(ReadError::Storage)?;
+            }
+        }
+        if place.is_none() {
+            *place = Some(Cursor::open(reader, &self.ends, partition, from).map_err(ReadError::Storage)?);
+        }
+        place.as_mut().ok_or_else(|| ReadError::Storage("the cursor is gone".to_owned()))
+    }
+
+    /// Whether the offset is in the log or its end; brings what is known of the end up to date.
+    fn check_range(&self, reader: &Reader, partition: u32, wanted: u64) -> Result<(), ReadError> {
+        let (first, end) = reader.bounds(raw(partition)).map_err(ReadError::Storage)?;
+        if wanted < first {
+            return Err(ReadError::Gone { partition, wanted, first });
+        }
+        if wanted > end {
+            return Err(ReadError::Storage(format!(
+                "partition {partition} ends at {end}, but offset {wanted} was known before: the brokers lost records that \
+                 they had acknowledged"
+            )));
+        }
+        self.ends.raise(partition, end);
+        Ok(())
+    }
+
+    /// Gives up cursors that rest, every few seconds.
+    fn give_up_rested(&self) {
+        let Ok(mut rested) = self.rested.try_lock() else { return };
+        if rested.elapsed().as_millis() < REST_CHECK_MS {
+            return;
+        }
+        *rested = Instant::now();
+        for (partition, cursors) in (0..).zip(&self.partitions) {
+            self.end_fetching(partition, cursors.take(false));
+        }
+    }
+
+    fn end_fetching(&self, partition: i32, cursors: Vec<(usize, Cursor)>) {
+        for (reader, cursor) in cursors {
+            drop(cursor);
+            let reader = self.readers.get(reader).and_then(OnDemand::opened);
+            if let Some(Err(cause)) = reader.map(|reader| reader.end(partition)) {
+                tracing::warn!(partition, cause, "a partition is fetched on although nobody reads it");
+            }
+        }
+    }
+
+    fn end(&self, partition: u32) -> watch::Receiver<u64> {
+        let Some(sender) = self.ends.0.get(partition as usize) else { return watch::channel(0).1 };
+        let unread = self.partitions.get(partition as usize).is_some_and(Cursors::is_empty);
+        if unread && let Ok(reader) = self.reader(0) {
+            match reader.bounds(raw(partition)) {
+                Ok((_, end)) => self.ends.raise(partition, end),
+                Err(cause) => tracing::warn!(partition, cause, "where the partition ends is not known yet"),
+            }
+        }
+        sender.subscribe()
+    }
+
+    fn no_partition(&self, partition: u32) -> String {
+        format!("there is no partition {partition}: the log has {}", self.settings.partitions)
+    }
+}
+
+/// A partition's number as Kafka counts; there are never so many that it does not fit.
+fn raw(partition: u32) -> i32 {
+    i32::try_from(partition).unwrap_or(i32::MAX)
+}
+
+impl Source for KafkaSource {
+    fn id(&self) -> LogId {
+        self.id.clone()
+    }
+
+    fn partitions(&self) -> u32 {
+        self.fetches.settings.partitions
+    }
+
+    fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError> {
+        self.fetches.read(partition, from, max_bytes)
+    }
+
+    /// Where nobody reads yet, the brokers are asked, which blocks; 0 if they do not answer.
+    fn end(&self, partition: u32) -> watch::Receiver<u64> {
+        self.fetches.end(partition)
+    }
+
+    /// Tells the consumer group, for people who watch it; nothing is removed, and nothing is read from there.
+    fn release(&self, partition: u32, offset: u64) {
+        if let Some(membership) = &self.membership {
+            membership.release(partition, offset);
+        }
+    }
+
+    fn assignments(&self) -> mpsc::Receiver<Assignment> {
+        match &self.membership {
+            Some(membership) => membership.assignments(),
+            None => assignments::all(self.fetches.settings.partitions),
+        }
+    }
+}
