@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use event_log::{Clock, PlanTopic, ReadError, Source, SystemClock};
 use rungs_proto::view::RecordView;
-use runtime::{Shutdown, Tasks};
+use runtime::Tasks;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::build::{BuildError, Builder, Built, follow};
+use crate::ending::{Ending, Stop};
 use crate::funnel_lane::{FoldSettings, FunnelLane};
 use crate::lane::{BuildOrder, Effects, Lane};
 use crate::snapshot::{FunnelSnapshot, LaneBoard, LaneSnapshot, LaneState};
@@ -29,8 +30,6 @@ const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
 /// A build that failed is tried again after this long, then twice as long, and so on.
 const FIRST_BUILD_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_BUILD_PAUSE: Duration = Duration::from_secs(60);
-/// At shutdown a lane reads on until the end of the log for at most this long.
-const DRAIN_LIMIT_MS: i64 = 5_000;
 
 /// A partition's thread.
 pub(crate) struct LaneThread<S: Store> {
@@ -50,7 +49,9 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) board: LaneBoard,
     pub(crate) tasks: Tasks,
     pub(crate) runtime: Handle,
-    pub(crate) shutdown: Shutdown,
+    pub(crate) stop: Stop,
+    /// Asked to drain, it reads on until the end of the log for at most this long.
+    pub(crate) drain_limit: Duration,
     pub(crate) last_snapshot_ms: i64,
 }
 
@@ -86,13 +87,17 @@ impl<S: Store> LaneThread<S> {
             self.carry_out(effects)?;
             self.adopt_built()?;
             self.publish(now_ms, *end.borrow());
-            if self.shutdown.is_requested() {
-                drain_until = drain_until.min(now_ms + DRAIN_LIMIT_MS);
-                if at_end || now_ms >= drain_until {
-                    return self.finish(now_ms);
+            match self.stop.ending() {
+                Some(Ending::Abandon) => return Ok(()),
+                Some(Ending::Flush) => return self.finish(now_ms),
+                Some(Ending::Drain) => {
+                    drain_until = drain_until.min(now_ms + self.drain_limit.as_millis() as i64);
+                    if at_end || now_ms >= drain_until {
+                        return self.finish(now_ms);
+                    }
                 }
-            } else if at_end {
-                self.wait(&mut end);
+                None if at_end => self.wait(&mut end),
+                None => {}
             }
         }
     }
@@ -165,10 +170,10 @@ impl<S: Store> LaneThread<S> {
             orders.retain(|known| (&known.0, &known.1) != (&key.0, &key.1));
             orders.push(key.clone());
         }
-        let (orders, shutdown) = (Arc::clone(&self.orders), self.shutdown.clone());
+        let (orders, stop) = (Arc::clone(&self.orders), self.stop.clone());
         let wanted = move || {
             let orders = orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            orders.contains(&key) && !shutdown.is_requested()
+            orders.contains(&key) && stop.ending().is_none()
         };
         let builder = Builder {
             store: self.store.clone(),
@@ -276,11 +281,11 @@ impl<S: Store> LaneThread<S> {
     /// Waits for records, a finished build, shutdown, or the next look at the clock.
     fn wait(&mut self, end: &mut watch::Receiver<u64>) {
         let position = self.lane.next_offset();
-        let shutdown = self.shutdown.clone();
+        let stop = self.stop.clone();
         self.runtime.clone().block_on(async {
             tokio::select! {
                 _ = end.wait_for(|end| *end > position) => {}
-                () = shutdown.requested() => {}
+                () = stop.asked().requested() => {}
                 () = tokio::time::sleep(IDLE_TICK) => {}
             }
         });

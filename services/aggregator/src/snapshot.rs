@@ -12,8 +12,10 @@ use funnel::plan::Funnel;
 /// What a partition is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum LaneState {
-    /// Reads its journeys back.
+    /// Is not served by this process.
     #[default]
+    Elsewhere,
+    /// Reads its journeys back.
     Restoring,
     /// Counts, but some funnel is still being built from raw events.
     Rebuilding,
@@ -54,10 +56,15 @@ pub struct Board {
 }
 
 impl Board {
-    /// Empty places for lanes.
-    pub fn new(lanes: usize, log_partitions: u32) -> Self {
+    /// A place for each partition of the log, none of them served yet.
+    pub fn new(log_partitions: u32) -> Self {
         let place = || Arc::new(ArcSwap::from_pointee(LaneSnapshot::default()));
-        Self { lanes: Arc::new((0..lanes).map(|_| place()).collect()), log_partitions }
+        Self { lanes: Arc::new((0..log_partitions).map(|_| place()).collect()), log_partitions }
+    }
+
+    /// The place of a partition of the log.
+    pub(crate) fn lane(&self, partition: u32) -> Option<&LaneBoard> {
+        self.lanes.get(partition as usize)
     }
 
     /// The funnels of all lanes, summed. While lanes count by different definitions (a plan is changing), the one that

@@ -19,6 +19,8 @@ use super::plan_in_force::PlanInForce;
 use super::{Options, Process, plan_follow, plan_http};
 use crate::failure::Failure;
 
+/// At shutdown the aggregator takes what is left in the log for at most this long; the next start goes on with the rest.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// What still runs after the services have ended has this long.
 const LAST_TASKS_LIMIT: Duration = Duration::from_secs(10);
 
@@ -84,6 +86,7 @@ impl Services {
             metrics: process.metrics.clone(),
             health: process.health.clone(),
             tasks: process.tasks.clone(),
+            drain_limit: DRAIN_LIMIT,
         };
         let collector = collector.bind(&process.shutdown)?;
         let console = rungs_console::Server::bind(console, process.shutdown.clone())?;

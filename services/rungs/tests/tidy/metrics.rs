@@ -36,7 +36,7 @@ fn registered() -> Vec<MetricInfo> {
         (Metrics::new().unwrap(), Tasks::new(), Health::new(), Shutdown::new());
     tasks.register(&metrics).unwrap();
     LaneCounters::register(&metrics).unwrap();
-    FunnelMetrics::register(&metrics, Board::new(1, 1)).unwrap();
+    FunnelMetrics::register(&metrics, Board::new(1)).unwrap();
     let collector = Collector {
         settings: CollectorSettings { listen: any_port, workers: 1, ..CollectorSettings::default() },
         publisher: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),

@@ -5,13 +5,11 @@ use crate::{docs, none, tree};
 const MAX_LINES: usize = 400;
 
 /// Longer ones, to be cut when they next grow another subject.
-const LONGER: [(&str, usize); 2] = [
-    ("services/aggregator/src/funnel_lane.rs", 480),
-    ("services/aggregator/tests/crashes.rs", 650),
-];
+const LONGER: [(&str, usize); 2] =
+    [("services/aggregator/src/funnel_lane.rs", 480), ("services/aggregator/tests/crashes.rs", 650)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 18] = [
+const SLEEPS: [(&str, &str); 19] = [
     ("crates/event-log/src/local/database.rs", "fjall closes its files in the background and has no signal"),
     ("crates/warehouse/src/client.rs", "a pause before another attempt"),
     ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
@@ -19,6 +17,7 @@ const SLEEPS: [(&str, &str); 18] = [
     ("crates/warehouse/tests/embedded_measure.rs", "measures over a time; run by hand"),
     ("load-tests/", "measures over a time, and sends when a request is due"),
     ("services/aggregator/src/lane_thread.rs", "a look at the clock at the end of the log"),
+    ("services/aggregator/src/partitions.rs", "a pause before another attempt"),
     ("services/aggregator/src/run.rs", "a pause before another attempt; clean-up now and then"),
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
