@@ -5,8 +5,12 @@
 mod commands;
 mod demo;
 mod failure;
+mod generation;
 mod import;
+mod import_status;
+mod plans;
 mod problems;
+mod process;
 mod report;
 mod settings;
 mod standalone;

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
+use crate::plans::http::{AppliedAnswer, PLAN_MEDIA_TYPE, PlanAnswer, PlanSummary, ProblemAnswer};
 use crate::problems;
-use crate::standalone::plan_http::{AppliedAnswer, PLAN_MEDIA_TYPE, PlanAnswer, PlanSummary, ProblemAnswer};
 
 /// The tracking plan in force: apply one, show it, list its predecessors
 #[derive(Debug, Args)]

@@ -7,12 +7,6 @@
 
 mod banner;
 pub(crate) mod engine;
-mod generation;
-mod import_status;
-mod plan_file;
-mod plan_follow;
-pub(crate) mod plan_http;
-mod plan_in_force;
 mod services;
 
 use std::net::SocketAddr;
@@ -20,12 +14,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use event_log::{PlanTopic, SystemClock};
-use runtime::{Health, Metrics, Settings, Shutdown, Tasks};
+use runtime::Settings;
 
 use crate::failure::Failure;
+use crate::generation;
+use crate::plans::file::PlanFile;
+use crate::plans::in_force::PlanInForce;
+use crate::process::Process;
 use engine::Engines;
-use plan_file::PlanFile;
-use plan_in_force::PlanInForce;
 use services::Services;
 
 /// What `rungs up` was asked to do.
@@ -35,16 +31,6 @@ pub(crate) struct Options {
     pub(crate) data_dir: PathBuf,
     /// Where the embedded ClickHouse listens.
     pub(crate) clickhouse: SocketAddr,
-}
-
-/// What every part of a process gets a clone of.
-#[derive(Clone)]
-pub(crate) struct Process {
-    pub(crate) metrics: Metrics,
-    pub(crate) health: Health,
-    pub(crate) tasks: Tasks,
-    /// Set off by a signal, or by a service that failed.
-    pub(crate) shutdown: Shutdown,
 }
 
 /// Runs until a signal, or until a service fails.
@@ -103,16 +89,3 @@ async fn start(
 
 const NO_PLAN: &str = "there is no tracking plan yet, so nothing could be counted. Name one: rungs up --plan FILE \
 (examples/shop/tracking-plan.toml is a start, and `rungs check FILE` tells what is wrong with yours)";
-
-impl Process {
-    fn new() -> Result<Self, Failure> {
-        let process = Self {
-            metrics: Metrics::new()?,
-            health: Health::new(),
-            tasks: Tasks::new(),
-            shutdown: Shutdown::on_signals()?,
-        };
-        process.tasks.register(&process.metrics)?;
-        Ok(process)
-    }
-}

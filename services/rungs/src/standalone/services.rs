@@ -11,13 +11,14 @@ use funnel::Plan;
 use rungs_console::{Console, WarehouseSource};
 use runtime::{AdminServer, Shutdown};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
+use super::Options;
 use super::engine::Engines;
-use super::import_status::WarehouseImports;
-use super::plan_in_force::PlanInForce;
-use super::{Options, Process, plan_follow, plan_http};
 use crate::failure::Failure;
+use crate::import_status::WarehouseImports;
+use crate::plans::in_force::PlanInForce;
+use crate::plans::{follow, http};
+use crate::process::{Process, Running, ended};
 
 /// At shutdown the aggregator takes what is left in the log for at most this long; the next start goes on with the rest.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -46,8 +47,6 @@ pub(super) struct Services {
     admin: AdminServer,
 }
 
-type Running = JoinHandle<Result<(), String>>;
-
 impl Services {
     /// Binds all, then serves.
     pub(super) fn start(
@@ -57,7 +56,7 @@ impl Services {
         plans: &Arc<PlanInForce>,
     ) -> Result<Self, Failure> {
         let Options { settings, .. } = options;
-        let plan = plan_follow::follow(engines.log.as_ref(), &process.tasks, process.shutdown.clone());
+        let plan = follow::follow(engines.log.as_ref(), &process.tasks, process.shutdown.clone());
         let horizon_ms = settings.aggregator.horizon_ms;
         let imports =
             WarehouseImports { warehouse: engines.warehouse.clone(), plan: plan.clone(), horizon_ms };
@@ -135,36 +134,7 @@ fn start_admin(
     plans: &Arc<PlanInForce>,
 ) -> Result<AdminServer, Failure> {
     let Process { metrics, health, tasks, shutdown } = process.clone();
-    let routes = plan_http::routes(plans.clone());
+    let routes = http::routes(plans.clone());
     let listen = options.settings.admin.listen;
     Ok(AdminServer::start_with(listen, metrics, health, &tasks, shutdown, routes)?)
-}
-
-async fn ended(name: &str, service: Running) -> Result<(), String> {
-    service.await.unwrap_or_else(|error| Err(format!("the {name} ended: {error}")))
-}
-
-impl Process {
-    /// Runs a service. Its end, whatever the reason, asks everything else to stop.
-    fn serve<E: std::error::Error>(
-        &self,
-        name: &'static str,
-        service: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) -> Running {
-        let asks = AsksToStop(self.shutdown.clone());
-        self.tasks.spawn(name, async move {
-            let outcome = service.await.map_err(|error| format!("the {name} failed: {error}"));
-            drop(asks);
-            outcome
-        })
-    }
-}
-
-/// Asks for a stop when it is dropped, which a panic does too.
-struct AsksToStop(Shutdown);
-
-impl Drop for AsksToStop {
-    fn drop(&mut self) {
-        self.0.request();
-    }
 }

@@ -14,8 +14,7 @@ fn served() -> Vec<String> {
 
 /// The admin server's, from its sources.
 fn admin() -> Vec<String> {
-    let sources =
-        ["crates/runtime/src/admin.rs", "services/rungs/src/standalone/plan_http.rs"].map(tree::read);
+    let sources = ["crates/runtime/src/admin.rs", "services/rungs/src/plans/http.rs"].map(tree::read);
     let after = |text: &str| -> Vec<String> {
         let calls = text.split(".route(\"").skip(1).chain(text.split("resource(\"").skip(1));
         calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()

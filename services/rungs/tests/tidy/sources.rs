@@ -25,9 +25,9 @@ const SLEEPS: [(&str, &str); 19] = [
     ("services/console/src/readiness.rs", "a pause before another attempt"),
     ("services/rungs/src/demo/mod.rs", "visitors come over time"),
     ("services/rungs/src/import/", "a pause before another attempt; asks how far an import is"),
-    ("services/rungs/src/standalone/plan_file.rs", "a look at the plan file"),
+    ("services/rungs/src/plans/file.rs", "a look at the plan file"),
     ("services/rungs/src/standalone/plan_file_tests.rs", "waits for a condition, with a deadline"),
-    ("services/rungs/src/standalone/plan_in_force.rs", "a pause before another attempt"),
+    ("services/rungs/src/plans/in_force.rs", "a pause before another attempt"),
     ("services/rungs/tests/", "waits for what another process does, with a deadline"),
 ];
 

@@ -169,5 +169,5 @@ fn control_record(number: u64, generation: u64) -> Bytes {
 }
 
 #[cfg(test)]
-#[path = "plan_in_force_tests.rs"]
+#[path = "in_force_tests.rs"]
 mod tests;

@@ -9,7 +9,7 @@ use runtime::{Shutdown, Tasks};
 use tokio::sync::watch;
 
 /// The plan in force, now and from now on.
-pub(super) fn follow(
+pub(crate) fn follow(
     topic: &dyn PlanTopic,
     tasks: &Tasks,
     shutdown: Shutdown,

@@ -6,7 +6,7 @@ use warehouse::{Warehouse, WarehouseError};
 use crate::failure::Failure;
 
 /// 0 in a new database.
-pub(super) async fn latest(warehouse: &Warehouse) -> Result<u64, Failure> {
+pub(crate) async fn latest(warehouse: &Warehouse) -> Result<u64, Failure> {
     let read = || async {
         let query = warehouse.client().query("SELECT max(generation) FROM progress");
         query

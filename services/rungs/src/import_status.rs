@@ -16,11 +16,11 @@ use warehouse::generations::Generations;
 use warehouse::{FunnelKey, Warehouse, WarehouseError};
 
 /// Answers from the warehouse's tables `events` and `progress`.
-pub(super) struct WarehouseImports {
-    pub(super) warehouse: Warehouse,
-    pub(super) plan: watch::Receiver<Option<Arc<Plan>>>,
+pub(crate) struct WarehouseImports {
+    pub(crate) warehouse: Warehouse,
+    pub(crate) plan: watch::Receiver<Option<Arc<Plan>>>,
     /// Part of a funnel's identity.
-    pub(super) horizon_ms: i64,
+    pub(crate) horizon_ms: i64,
 }
 
 impl ImportStatus for WarehouseImports {

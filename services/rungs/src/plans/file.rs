@@ -10,7 +10,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use runtime::Shutdown;
 use tokio::sync::mpsc;
 
-use super::plan_in_force::{Applied, ApplyError, PlanInForce};
+use super::in_force::{Applied, ApplyError, PlanInForce};
 use crate::failure::Failure;
 use crate::problems;
 
@@ -19,7 +19,7 @@ const DEBOUNCE: Duration = Duration::from_millis(200);
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A tracking plan that people edit.
-pub(super) struct PlanFile {
+pub(crate) struct PlanFile {
     path: PathBuf,
     /// As last looked at; `None` while it cannot be read.
     stamp: Option<Stamp>,
@@ -33,7 +33,7 @@ struct Stamp {
 }
 
 impl PlanFile {
-    pub(super) fn new(path: PathBuf) -> Self {
+    pub(crate) fn new(path: PathBuf) -> Self {
         Self { path, stamp: None, text: String::new() }
     }
 
@@ -41,7 +41,7 @@ impl PlanFile {
     ///
     /// # Errors
     /// When it cannot be read, or has mistakes and there is no plan in force to go on with.
-    pub(super) async fn apply_first(mut self, plans: &PlanInForce) -> Result<Self, Failure> {
+    pub(crate) async fn apply_first(mut self, plans: &PlanInForce) -> Result<Self, Failure> {
         let name = self.name();
         let unreadable = |error| Failure::new(format!("the plan {name} cannot be read: {error}"));
         self.stamp = stamp(&self.path);
@@ -61,7 +61,7 @@ impl PlanFile {
     }
 
     /// Applies every change until a stop is asked for.
-    pub(super) async fn watch(mut self, plans: Arc<PlanInForce>, shutdown: Shutdown) {
+    pub(crate) async fn watch(mut self, plans: Arc<PlanInForce>, shutdown: Shutdown) {
         let (sender, mut changes) = mpsc::channel(1);
         let watcher = notifications(&self.path, sender);
         if let Err(error) = &watcher {
@@ -130,5 +130,5 @@ fn notifications(path: &Path, changes: mpsc::Sender<()>) -> notify::Result<Recom
 }
 
 #[cfg(test)]
-#[path = "plan_file_tests.rs"]
+#[path = "file_tests.rs"]
 mod tests;

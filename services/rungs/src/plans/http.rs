@@ -13,7 +13,7 @@ use event_log::PlanRecord;
 use funnel::Plan;
 use serde::{Deserialize, Serialize};
 
-use super::plan_in_force::{ApplyError, PlanInForce};
+use super::in_force::{ApplyError, PlanInForce};
 
 /// The content type of a posted plan. Browsers send it to other origins only after asking, and are not answered.
 pub(crate) const PLAN_MEDIA_TYPE: &str = "application/toml";
@@ -66,7 +66,7 @@ impl ProblemAnswer {
 }
 
 /// Adds the routes to the admin server.
-pub(super) fn routes(plans: Arc<PlanInForce>) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
+pub(crate) fn routes(plans: Arc<PlanInForce>) -> impl Fn(&mut ServiceConfig) + Clone + Send + 'static {
     let plans = Data::from(plans);
     move |config: &mut ServiceConfig| {
         config
