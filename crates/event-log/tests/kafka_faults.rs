@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use event_log::kafka::{KafkaError, KafkaPublisher, KafkaSource, ensure_topics};
 use event_log::Publisher;
+use event_log::kafka::{KafkaError, KafkaPublisher, KafkaSource, ensure_topics};
 use kafka_server::{Kafka, PASSWORD, USER};
 use support::kafka::{open, read, settings};
 use support::{message, publish, values};
