@@ -25,6 +25,7 @@ pub mod kafka;
 pub mod local;
 pub mod memory;
 mod partitioner;
+pub mod spill;
 
 pub use assignments::{Acknowledged, Acknowledgement, Assignment};
 pub use clock::{Clock, ManualClock, SystemClock};

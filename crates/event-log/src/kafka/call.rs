@@ -9,7 +9,24 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crate::PublishError;
 
 /// What is done with the outcome; the offset is that of the message acknowledged last.
-pub(crate) type OnEnd = Box<dyn FnOnce(Result<i64, PublishError>) + Send>;
+pub(crate) type OnEnd = Box<dyn FnOnce(Result<i64, SendError>) + Send>;
+
+/// Why messages that were handed over were not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SendError {
+    /// Kafka will never take one of them, e.g. because it is too large.
+    Refused(String),
+    /// Kafka did not take them, or did and could not say so.
+    Failed(String),
+}
+
+impl From<SendError> for PublishError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Refused(reason) | SendError::Failed(reason) => Self::Storage(reason),
+        }
+    }
+}
 
 /// A call whose messages are not all acknowledged.
 pub(crate) struct Call {
@@ -18,7 +35,7 @@ pub(crate) struct Call {
     bytes: u64,
     /// Where the bytes are counted until the end.
     in_flight: Arc<InFlight>,
-    failure: OnceLock<PublishError>,
+    failure: OnceLock<SendError>,
     offset: AtomicI64,
     on_end: Mutex<Option<OnEnd>>,
 }
@@ -56,7 +73,7 @@ impl Call {
     }
 
     /// A message was acknowledged or lost.
-    pub(crate) fn answered(&self, answer: Result<i64, PublishError>) {
+    pub(crate) fn answered(&self, answer: Result<i64, SendError>) {
         match answer {
             Ok(offset) => self.offset.store(offset, Ordering::Release),
             Err(error) => self.fail(error),
@@ -65,7 +82,7 @@ impl Call {
     }
 
     /// The call cannot succeed any more; the first reason counts.
-    pub(crate) fn fail(&self, error: PublishError) {
+    pub(crate) fn fail(&self, error: SendError) {
         // A second reason adds nothing.
         drop(self.failure.set(error));
     }
@@ -89,15 +106,13 @@ impl Call {
 mod tests {
     use super::*;
 
-    type Outcome = Arc<Mutex<Vec<Result<i64, String>>>>;
+    type Outcome = Arc<Mutex<Vec<Result<i64, SendError>>>>;
 
     fn call(messages: usize, in_flight: &Arc<InFlight>) -> (Arc<Call>, Outcome) {
         let outcome = Outcome::default();
         let told = Arc::clone(&outcome);
         assert!(in_flight.take(10, 100));
-        let on_end = move |answer: Result<i64, PublishError>| {
-            told.lock().unwrap().push(answer.map_err(|error| error.to_string()));
-        };
+        let on_end = move |answer: Result<i64, SendError>| told.lock().unwrap().push(answer);
         (Call::new(messages, 10, Arc::clone(in_flight), Box::new(on_end)), outcome)
     }
 
@@ -118,11 +133,11 @@ mod tests {
         let in_flight = Arc::default();
         let (call, outcome) = call(3, &in_flight);
         call.ended(1);
-        call.answered(Err(PublishError::Storage("lost".to_owned())));
+        call.answered(Err(SendError::Failed("lost".to_owned())));
         call.answered(Ok(1));
         assert!(outcome.lock().unwrap().is_empty());
         call.answered(Ok(2));
-        assert!(outcome.lock().unwrap()[0].as_ref().unwrap_err().contains("lost"));
+        assert_eq!(*outcome.lock().unwrap(), [Err(SendError::Failed("lost".to_owned()))]);
     }
 
     #[test]

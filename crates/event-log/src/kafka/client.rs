@@ -10,7 +10,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use super::KafkaError;
 
 /// A call to the brokers that must be answered is given up after this long.
-pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a poll of a client's own events sleeps at most, and so how soon its thread sees that it is to end.
 pub(super) const POLL: Duration = Duration::from_millis(100);
 

@@ -3,6 +3,7 @@
 //! - [`ensure_topics`] creates and verifies the topics (`topics`); [`KafkaSettings`] is what all parts are opened with.
 //! - [`KafkaPublisher`] writes events (`publisher`, `call`).
 //! - [`KafkaSource`] reads them (`source`, `cursor`, `reader`), as the consumer group says (`membership`).
+//! - [`KafkaPlans`] is the plan topic (`plans`), [`KafkaRejections`] where records go that nobody can read (`rejected`).
 
 mod call;
 mod client;
@@ -10,15 +11,20 @@ mod cursor;
 mod error;
 mod identity;
 mod membership;
+mod plans;
 mod publisher;
 mod reader;
+mod rejected;
 mod settings;
 mod source;
 mod topics;
 
+pub use call::SendError;
 pub use error::{KafkaError, TopicProblem};
 pub use membership::REVOKE_LIMIT_MS;
+pub use plans::KafkaPlans;
 pub use publisher::{DELIVERY_LIMIT_MS, KafkaPublisher};
+pub use rejected::{KafkaRejections, REJECTED_SAMPLE_BYTES, RejectedRecord};
 pub use settings::KafkaSettings;
 pub use source::KafkaSource;
 pub use topics::ensure as ensure_topics;

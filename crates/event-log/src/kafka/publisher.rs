@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::Message as _;
+use rdkafka::message::{Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
 use rungs_proto::view::visitor_of;
 
 use super::KafkaError;
-use super::call::{Call, InFlight, OnEnd};
+use super::call::{Call, InFlight, OnEnd, SendError};
 use super::client::{self, POLL};
 use super::settings::KafkaSettings;
 use crate::{Message, PublishError, Publisher, Receipt, partitioner};
@@ -135,6 +135,7 @@ impl KafkaPublisher {
         target: &Target<'_>,
         key: &[u8],
         value: Option<&[u8]>,
+        headers: Option<OwnedHeaders>,
         on_end: OnEnd,
     ) -> Result<(), PublishError> {
         let bytes = value.map_or(0, <[u8]>::len) as u64 + OVERHEAD_BYTES;
@@ -143,6 +144,7 @@ impl KafkaPublisher {
         let mut record =
             BaseRecord::<[u8], [u8], Arc<Call>>::with_opaque_to(target.topic, Arc::clone(&call)).key(key);
         record.payload = value;
+        record.headers = headers;
         if target.partition >= 0 {
             record = record.partition(target.partition);
         }
@@ -180,7 +182,13 @@ impl Publisher for KafkaPublisher {
     fn publish(&self, messages: Vec<Message>) -> Result<Receipt, PublishError> {
         let (sender, receipt) = Receipt::pending();
         // Whoever dropped the receipt does not want the answer.
-        self.send(&messages, Box::new(move |answer| drop(sender.send(answer.map(drop)))))?;
+        self.send(
+            &messages,
+            Box::new(move |answer| {
+                let answer = answer.map(drop).map_err(PublishError::from);
+                drop(sender.send(answer));
+            }),
+        )?;
         Ok(receipt)
     }
 }
@@ -256,24 +264,31 @@ fn hand_over(
     key: Option<&[u8]>,
     value: &[u8],
     call: &Arc<Call>,
-) -> Result<(), PublishError> {
+) -> Result<(), SendError> {
     let mut record = BaseRecord::with_opaque_to(target.topic, Arc::clone(call)).payload(value);
     record.key = key;
     record.partition = Some(target.partition);
     client.send(record).map_err(|(error, _)| failure(&error))
 }
 
-fn failure(error: &ClientError) -> PublishError {
-    PublishError::Storage(match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::MessageTimedOut) => {
-            format!("Kafka did not acknowledge within {} s", DELIVERY_LIMIT_MS / 1_000)
+fn failure(error: &ClientError) -> SendError {
+    use RDKafkaErrorCode as Code;
+    let Some(code) = error.rdkafka_error_code() else { return SendError::Failed(format!("Kafka: {error}")) };
+    match code {
+        Code::MessageSizeTooLarge
+        | Code::InvalidMessage
+        | Code::InvalidMessageSize
+        | Code::InvalidTimestamp
+        | Code::PolicyViolation
+        | Code::InvalidRecord => SendError::Refused(format!("Kafka: {code}")),
+        Code::MessageTimedOut => {
+            SendError::Failed(format!("Kafka did not acknowledge within {} s", DELIVERY_LIMIT_MS / 1_000))
         }
-        Some(RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) => {
-            "given up before Kafka acknowledged".to_owned()
+        Code::PurgeQueue | Code::PurgeInflight => {
+            SendError::Failed("given up before Kafka acknowledged".to_owned())
         }
-        Some(code) => format!("Kafka: {code}"),
-        None => format!("Kafka: {error}"),
-    })
+        code => SendError::Failed(format!("Kafka: {code}")),
+    }
 }
 
 /// Takes acknowledgements on the polling thread.

@@ -16,7 +16,7 @@ use super::client::{ANSWER_LIMIT, Plain, wait};
 use super::error::{KafkaError, TopicProblem};
 use super::settings::KafkaSettings;
 
-/// How long a created topic may take until all partitions have leaders.
+/// How long a created topic may take until all partitions have leaders and all brokers know its configuration.
 const LEADERS_LIMIT: Duration = Duration::from_secs(20);
 const LEADERS_PAUSE: Duration = Duration::from_millis(50);
 
@@ -49,7 +49,7 @@ pub fn ensure(settings: &KafkaSettings) -> Result<(), KafkaError> {
             create(&admin, settings, &wanted)?;
         }
         let topic = wait_for_leaders(&admin, settings, &wanted.name)?;
-        let config = describe(&admin, settings, &wanted.name)?;
+        let config = configuration(&admin, settings, &wanted)?;
         problems.extend(compare(settings, &wanted, &topic, &config));
     }
     if problems.is_empty() { Ok(()) } else { Err(KafkaError::Topics(problems)) }
@@ -167,6 +167,22 @@ fn describe(
     let refused = |error| KafkaError::Client(format!("the configuration of topic {name}: {error}"));
     let first = described.into_iter().next().unwrap_or(Err(RDKafkaErrorCode::UnknownTopic));
     first.map_err(refused)
+}
+
+/// The topic's configuration, once the broker that is asked knows it.
+fn configuration(
+    admin: &AdminClient<Plain>,
+    settings: &KafkaSettings,
+    wanted: &Wanted,
+) -> Result<ConfigResource, KafkaError> {
+    let deadline = Instant::now() + LEADERS_LIMIT;
+    loop {
+        let config = describe(admin, settings, &wanted.name)?;
+        if wanted.configs.iter().all(|(key, ..)| config.get(key).is_some()) || Instant::now() > deadline {
+            return Ok(config);
+        }
+        std::thread::sleep(LEADERS_PAUSE);
+    }
 }
 
 fn compare(

@@ -101,6 +101,19 @@ impl LocalLog {
         self.shared.partition(partition).map_or(0, |partition| partition.first.load(Ordering::Acquire))
     }
 
+    /// The offset before which no reader needs records any more, as it was released.
+    pub fn released(&self, partition: u32) -> u64 {
+        self.shared.partition(partition).map_or(0, |partition| partition.release.load(Ordering::Acquire))
+    }
+
+    /// Resolves when everything that was published before is stored, or was answered as failed.
+    pub fn barrier(&self) -> Result<Receipt, PublishError> {
+        let (answer, receipt) = Receipt::pending();
+        let request = Request { messages: Vec::new(), bytes: 0, answer };
+        self.shared.queue.push(request, 0, u64::MAX, u64::MAX)?;
+        Ok(receipt)
+    }
+
     /// Bytes of stored records that were not released, which `max_bytes` bounds.
     pub fn unreleased_bytes(&self) -> u64 {
         self.shared.unreleased.load(Ordering::Acquire)

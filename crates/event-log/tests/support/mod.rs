@@ -22,6 +22,14 @@ pub fn wait(receipt: Receipt) -> Result<(), PublishError> {
         .expect("a receipt resolves in time")
 }
 
+/// As [`wait`], for receipts that outlive a broker's restart.
+pub fn wait_long(receipt: Receipt) -> Result<(), PublishError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(60), receipt).await })
+        .expect("a receipt resolves in time")
+}
+
 pub fn publish<P: Publisher + ?Sized>(log: &P, messages: Vec<Message>) -> Result<(), PublishError> {
     wait(log.publish(messages)?)
 }

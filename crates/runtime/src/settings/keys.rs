@@ -3,8 +3,10 @@
 //!
 //! In the file values carry their unit (`horizon = "24h"`, `max_body = "4MiB"`); in code the field's name does.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use super::{LogFormat, Settings};
 
@@ -29,10 +31,10 @@ pub(super) enum Place {
     },
     Format(fn(&mut Settings) -> &mut LogFormat),
     Level(fn(&mut Settings) -> &mut String),
-    /// Refused unless empty: what it asks for cannot be done yet.
-    NotYet,
-    /// Read with a [`Place::NotYet`], and without effect before.
-    NotYetEither,
+    /// A file; in the settings file relative to its folder.
+    File(fn(&mut Settings) -> &mut Option<PathBuf>),
+    /// Keys and values of somebody else's, passed through: a table in the file, `key=value,key=value` in the environment.
+    Options(fn(&mut Settings) -> &mut BTreeMap<String, String>),
 }
 
 /// A number with its unit and bounds.
@@ -77,6 +79,7 @@ const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const TIB: u64 = 1 << 40;
 const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600_000;
 const DAY: u64 = 86_400_000;
 
 /// Every setting, in the order in which docs list them.
@@ -175,8 +178,19 @@ fn logging() -> Vec<Row> {
 fn kafka() -> Vec<Row> {
     const S: &str = "kafka";
     vec![
-        (S, "brokers", Place::NotYet, "Kafka's brokers, instead of the local log. Not available in this build yet."),
-        (S, "topic_prefix", Place::NotYetEither, "Begins the names of the topics. Not available in this build yet."),
-        (S, "options", Place::NotYetEither, "A table of librdkafka's own options. Not available in this build yet."),
+        (S, "brokers", Place::Optional(|s| &mut s.kafka.brokers), "`host:port` of some of Kafka's brokers, separated by commas: the log of `rungs collector`, `rungs aggregator` and `rungs console`."),
+        (S, "topic_prefix", Place::Optional(|s| &mut s.kafka.topic_prefix), "Begins the names of the topics and of the consumer group, e.g. `staging.`."),
+        (S, "partitions", number!(One, 1..=1_024, kafka.partitions), "Partitions of the topic `rungs.events.v1`."),
+        (S, "replication", number!(One, 1..=16, kafka.replication), "Copies of each partition, where a topic is created."),
+        (S, "retention", number!(Milliseconds, HOUR..=3_660 * DAY, kafka.retention_ms), "How long the topics keep events: longer than the aggregator may be away."),
+        (S, "instance_id", Place::Optional(|s| &mut s.kafka.instance_id), "Names this aggregator for ever, e.g. its pod: started again soon, it goes on with its partitions. No two may share one."),
+        (S, "username", Place::Optional(|s| &mut s.kafka.username), "SASL user; with one, connections use TLS and SCRAM-SHA-512 unless `options` say otherwise."),
+        (S, "password", Place::Secret { field: |s| &mut s.kafka.password, file_key: "password_file" }, "The user's password."),
+        (S, "ca_file", Place::File(|s| &mut s.kafka.ca_file), "Certificates (PEM) of the authorities to trust; with one, connections use TLS."),
+        (S, "certificate_file", Place::File(|s| &mut s.kafka.certificate_file), "This service's own certificate (PEM), where brokers ask for one."),
+        (S, "key_file", Place::File(|s| &mut s.kafka.key_file), "Its private key (PEM)."),
+        (S, "max_in_flight", number!(Bytes, MIB..=16 * GIB, kafka.max_in_flight_bytes), "Messages that wait for Kafka's acknowledgement, at most; beyond: the spill, or 503."),
+        (S, "fetch_buffer", number!(Bytes, MIB..=16 * GIB, kafka.fetch_buffer_bytes), "Fetched records that wait to be aggregated, about, over all partitions."),
+        (S, "options", Place::Options(|s| &mut s.kafka.options), "librdkafka's own options, passed through: `\"sasl.mechanism\" = \"PLAIN\"`; in the environment `key=value,key=value`."),
     ]
 }

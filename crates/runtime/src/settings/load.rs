@@ -95,6 +95,11 @@ impl Loader {
                 self.sources.insert((key.section, key.name), (file.to_owned(), value.line()));
                 let put = key.place.put(Raw::File(value), &mut self.settings);
                 put.unwrap_or_else(|problem| wrong(value.line(), key.name, problem));
+                if let Place::File(field) = &key.place
+                    && let Some(file) = field(&mut self.settings)
+                {
+                    *file = folder.join(&*file);
+                }
             }
             let Place::Secret { field, file_key } = &key.place else { continue };
             let Some(path) = table.text(file_key) else { continue };

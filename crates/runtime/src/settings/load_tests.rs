@@ -62,9 +62,14 @@ url = "https://clickhouse.internal:8443/"
 format = "json"
 level = "info,aggregator=debug"
 [kafka]
-topic_prefix = "rungs"
+brokers = "a:9092,b:9092"
+topic_prefix = "staging."
+retention = "14d"
+ca_file = "certs/ca.pem"
 [kafka.options]
 "sasl.mechanism" = "PLAIN"
+"linger.ms" = 20
+"enable.ssl.certificate.verification" = false
 "#;
     let settings = load(text, &[]).unwrap();
     assert_eq!(settings.collector.listen.to_string(), "0.0.0.0:9000");
@@ -74,13 +79,22 @@ topic_prefix = "rungs"
     assert_eq!((settings.aggregator.horizon_ms, settings.aggregator.hour_history_days), (172_800_000, 365));
     assert_eq!(settings.clickhouse.url.as_deref(), Some("https://clickhouse.internal:8443"));
     assert_eq!(settings.logging.format, LogFormat::Json);
+    let kafka = &settings.kafka;
+    assert_eq!(kafka.brokers.as_deref(), Some("a:9092,b:9092"));
+    assert_eq!((kafka.partitions, kafka.retention_ms), (32, 14 * 86_400_000));
+    assert!(kafka.ca_file.as_ref().is_some_and(|file| file.is_absolute() && file.ends_with("certs/ca.pem")));
+    let option = |key: &str| kafka.options.get(key).map(String::as_str);
+    assert_eq!((option("sasl.mechanism"), option("linger.ms")), (Some("PLAIN"), Some("20")));
+    assert_eq!(option("enable.ssl.certificate.verification"), Some("false"));
     assert_eq!(settings.collector.max_expanded_bytes, Settings::default().collector.max_expanded_bytes);
 }
 
 #[test]
 fn the_environment_wins_over_the_file() {
-    let variables = [("RUNGS_COLLECTOR__WORKERS", "2"), ("RUNGS_COLLECTOR__MAX_BODY", "2MiB")];
+    let options = ("RUNGS_KAFKA__OPTIONS", "linger.ms=5, sasl.mechanism=PLAIN");
+    let variables = [("RUNGS_COLLECTOR__WORKERS", "2"), ("RUNGS_COLLECTOR__MAX_BODY", "2MiB"), options];
     let settings = load("[collector]\nworkers = 4\nmax_event = \"1KiB\"\n", &variables).unwrap();
+    assert_eq!(settings.kafka.options.len(), 2);
     let collector = settings.collector;
     assert_eq!(
         (collector.workers, collector.max_body_bytes, collector.max_event_bytes),
@@ -109,11 +123,12 @@ level = "inof"
 url = "clickhouse:8123"
 [kafka]
 brokers = ["a:9092"]
+options = { "linger.ms" = [5] }
 "#;
     let variables = [
         ("RUNGS_CONSOLE__WORKERS", "many"),
         ("RUNGS_CLICKHOUSE__ULR", "x"),
-        ("RUNGS_KAFKA__BROKERS", "a:9092"),
+        ("RUNGS_KAFKA__OPTIONS", "linger.ms=5,acks"),
     ];
     let expected = [
         "rungs.toml:1: unknown key `colector` (hint: did you mean `collector`?)",
@@ -127,10 +142,11 @@ brokers = ["a:9092"]
         "rungs.toml:14: format of [logging] must be \"text\" or \"json\", not \"jsn\" (hint: did you mean \"json\"?)",
         "rungs.toml:15: level of [logging] must be a level, not \"inof\" (hint: did you mean \"info\"?)",
         "rungs.toml:17: url of [clickhouse] must be an address, not \"clickhouse:8123\" (hint: \"http://host:8123\" or \"https://host:8443\")",
-        "rungs.toml:19: brokers of [kafka] is not available in this build yet (hint: leave it out: the local log is used instead of Kafka)",
+        "rungs.toml:19: brokers of [kafka] must be text, not a list (hint: put it in quotes)",
+        "rungs.toml:20: options of [kafka] has no plain value at \"linger.ms\" (hint: a table of keys in quotes and their values: \"linger.ms\" = 5)",
         "RUNGS_CLICKHOUSE__ULR: there is no such setting (hint: did you mean RUNGS_CLICKHOUSE__URL?)",
         "RUNGS_CONSOLE__WORKERS: must be a whole number, not \"many\" (hint: without quotes or unit)",
-        "RUNGS_KAFKA__BROKERS: is not available in this build yet (hint: leave it out: the local log is used instead of Kafka)",
+        "RUNGS_KAFKA__OPTIONS: has no = in \"acks\" (hint: key=value,key=value; values without commas)",
     ];
     let problems = load(text, &variables).unwrap_err();
     assert_eq!(problems, expected, "{problems:#?}");

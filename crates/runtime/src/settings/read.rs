@@ -1,7 +1,9 @@
 //! One value into its place, from the file (typed) or the environment (text): what it must look like and what is said
 //! when it does not.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use checked_toml::{Value, did_you_mean, units};
 use tracing_subscriber::EnvFilter;
@@ -64,8 +66,8 @@ impl Place {
             Self::Secret { field, .. } => *field(settings) = optional(secret_text(raw)?),
             Self::Format(field) => *field(settings) = format(raw)?,
             Self::Level(field) => *field(settings) = level(raw)?.to_owned(),
-            Self::NotYet => not_yet(raw)?,
-            Self::NotYetEither => {}
+            Self::File(field) => *field(settings) = optional(raw.text()?).map(PathBuf::from),
+            Self::Options(field) => *field(settings) = options(raw)?,
         }
         Ok(())
     }
@@ -197,12 +199,29 @@ fn level(raw: Raw<'_>) -> Result<&str, Wrong> {
     ))
 }
 
-fn not_yet(raw: Raw<'_>) -> Result<(), Wrong> {
-    match raw.text() {
-        Ok("") => Ok(()),
-        _ => Err(wrong(
-            "is not available in this build yet",
-            "leave it out: the local log is used instead of Kafka",
-        )),
+/// Options of somebody else's program: text, numbers and true or false, as that program reads them.
+fn options(raw: Raw<'_>) -> Result<BTreeMap<String, String>, Wrong> {
+    let hint = "a table of keys in quotes and their values: \"linger.ms\" = 5";
+    let not_a_table = || raw.not("a table", hint);
+    match raw {
+        Raw::File(value) => {
+            let table = value.as_table().ok_or_else(not_a_table)?;
+            let keys = table.keys().into_iter().map(|key| key.value);
+            let plain = |key: &str| {
+                let value = table.any_value(key).and_then(|value| value.as_plain_text());
+                value.ok_or_else(|| wrong(format!("has no plain value at \"{key}\""), hint))
+            };
+            keys.map(|key| Ok((key.to_owned(), plain(key)?))).collect()
+        }
+        Raw::Environment(text) => {
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let pair = |part: &str| {
+                let (key, value) = part.split_once('=').ok_or_else(|| {
+                    wrong(format!("has no = in \"{part}\""), "key=value,key=value; values without commas")
+                })?;
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            };
+            parts.map(pair).collect()
+        }
     }
 }

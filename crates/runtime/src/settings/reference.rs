@@ -49,9 +49,8 @@ fn kind(key: &Key) -> String {
         Place::Secret { .. } => "secret".to_owned(),
         Place::Format(_) => "`text` or `json`".to_owned(),
         Place::Level(_) => "level".to_owned(),
-        Place::NotYet => "text".to_owned(),
-        Place::NotYetEither if key.name == "options" => "table".to_owned(),
-        Place::NotYetEither => "text".to_owned(),
+        Place::File(_) => "path".to_owned(),
+        Place::Options(_) => "table".to_owned(),
     }
 }
 
@@ -71,7 +70,7 @@ fn default(key: &Key) -> String {
             LogFormat::Text => quoted("text"),
             LogFormat::Json => quoted("json"),
         },
-        Place::NotYet | Place::NotYetEither => String::new(),
+        Place::File(_) | Place::Options(_) => String::new(),
     }
 }
 

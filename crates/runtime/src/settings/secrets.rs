@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::read::Wrong;
-use super::{ClickHouseSettings, ConsoleSettings};
+use super::{ClickHouseSettings, ConsoleSettings, KafkaSettings};
 
 /// Reads a secret without the white space around it. A relative path is taken from `folder`.
 pub(super) fn read_file(folder: &Path, path: &str) -> Result<String, Wrong> {
@@ -39,5 +39,17 @@ impl fmt::Debug for ClickHouseSettings {
         let mut debug = formatter.debug_struct("ClickHouseSettings");
         debug.field("url", url).field("user", user).field("password", &hidden(password));
         debug.field("database", database).finish()
+    }
+}
+
+/// Without the values of options: some hold secrets.
+impl fmt::Debug for KafkaSettings {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { brokers, topic_prefix, partitions, replication, username, password, options, .. } = self;
+        let mut debug = formatter.debug_struct("KafkaSettings");
+        debug.field("brokers", brokers).field("topic_prefix", topic_prefix).field("partitions", partitions);
+        debug.field("replication", replication).field("username", username);
+        debug.field("password", &hidden(password)).field("options", &options.keys().collect::<Vec<_>>());
+        debug.finish_non_exhaustive()
     }
 }

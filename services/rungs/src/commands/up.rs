@@ -53,6 +53,12 @@ const DEFAULT_PLAN: &str = "tracking-plan.toml";
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut settings = settings::load(arguments.settings.as_deref())?;
     settings::start_logging(&settings.logging)?;
+    if settings.kafka.brokers.is_some() {
+        return Err(Failure::usage(
+            "[kafka] brokers is set, but `rungs up` runs on its own log: leave it out, or run `rungs collector`, `rungs \
+             aggregator` and `rungs console`",
+        ));
+    }
     arguments.override_addresses(&mut settings);
     let plan_file = arguments.plan.or_else(|| Some(PathBuf::from(DEFAULT_PLAN)).filter(|file| file.exists()));
     let options =

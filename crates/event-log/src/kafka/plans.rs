@@ -1,0 +1,303 @@
+//! The plan topic on Kafka: compacted, one partition. A record's key is the plan's number and something unique, its value
+//! the plan file's text, its headers `number` and `applied_at_ms`.
+//!
+//! **Which plan is in force** is a fold over the offsets: a record counts if its number is larger than that of the one
+//! that counted before. So of two appliers that race with the same number the first offset wins, for everybody and for
+//! ever: keys differ, therefore compaction removes neither. An applier learns whether its record counted by reading it
+//! back, and removes it (a tombstone) if it did not; likewise plans beyond the last 100.
+//!
+//! A thread follows the topic from its beginning; [`KafkaPlans::open`] returns when it has come to the end.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::{BorrowedMessage, Headers, Message as _, OwnedHeaders};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::watch;
+
+use super::client::{POLL, Plain};
+use super::publisher::{KafkaPublisher, Target};
+use super::settings::KafkaSettings;
+use super::{DELIVERY_LIMIT_MS, KafkaError, topics};
+use crate::{PlanError, PlanRecord, PlanTopic, PublishError, ReadError};
+
+/// How many plans the topic keeps.
+const KEPT: usize = 100;
+/// How long following the topic to its end may take.
+const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
+/// An append waits this long for its record's acknowledgement: longer than the producer tries.
+const APPEND_LIMIT: Duration = Duration::from_millis(DELIVERY_LIMIT_MS + 5_000);
+
+const NUMBER: &str = "number";
+const APPLIED_AT_MS: &str = "applied_at_ms";
+
+/// The plan topic. Dropping it ends its thread.
+pub struct KafkaPlans {
+    shared: Arc<Shared>,
+    publisher: KafkaPublisher,
+    appends: Mutex<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    topic: String,
+    consumer: BaseConsumer<Plain>,
+    followed: Mutex<Followed>,
+    moved: Condvar,
+    latest: watch::Sender<Option<Arc<PlanRecord>>>,
+    ended: AtomicBool,
+}
+
+/// The topic up to an offset.
+#[derive(Debug, Default)]
+struct Followed {
+    /// The next offset to come.
+    next: i64,
+    was_at_end: bool,
+    /// Plans that counted, by number, with their keys.
+    plans: BTreeMap<u64, (Vec<u8>, PlanRecord)>,
+    /// The largest number that ever counted.
+    latest: u64,
+}
+
+impl KafkaPlans {
+    /// Follows the topic to its end, then on.
+    ///
+    /// # Errors
+    /// As [`ensure_topics`](super::ensure_topics), which it calls.
+    pub fn open(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        topics::ensure(settings)?;
+        let shared = Arc::new(Shared {
+            topic: settings.plan_topic(),
+            consumer: follower(settings)?,
+            followed: Mutex::default(),
+            moved: Condvar::new(),
+            latest: watch::Sender::new(None),
+            ended: AtomicBool::new(false),
+        });
+        let publisher = KafkaPublisher::open(settings)?;
+        let following = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("kafka-plans".to_owned());
+        let thread = thread.spawn(move || following.follow());
+        let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
+        let plans = Self { shared, publisher, appends: Mutex::new(()), thread: Some(thread) };
+        let followed = plans.shared.wait(|followed| followed.was_at_end);
+        followed.map_err(|cause| KafkaError::unreachable(&settings.brokers, cause))?;
+        Ok(plans)
+    }
+
+    /// Writes a record, or a tombstone, and gives its offset.
+    fn write(&self, key: &[u8], plan: Option<&PlanRecord>) -> Result<i64, PlanError> {
+        let (sender, answer) = std::sync::mpsc::sync_channel(1);
+        let target = Target { topic: &self.shared.topic, partition: 0 };
+        let value = plan.map(|plan| plan.text.as_bytes());
+        // Whoever waited for too long is not interested any more.
+        let on_end = Box::new(move |answer| drop(sender.send(answer)));
+        let failed = |error: PublishError| PlanError::Storage(error.to_string());
+        self.publisher.send_to(&target, key, value, plan.map(headers), on_end).map_err(failed)?;
+        match answer.recv_timeout(APPEND_LIMIT) {
+            Ok(offset) => offset.map_err(|error| failed(error.into())),
+            Err(_) => Err(PlanError::Storage("Kafka did not answer".to_owned())),
+        }
+    }
+
+    /// Removes records; what fails is tried again by the next append.
+    fn remove(&self, keys: Vec<Vec<u8>>) {
+        for key in keys {
+            if let Err(error) = self.write(&key, None) {
+                tracing::info!(%error, "an old plan stays in its topic for now");
+            }
+        }
+    }
+}
+
+impl PlanTopic for KafkaPlans {
+    /// Blocks until the plan is known to count or not.
+    fn append(&self, plan: PlanRecord) -> Result<(), PlanError> {
+        let _one_at_a_time = self.appends.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = self.shared.followed().latest;
+        let number = plan.number;
+        if number <= latest {
+            return Err(PlanError::Outdated { number, latest });
+        }
+        let key = format!("{number}-{}", uuid::Uuid::new_v4()).into_bytes();
+        let offset = self.write(&key, Some(&plan))?;
+        self.shared.wait(|followed| followed.next > offset).map_err(PlanError::Storage)?;
+        let (counted, latest, surplus) = self.shared.followed().outcome(number, &key);
+        if !counted {
+            self.remove(vec![key]);
+            return Err(PlanError::Outdated { number, latest });
+        }
+        self.remove(surplus);
+        Ok(())
+    }
+
+    fn latest(&self) -> watch::Receiver<Option<Arc<PlanRecord>>> {
+        self.shared.latest.subscribe()
+    }
+
+    fn history(&self) -> Result<Vec<PlanRecord>, ReadError> {
+        let followed = self.shared.followed();
+        let surplus = followed.plans.len().saturating_sub(KEPT);
+        Ok(followed.plans.values().skip(surplus).map(|(_, plan)| plan.clone()).collect())
+    }
+}
+
+impl Drop for KafkaPlans {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Release);
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that follows the plan topic had panicked");
+        }
+    }
+}
+
+impl Followed {
+    /// Takes a tombstone.
+    fn remove(&mut self, key: &[u8]) {
+        self.plans.retain(|_, (known, _)| known != key);
+    }
+
+    /// Takes the record after those before; the plan if it counts.
+    fn take(&mut self, key: &[u8], plan: PlanRecord) -> Option<Arc<PlanRecord>> {
+        if plan.number <= self.latest {
+            return None;
+        }
+        self.latest = plan.number;
+        self.plans.insert(plan.number, (key.to_vec(), plan.clone()));
+        Some(Arc::new(plan))
+    }
+
+    /// Whether the record with this key counted, which number is in force, and the keys of plans beyond the last 100.
+    fn outcome(&self, number: u64, key: &[u8]) -> (bool, u64, Vec<Vec<u8>>) {
+        let counted = self.plans.get(&number).is_some_and(|(known, _)| known == key);
+        let surplus = self.plans.len().saturating_sub(KEPT);
+        let surplus = self.plans.values().take(surplus).map(|(key, _)| key.clone());
+        (counted, self.latest, surplus.collect())
+    }
+}
+
+impl Shared {
+    fn followed(&self) -> MutexGuard<'_, Followed> {
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The following thread.
+    fn follow(&self) {
+        while !self.ended.load(Ordering::Acquire) {
+            match self.consumer.poll(POLL) {
+                Some(Ok(message)) => self.take(&message),
+                Some(Err(ClientError::PartitionEOF(_))) => self.at_end(),
+                // Logged by the context; librdkafka goes on by itself.
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+
+    fn take(&self, message: &BorrowedMessage<'_>) {
+        let plan = message.payload().map(|value| decode(message, value));
+        let mut followed = self.followed();
+        followed.next = message.offset() + 1;
+        match plan {
+            None => followed.remove(message.key().unwrap_or_default()),
+            Some(Some(plan)) => {
+                if let Some(plan) = followed.take(message.key().unwrap_or_default(), plan) {
+                    self.latest.send_replace(Some(plan));
+                }
+            }
+            Some(None) => {
+                let offset = message.offset();
+                tracing::warn!(offset, topic = self.topic, "a record that is no plan is passed over");
+            }
+        }
+        drop(followed);
+        self.moved.notify_all();
+    }
+
+    /// Everything that was there was taken, also if the last offsets hold no record.
+    fn at_end(&self) {
+        self.followed().was_at_end = true;
+        self.moved.notify_all();
+    }
+
+    /// Waits until the topic was followed so far.
+    fn wait(&self, far_enough: impl Fn(&Followed) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + FOLLOW_LIMIT;
+        let mut followed = self.followed();
+        while !far_enough(&followed) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("topic {} could not be read in time", self.topic));
+            }
+            let waited = self.moved.wait_timeout(followed, left);
+            followed = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(())
+    }
+}
+
+fn follower(settings: &KafkaSettings) -> Result<BaseConsumer<Plain>, KafkaError> {
+    let mut config = settings.client()?;
+    config.set("group.id", settings.group()).set("enable.auto.commit", "false");
+    config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "earliest");
+    config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
+    let consumer: BaseConsumer<Plain> = config.create_with_context(Plain("plans"))?;
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&settings.plan_topic(), 0, Offset::Beginning)?;
+    consumer.assign(&list)?;
+    Ok(consumer)
+}
+
+fn headers(plan: &PlanRecord) -> OwnedHeaders {
+    let (number, applied_at) = (plan.number.to_string(), plan.applied_at_ms.to_string());
+    let header = |key, value| rdkafka::message::Header { key, value };
+    OwnedHeaders::new().insert(header(NUMBER, Some(&number))).insert(header(APPLIED_AT_MS, Some(&applied_at)))
+}
+
+fn decode(message: &BorrowedMessage<'_>, value: &[u8]) -> Option<PlanRecord> {
+    let headers = message.headers()?;
+    let text = |name: &str| {
+        let header = headers.iter().find(|header| header.key == name)?;
+        std::str::from_utf8(header.value?).ok()
+    };
+    Some(PlanRecord {
+        number: text(NUMBER)?.parse().ok()?,
+        applied_at_ms: text(APPLIED_AT_MS)?.parse().ok()?,
+        text: String::from_utf8(value.to_vec()).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(number: u64) -> PlanRecord {
+        PlanRecord { number, applied_at_ms: 0, text: String::new() }
+    }
+
+    #[test]
+    fn of_records_with_one_number_the_first_counts_and_lower_ones_never_do() {
+        let mut followed = Followed::default();
+        assert!(followed.take(b"5-a", plan(5)).is_some());
+        assert!(followed.take(b"5-b", plan(5)).is_none());
+        assert!(followed.take(b"4-a", plan(4)).is_none());
+        assert_eq!(followed.outcome(5, b"5-a"), (true, 5, vec![]));
+        assert_eq!(followed.outcome(5, b"5-b"), (false, 5, vec![]));
+        followed.remove(b"5-b");
+        assert!(followed.outcome(5, b"5-a").0, "a tombstone of the loser leaves the winner");
+    }
+
+    #[test]
+    fn plans_beyond_the_last_hundred_are_to_be_removed() {
+        let mut followed = Followed::default();
+        for number in 1..=102 {
+            followed.take(format!("{number}").as_bytes(), plan(number));
+        }
+        assert_eq!(followed.outcome(102, b"102").2, [b"1".to_vec(), b"2".to_vec()]);
+    }
+}

@@ -1,0 +1,97 @@
+//! Brokers that are killed, frozen and secured.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use event_log::Publisher;
+use event_log::kafka::{KafkaError, KafkaPublisher, KafkaSource, ensure_topics};
+use kafka_server::{Kafka, PASSWORD, USER};
+use support::kafka::{open, read, settings};
+use support::{message, publish, values};
+
+#[test]
+fn what_was_acknowledged_survives_a_killed_broker_and_writing_goes_on() {
+    let mut kafka = Kafka::start();
+    let settings = settings(&kafka, "killed", 1);
+    let (publisher, source) = open(&settings);
+    publish(&publisher, vec![message(0, "before")]).unwrap();
+    assert_eq!(read(source.as_ref(), 0, 0, 1).len(), 1);
+    kafka.kill(0);
+    let during = publisher.publish(vec![message(0, "during")]).unwrap();
+    kafka.restart(0);
+    support::wait_long(during).unwrap();
+    publish(&publisher, vec![message(0, "after")]).unwrap();
+    assert_eq!(values(&read(source.as_ref(), 0, 0, 3)), ["before", "during", "after"]);
+}
+
+#[test]
+fn no_acknowledged_event_is_lost_or_doubled_when_leaders_die_under_load() {
+    let mut kafka = Kafka::cluster(3);
+    let settings = settings(&kafka, "leaders", 3);
+    let (publisher, source) = open(&settings);
+    let publisher = Arc::new(publisher);
+    let ended = Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..3_u32)
+        .map(|partition| {
+            let (publisher, ended) = (Arc::clone(&publisher), Arc::clone(&ended));
+            std::thread::spawn(move || {
+                let mut acknowledged = Vec::new();
+                let mut number = 0;
+                while !ended.load(Ordering::Acquire) {
+                    let text = format!("{number:>6}");
+                    let receipt = publisher.publish(vec![message(partition, &text)]).unwrap();
+                    if support::wait_long(receipt).is_ok() {
+                        acknowledged.push(text);
+                    }
+                    number += 1;
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    for broker in 0..3 {
+        kafka.kill(broker);
+        kafka.restart(broker);
+    }
+    ended.store(true, Ordering::Release);
+    let acknowledged: Vec<Vec<String>> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
+    for (partition, acknowledged) in (0..).zip(&acknowledged) {
+        let stored = values(&read(source.as_ref(), partition, 0, acknowledged.len()));
+        let mut counts = BTreeMap::new();
+        stored.iter().for_each(|text| *counts.entry(text.clone()).or_insert(0) += 1);
+        assert!(acknowledged.iter().all(|text| counts.get(text) == Some(&1)), "partition {partition}");
+        assert!(stored.is_sorted(), "the order is kept");
+    }
+}
+
+#[test]
+fn tls_and_scram_reach_a_secured_broker_and_a_wrong_password_does_not() {
+    let kafka = Kafka::secured();
+    let mut settings = settings(&kafka, "secured", 1);
+    settings.brokers = kafka.secure_bootstrap();
+    settings.username = Some(USER.to_owned());
+    settings.password = Some(PASSWORD.to_owned());
+    settings.ca_file = Some(kafka.ca_file());
+    let (publisher, source) = open(&settings);
+    publish(&publisher, vec![message(0, "secret")]).unwrap();
+    assert_eq!(values(&read(source.as_ref(), 0, 0, 1)), ["secret"]);
+    settings.password = Some("wrong".to_owned());
+    let refused = ensure_topics(&settings);
+    assert!(matches!(refused, Err(KafkaError::Unreachable { .. })), "{refused:?}");
+}
+
+#[test]
+fn brokers_that_are_not_there_are_an_error_that_may_pass() {
+    let settings = event_log::kafka::KafkaSettings::new("127.0.0.1:1");
+    assert!(KafkaSource::open(&settings).err().unwrap().may_pass());
+    let publisher = KafkaPublisher::open(&settings).unwrap();
+    assert_eq!(publisher.partitions(), 32);
+    let mut unknown = settings;
+    unknown.options.insert("no.such.option".to_owned(), "1".to_owned());
+    let error = KafkaPublisher::open(&unknown).err().unwrap();
+    assert!(!error.may_pass() && error.to_string().contains("no.such.option"), "{error}");
+}
