@@ -9,6 +9,7 @@
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 use rustc_hash::FxHashMap;
+use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::codec::{self, Damaged};
@@ -133,7 +134,8 @@ pub struct Fold {
     clock_ms: i64,
     values: Values,
     journeys: Journeys,
-    dirty: Vec<u128>,
+    /// Visitors whose journeys changed, in the order in which they did first.
+    dirty: VecDeque<u128>,
     /// Everybody's tally, then those of values by id.
     tallies: Vec<Option<Box<Tally>>>,
     /// Restored journeys that are ahead of the log position, with the offset from which events are new to them.
@@ -157,7 +159,7 @@ impl Fold {
             clock_ms,
             values,
             journeys: Journeys::default(),
-            dirty: Vec::new(),
+            dirty: VecDeque::new(),
             tallies: vec![Some(Box::new(Tally::new(spec.steps, spec.rolling_windows_ms.len() + 1, true)))],
             ahead: FxHashMap::default(),
             scratch: Scratch::default(),
@@ -336,7 +338,7 @@ impl Fold {
             Entry::Occupied(mut entry) if found => {
                 let stored = entry.get_mut();
                 if stored.first() == Some(&CLEAN) {
-                    self.dirty.push(visitor);
+                    self.dirty.push_back(visitor);
                 }
                 if stored.len() == bytes.len() {
                     stored.copy_from_slice(bytes);
@@ -345,7 +347,7 @@ impl Fold {
                 }
             }
             entry => {
-                self.dirty.push(visitor);
+                self.dirty.push_back(visitor);
                 entry.insert(bytes.as_slice().into());
             }
         }
@@ -383,11 +385,11 @@ impl Fold {
         checkpoint.retain(self.spec.steps, alive);
     }
 
-    /// Takes up to `limit` journeys that changed since they were last taken, encoded.
+    /// Takes up to `limit` journeys that changed since they were last taken, encoded; those that wait longest first.
     pub fn take_changed(&mut self, limit: usize) -> Vec<(u128, Vec<u8>)> {
-        let from = self.dirty.len().saturating_sub(limit);
-        let mut taken = Vec::with_capacity(self.dirty.len() - from);
-        for visitor in self.dirty.drain(from..) {
+        let count = self.dirty.len().min(limit);
+        let mut taken = Vec::with_capacity(count);
+        for visitor in self.dirty.drain(..count) {
             if let Some(entry) = self.journeys.get_mut(&visitor)
                 && let Some((flag, state)) = entry.split_first_mut()
             {
