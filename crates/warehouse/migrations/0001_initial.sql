@@ -61,7 +61,8 @@ PRIMARY KEY (definition, log_partition, visitor)
 ORDER BY (definition, log_partition, visitor, site, funnel)
 -- No window reaches further: a conversion window and a rolling window are 92 days at most.
 TTL written_at + INTERVAL 200 DAY DELETE
-SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1;
+SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, min_compressed_bytes_to_fsync_after_merge = 1,
+    merge_selector_base = 10;
 
 -- How far each partition of the log is folded, per funnel (funnel = '' is the partition itself).
 -- kind: 'progress' | 'marker'; state: 'building' | 'complete' | 'dropped'.
