@@ -238,7 +238,7 @@ impl Fold {
         self.journeys.warm(visitors);
     }
 
-    /// Takes up to `limit` journeys that changed since they were last taken, encoded.
+    /// Takes up to `limit` journeys that changed since they were last taken, encoded; those that wait longest first.
     pub fn take_changed(&mut self, limit: usize) -> Vec<(u128, Vec<u8>)> {
         self.journeys.take_changed(limit)
     }

@@ -6,6 +6,7 @@
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
+use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Hashes are taken as they are: the keys are hashes already.
@@ -38,13 +39,14 @@ const CACHE_LINE: usize = 64;
 #[derive(Default)]
 pub(crate) struct Journeys {
     table: HashMap<u128, Box<[u8]>, BuildHasherDefault<TakenAsIs>>,
-    changed: Vec<u128>,
+    /// In the order in which they changed first.
+    changed: VecDeque<u128>,
 }
 
 /// A visitor's place in the table, found once for reading and writing.
 pub(crate) struct Slot<'a> {
     entry: Entry<'a, u128, Box<[u8]>, BuildHasherDefault<TakenAsIs>>,
-    changed: &'a mut Vec<u128>,
+    changed: &'a mut VecDeque<u128>,
 }
 
 impl Journeys {
@@ -68,11 +70,11 @@ impl Journeys {
         self.table.insert(visitor, entry_of(state, 0));
     }
 
-    /// Takes up to `limit` states that changed since they were last taken.
+    /// Takes up to `limit` states that changed since they were last taken; those that wait longest first.
     pub(crate) fn take_changed(&mut self, limit: usize) -> Vec<(u128, Vec<u8>)> {
-        let from = self.changed.len().saturating_sub(limit);
-        let mut taken = Vec::with_capacity(self.changed.len() - from);
-        for visitor in self.changed.drain(from..) {
+        let count = self.changed.len().min(limit);
+        let mut taken = Vec::with_capacity(count);
+        for visitor in self.changed.drain(..count) {
             if let Some(entry) = self.table.get_mut(&visitor) {
                 taken.push((visitor, state_of(entry).to_vec()));
                 let head = head_of(entry) & !CHANGED;
@@ -121,7 +123,7 @@ impl Slot<'_> {
         match self.entry {
             Entry::Occupied(mut slot) => {
                 if head_of(slot.get()) & CHANGED == 0 {
-                    self.changed.push(*slot.key());
+                    self.changed.push_back(*slot.key());
                 }
                 let entry = slot.get_mut();
                 if entry.len() == size_for(state.len()) {
@@ -131,7 +133,7 @@ impl Slot<'_> {
                 }
             }
             Entry::Vacant(slot) => {
-                self.changed.push(*slot.key());
+                self.changed.push_back(*slot.key());
                 slot.insert(entry_of(state, CHANGED));
             }
         }

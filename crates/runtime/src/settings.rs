@@ -64,9 +64,9 @@ pub struct AggregatorSettings {
     pub events_interval_ms: u64,
     /// Rows of one insert of raw events, at most.
     pub events_batch_rows: usize,
-    /// Journeys are written this often, or when `journeys_batch_rows` changed.
+    /// Journeys that changed are written this often.
     pub journeys_interval_ms: u64,
-    /// Journeys that changed before they are written early.
+    /// Journeys of one insert, at most; more are written one insert every `events_interval_ms`.
     pub journeys_batch_rows: usize,
     /// Events that one visitor's tail holds; beyond: stored, not folded until the next build from raw.
     pub max_tail_events: usize,
@@ -195,8 +195,8 @@ impl Default for AggregatorSettings {
             horizon_ms: 86_400_000,
             events_interval_ms: 500,
             events_batch_rows: 100_000,
-            journeys_interval_ms: 10_000,
-            journeys_batch_rows: 200_000,
+            journeys_interval_ms: 30_000,
+            journeys_batch_rows: 50_000,
             max_tail_events: 256,
             minute_history_days: 7,
             hour_history_days: 730,

@@ -2,8 +2,7 @@
 //!
 //! Every statement has a name (for errors), a time limit, and an error that says whether trying again can help.
 //! Inserts are upserts, so trying them again is safe; [`Warehouse::retry`] does so with bounded, jittered pauses.
-//! Durability is asked for on every insert (`async_insert=0`), deduplication is switched off: an upsert that repeats an
-//! earlier block must not be thrown away (`insert_deduplicate=0`).
+//! Durability is asked for on every insert, and no insert is thrown away or merged by itself (`INSERT_SETTINGS`).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,6 +21,11 @@ use crate::generations::GenerationCache;
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// An insert ends within this time.
 pub const INSERT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Of every insert. It is stored when it is answered; one that repeats an earlier block is an upsert, not a duplicate.
+/// Its rows are not merged before they are stored: they are read as of their largest version anyway, and it would cost
+/// as much as all the rest of the insert.
+const INSERT_SETTINGS: [(&str, &str); 3] =
+    [("async_insert", "0"), ("insert_deduplicate", "0"), ("optimize_on_insert", "0")];
 /// Attempts of [`Warehouse::retry`], the first included.
 pub const MAX_ATTEMPTS: u32 = 6;
 /// The pause after the first failure; doubled after each further one.
@@ -90,16 +94,21 @@ impl Warehouse {
         if rows.is_empty() {
             return Ok(());
         }
-        let client =
-            self.client.clone().with_setting("async_insert", "0").with_setting("insert_deduplicate", "0");
         within(table, INSERT_TIMEOUT, async {
-            let mut insert = client.insert::<T>(table).await?;
+            let mut insert = self.inserting().insert::<T>(table).await?;
             for row in rows {
                 insert.write(row).await?;
             }
             insert.end().await
         })
         .await
+    }
+
+    /// A client for inserts.
+    pub(crate) fn inserting(&self) -> Client {
+        INSERT_SETTINGS
+            .into_iter()
+            .fold(self.client.clone(), |client, (name, value)| client.with_setting(name, value))
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or failed [`MAX_ATTEMPTS`] times.

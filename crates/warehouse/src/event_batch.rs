@@ -1,39 +1,94 @@
-//! Raw events on their way into the `events` table, already in ClickHouse's RowBinary: an event is written once, from
-//! the log's bytes straight into the body of the insert. The aggregator's lanes fill batches, its writer sends them.
+//! Raw events on their way into the `events` table: an event's fields are written once, from the log's bytes straight
+//! into the columns of the insert. The aggregator's lanes fill batches, its writer sends them.
 
-use bytes::Bytes;
-
+use crate::client::Warehouse;
+use crate::error::WarehouseError;
+use crate::native::{Block, put_text};
 use crate::rows::EventRow;
-
-/// The columns of a batch, in order.
-pub const COLUMNS: &str = "site, visitor_id, message_id, event, kind, user_id, ts, own_ts, received_at, properties, \
-    context, revenue, currency, channel, source, medium, campaign, content, device, browser, os, country, import_id, \
-    log_epoch, offset, version";
 
 /// Rows of one insert.
 #[derive(Debug, Clone, Default)]
 pub struct EventBatch {
-    body: Vec<u8>,
     rows: usize,
+    bytes: usize,
+    texts: [Vec<u8>; TEXTS.len()],
+    numbers: [Vec<u8>; NUMBERS.len()],
+    epochs: Vec<u8>,
 }
 
 /// A batch that gets no more rows; clones share its bytes.
-#[derive(Debug, Clone)]
-pub struct SealedBatch {
-    body: Bytes,
-    rows: usize,
+pub type SealedBatch = Block;
+
+/// The columns of texts.
+const TEXTS: [&str; 19] = [
+    "site",
+    "visitor_id",
+    "message_id",
+    "event",
+    "kind",
+    "user_id",
+    "properties",
+    "context",
+    "currency",
+    "channel",
+    "source",
+    "medium",
+    "campaign",
+    "content",
+    "device",
+    "browser",
+    "os",
+    "country",
+    "import_id",
+];
+
+/// Their values in a row.
+fn texts_of<'a>(row: &EventRow<'a>) -> [&'a str; TEXTS.len()] {
+    [
+        row.site,
+        row.visitor_id,
+        row.message_id,
+        row.event,
+        row.kind,
+        row.user_id,
+        row.properties,
+        row.context,
+        row.currency,
+        row.channel,
+        row.source,
+        row.medium,
+        row.campaign,
+        row.content,
+        row.device,
+        row.browser,
+        row.os,
+        row.country,
+        row.import_id,
+    ]
 }
 
-impl SealedBatch {
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
+const TIME: &str = "DateTime64(3, 'UTC')";
 
-    /// The body of an `INSERT … FORMAT RowBinary`.
-    pub fn body(&self) -> Bytes {
-        self.body.clone()
-    }
+/// The columns of 64-bit numbers with their types.
+const NUMBERS: [(&str, &str); 6] = [
+    ("ts", TIME),
+    ("own_ts", TIME),
+    ("received_at", TIME),
+    ("revenue", "Decimal(18, 4)"),
+    ("offset", "UInt64"),
+    ("version", "UInt64"),
+];
+
+/// Their values in a row.
+fn numbers_of(row: &EventRow<'_>) -> [[u8; 8]; NUMBERS.len()] {
+    [
+        row.ts.to_le_bytes(),
+        row.own_ts.to_le_bytes(),
+        row.received_at.to_le_bytes(),
+        row.revenue.to_le_bytes(),
+        row.offset.to_le_bytes(),
+        row.version.to_le_bytes(),
+    ]
 }
 
 impl EventBatch {
@@ -44,55 +99,44 @@ impl EventBatch {
 
     /// Bytes so far.
     pub fn bytes(&self) -> usize {
-        self.body.len()
-    }
-
-    /// Closes the batch, ready to be sent, as often as it takes.
-    pub fn seal(self) -> SealedBatch {
-        SealedBatch { body: self.body.into(), rows: self.rows }
+        self.bytes
     }
 
     /// Appends a row.
     pub fn push(&mut self, row: &EventRow<'_>) {
-        let out = &mut self.body;
-        for text in [row.site, row.visitor_id, row.message_id, row.event, row.kind, row.user_id] {
-            put_text(out, text);
+        for (column, text) in self.texts.iter_mut().zip(texts_of(row)) {
+            let before = column.len();
+            put_text(column, text.as_bytes());
+            self.bytes += column.len() - before;
         }
-        for number in [row.ts, row.own_ts, row.received_at] {
-            out.extend_from_slice(&number.to_le_bytes());
+        for (column, number) in self.numbers.iter_mut().zip(numbers_of(row)) {
+            column.extend_from_slice(&number);
         }
-        put_text(out, row.properties);
-        put_text(out, row.context);
-        out.extend_from_slice(&row.revenue.to_le_bytes());
-        for text in [
-            row.currency,
-            row.channel,
-            row.source,
-            row.medium,
-            row.campaign,
-            row.content,
-            row.device,
-            row.browser,
-            row.os,
-            row.country,
-            row.import_id,
-        ] {
-            put_text(out, text);
-        }
-        out.extend_from_slice(&row.log_epoch.to_le_bytes());
-        out.extend_from_slice(&row.offset.to_le_bytes());
-        out.extend_from_slice(&row.version.to_le_bytes());
+        self.epochs.extend_from_slice(&row.log_epoch.to_le_bytes());
+        self.bytes += NUMBERS.len() * size_of::<u64>() + size_of::<u32>();
         self.rows += 1;
+    }
+
+    /// Closes the batch, ready to be sent, as often as it takes.
+    pub fn seal(self) -> SealedBatch {
+        let mut block = Block::of(self.rows);
+        for (name, values) in TEXTS.into_iter().zip(self.texts) {
+            block.column(name, "String", values);
+        }
+        for ((name, kind), values) in NUMBERS.into_iter().zip(self.numbers) {
+            block.column(name, kind, values);
+        }
+        block.column("log_epoch", "UInt32", self.epochs);
+        block
     }
 }
 
-/// A length in 7-bit groups, then the bytes.
-fn put_text(out: &mut Vec<u8>, text: &str) {
-    let mut length = text.len();
-    while length >= 0x80 {
-        out.push(length as u8 | 0x80);
-        length >>= 7;
+impl Warehouse {
+    /// Stores a batch of raw events; durable when it returns.
+    ///
+    /// # Errors
+    /// ClickHouse's; trying again is safe.
+    pub async fn insert_events(&self, batch: &SealedBatch) -> Result<(), WarehouseError> {
+        self.insert_block("events", batch).await
     }
-    out.push(length as u8);
-    out.extend_from_slice(text.as_bytes());
 }

@@ -34,7 +34,7 @@ pub struct RawQuery {
 }
 
 /// A stored event. Times are UTC milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct RawEvent {
     pub visitor_id: String,
     pub message_id: String,

@@ -1,5 +1,5 @@
-//! What the aggregator keeps in ClickHouse about itself: raw events as batches, journeys, progress, and the numbers of the
-//! logs that ever fed the database. A restore reads progress first, journeys second, markers last.
+//! What the aggregator keeps in ClickHouse about itself: journeys, progress, and the numbers of the logs
+//! that ever fed the database. A restore reads progress first, journeys second, markers last.
 
 use clickhouse::Row;
 use clickhouse::query::RowCursor;
@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
-use crate::event_batch::{COLUMNS, SealedBatch};
 use crate::generations::FunnelKey;
 use crate::rows::ProgressRow;
 
@@ -73,22 +72,6 @@ const JOURNEYS_SQL: &str = "
     LIMIT 1 BY visitor";
 
 impl Warehouse {
-    /// Stores a batch of raw events; durable when it returns.
-    pub async fn insert_events(&self, batch: &SealedBatch) -> Result<(), WarehouseError> {
-        if batch.rows() == 0 {
-            return Ok(());
-        }
-        let sql = format!("INSERT INTO events ({COLUMNS}) FORMAT RowBinary");
-        within("events", INSERT_TIMEOUT, async {
-            let client = self.client().clone();
-            let client = client.with_setting("async_insert", "0").with_setting("insert_deduplicate", "0");
-            let mut insert = client.insert_formatted_with(sql);
-            insert.send(batch.body()).await?;
-            insert.end().await
-        })
-        .await
-    }
-
     /// The number of a log in the order in which logs fed this database; a new one gets the next.
     pub async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
         let known: Vec<LogRow> =

@@ -65,8 +65,8 @@ impl<S: Store> Builder<S> {
             self.runtime.block_on(self.store.remove_journeys(&key))?;
         }
         self.fold_raw(&order, &mut lane)?;
-        let journeys = lane.journey_rows(order.cutoff, &self.partition);
-        for piece in in_pieces(journeys, JOURNEYS_PER_WRITE) {
+        while lane.fold().changed() > 0 {
+            let piece = lane.journey_rows(JOURNEYS_PER_WRITE, order.cutoff, &self.partition);
             self.persist(Write::Journeys(piece))?;
         }
         self.catch_up(&mut lane, order.clock_ms)?;

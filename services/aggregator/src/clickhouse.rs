@@ -1,7 +1,7 @@
 //! The aggregator's store on ClickHouse.
 
 use warehouse::raw::{RawEvent, RawEvents, RawQuery};
-use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
+use warehouse::rows::{ProgressRow, RollingRow};
 use warehouse::{Warehouse, WarehouseError};
 
 use crate::store::{GenerationKey, RawRange, RawStream, Store, StoredJourney, Write};
@@ -23,7 +23,7 @@ impl Store for Warehouse {
             Write::Events(batch) => self.insert_events(batch).await,
             Write::Rolling(rows) => self.insert::<RollingRow>("funnel_rolling", rows).await,
             Write::Open(rows) => self.insert::<RollingRow>("funnel_open", rows).await,
-            Write::Journeys(rows) => self.insert::<JourneyRow>("journeys", rows).await,
+            Write::Journeys(rows) => self.insert_journeys(rows).await,
             Write::Progress(rows) => self.insert::<ProgressRow>("progress", rows).await,
             Write::Reached { .. } | Write::Barrier(_) => Ok(()),
         }

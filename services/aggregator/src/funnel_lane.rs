@@ -264,9 +264,14 @@ impl FunnelLane {
             .collect()
     }
 
-    /// Journeys that changed, as rows that are folded up to `next_offset`.
-    pub fn journey_rows(&mut self, next_offset: u64, partition: &PartitionId) -> Vec<JourneyRow> {
-        let changed = self.fold.take_changed(usize::MAX);
+    /// Up to `limit` journeys that changed, as rows that are folded up to `next_offset`.
+    pub fn journey_rows(
+        &mut self,
+        limit: usize,
+        next_offset: u64,
+        partition: &PartitionId,
+    ) -> Vec<JourneyRow> {
+        let changed = self.fold.take_changed(limit);
         let row = |(visitor, state)| JourneyRow {
             site: self.key.site.clone(),
             funnel: self.key.funnel.clone(),

@@ -294,7 +294,12 @@ impl<S: Store> LaneThread<S> {
     fn finish(&mut self, now_ms: i64) -> Result<(), LaneError> {
         let mut effects = Effects::default();
         self.lane.finish(now_ms, &mut effects);
-        self.carry_out(effects)
+        loop {
+            self.carry_out(std::mem::take(&mut effects))?;
+            if !self.lane.go_on_flushing(now_ms, &mut effects) {
+                return Ok(());
+            }
+        }
     }
 }
 

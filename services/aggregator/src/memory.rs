@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_log::partition_of;
 use warehouse::WarehouseError;
+use warehouse::native::Block;
 use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
 
@@ -75,7 +76,7 @@ impl Tables {
     pub fn apply(&mut self, write: &Write) {
         match write {
             Write::Events(batch) => {
-                for (epoch, offset, site, event) in decode_events(&batch.body()) {
+                for (epoch, offset, site, event) in decode_events(batch) {
                     let key = (site, event.visitor_id.clone(), event.message_id.clone());
                     let known = self.events.get(&key).map(|(epoch, offset, _)| (*epoch, *offset));
                     if known.is_none_or(|first| (epoch, offset) < first) {
@@ -138,44 +139,54 @@ fn upsert_rolling(table: &mut BTreeMap<RollingKey, RollingRow>, row: &RollingRow
 }
 
 /// Reads what `EventBatch` wrote: (epoch, offset, site, event).
-fn decode_events(mut body: &[u8]) -> Vec<(u32, u64, String, RawEvent)> {
-    let mut events = Vec::new();
-    while !body.is_empty() {
-        let mut text = || take_text(&mut body);
-        let (site, visitor_id, message_id, event) = (text(), text(), text(), text());
-        let _kind_and_user = (text(), text());
-        let [ts, own_ts, _received_at] = [(); 3].map(|()| take_number(&mut body));
-        let (properties, context) = (take_text(&mut body), take_text(&mut body));
-        take_number(&mut body);
-        let mut text = || take_text(&mut body);
-        text();
-        let (channel, source, medium, campaign, content) = (text(), text(), text(), text(), text());
-        let (device, browser, os, country) = (text(), text(), text(), text());
-        text();
-        let epoch = take::<4>(&mut body).map_or(0, u32::from_le_bytes);
-        let offset = take_number(&mut body) as u64;
-        take_number(&mut body);
+fn decode_events(block: &Block) -> Vec<(u32, u64, String, RawEvent)> {
+    let body: Vec<u8> = block.body().flatten().collect();
+    let mut columns = decode_columns(&body);
+    let rows = (0..block.rows()).map(|_| {
+        let mut text = |name| columns.get_mut(name).map(take_text).unwrap_or_default();
         let event = RawEvent {
-            visitor_id,
-            message_id,
-            event,
-            ts,
-            own_ts,
-            properties,
-            context,
-            channel,
-            source,
-            medium,
-            campaign,
-            content,
-            device,
-            browser,
-            os,
-            country,
+            visitor_id: text("visitor_id"),
+            message_id: text("message_id"),
+            event: text("event"),
+            properties: text("properties"),
+            context: text("context"),
+            channel: text("channel"),
+            source: text("source"),
+            medium: text("medium"),
+            campaign: text("campaign"),
+            content: text("content"),
+            device: text("device"),
+            browser: text("browser"),
+            os: text("os"),
+            country: text("country"),
+            ..RawEvent::default()
         };
-        events.push((epoch, offset, site, event));
+        let site = text("site");
+        let mut number = |name| columns.get_mut(name).and_then(take::<8>).map_or(0, u64::from_le_bytes);
+        let event = RawEvent { ts: number("ts") as i64, own_ts: number("own_ts") as i64, ..event };
+        let offset = number("offset");
+        let epoch = columns.get_mut("log_epoch").and_then(take::<4>).map_or(0, u32::from_le_bytes);
+        (epoch, offset, site, event)
+    });
+    rows.collect()
+}
+
+/// The values of each column of a block in ClickHouse's Native format.
+fn decode_columns(mut body: &[u8]) -> BTreeMap<String, &[u8]> {
+    let (count, rows) = (take_number(&mut body), take_number(&mut body));
+    let mut columns = BTreeMap::new();
+    for _ in 0..count {
+        let (name, kind) = (take_text(&mut body), take_text(&mut body));
+        let mut rest = body;
+        match kind.as_str() {
+            "String" => (0..rows).for_each(|_| drop(take_text(&mut rest))),
+            "UInt32" => rest = rest.get(rows * 4..).unwrap_or_default(),
+            _ => rest = rest.get(rows * 8..).unwrap_or_default(),
+        }
+        columns.insert(name, body.get(..body.len() - rest.len()).unwrap_or_default());
+        body = rest;
     }
-    events
+    columns
 }
 
 fn take<const N: usize>(body: &mut &[u8]) -> Option<[u8; N]> {
@@ -184,19 +195,20 @@ fn take<const N: usize>(body: &mut &[u8]) -> Option<[u8; N]> {
     Some(*bytes)
 }
 
-fn take_number(body: &mut &[u8]) -> i64 {
-    take::<8>(body).map_or(0, i64::from_le_bytes)
-}
-
-fn take_text(body: &mut &[u8]) -> String {
-    let mut length = 0usize;
+fn take_number(body: &mut &[u8]) -> usize {
+    let mut number = 0usize;
     for shift in (0..35).step_by(7) {
         let [byte] = take::<1>(body).unwrap_or_default();
-        length |= usize::from(byte & 0x7f) << shift;
+        number |= usize::from(byte & 0x7f) << shift;
         if byte < 0x80 {
             break;
         }
     }
+    number
+}
+
+fn take_text(body: &mut &[u8]) -> String {
+    let length = take_number(body);
     let (text, rest) = body.split_at(length.min(body.len()));
     *body = rest;
     String::from_utf8_lossy(text).into_owned()

@@ -11,8 +11,9 @@ use tokio::sync::mpsc;
 
 use crate::store::{Store, Write};
 
-/// Writes between a lane and its writer, at most. One of them holds up to `events_batch_rows` raw events.
-pub const QUEUE: usize = 16;
+/// Writes between a lane and its writer, at most. One of them holds up to 16 MiB of raw events, or as many journeys as
+/// one insert takes.
+pub const QUEUE: usize = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// At shutdown a warehouse that is away gets this long; the log still has what was not written.

@@ -391,8 +391,8 @@ fn limits() -> FlushLimits {
     FlushLimits {
         events_interval_ms: 500,
         events_batch_rows: 4,
-        journeys_interval_ms: 60_000,
-        journeys_batch_rows: 1_000_000,
+        journeys_interval_ms: 10_000,
+        journeys_batch_rows: 1,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Numbers for streams: all clients of the same funnel, window and breakdown share one read a second. A group begins
-//! with its first client and ends with its last.
+//! Numbers for streams: all clients of the same funnel, window and breakdown share one look a second at the newest
+//! numbers, which are those that requests for `live` get. A group begins with its first client and ends with its last.
 //!
 //! Bounded by [`MAX_CLIENTS`]; a group's latest event is all that is kept, so a slow client misses events, never memory.
 

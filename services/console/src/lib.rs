@@ -4,7 +4,8 @@
 //! [`source`] gives counts (from ClickHouse in production), [`answer`] derives what is sent. [`hub`] does the same once
 //! a second for all clients of a stream together. Every refusal is an [`api_error::ApiError`].
 //!
-//! The console keeps nothing: whatever it answers can be read again from ClickHouse.
+//! The console keeps nothing but the newest numbers, for a second or two ([`live_reads`]): whatever it answers can be
+//! read again from ClickHouse.
 
 #[cfg(test)]
 extern crate self as rungs_console;
@@ -17,6 +18,7 @@ mod catalog;
 mod history;
 pub mod hub;
 mod live;
+pub mod live_reads;
 mod metrics;
 mod params;
 mod readiness;

@@ -37,12 +37,18 @@ pub struct ReportCounts {
     pub truncated: bool,
 }
 
-/// Why there are no numbers.
-#[derive(Debug, thiserror::Error)]
+/// Why there are no numbers; readers of one read share it.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum SourceError {
     /// ClickHouse failed.
     #[error(transparent)]
-    Warehouse(#[from] WarehouseError),
+    Warehouse(Arc<WarehouseError>),
+}
+
+impl From<WarehouseError> for SourceError {
+    fn from(error: WarehouseError) -> Self {
+        Self::Warehouse(Arc::new(error))
+    }
 }
 
 /// Gives numbers. All methods may be called at the same time.
@@ -50,7 +56,7 @@ pub trait NumberSource: Send + Sync + 'static {
     /// Whether it answers at all.
     fn ping(&self) -> BoxFuture<'_, Result<(), SourceError>>;
 
-    /// Now.
+    /// Now, or at most a moment ago: the numbers carry their time.
     fn live<'a>(&'a self, wanted: &'a Wanted) -> BoxFuture<'a, Result<Live, SourceError>>;
 
     /// At the end of a minute, UTC milliseconds.

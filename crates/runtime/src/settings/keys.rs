@@ -119,7 +119,7 @@ fn aggregator() -> Vec<Row> {
         (S, "events_interval", number!(Milliseconds, 10..=60 * SECOND, aggregator.events_interval_ms), "Raw events are written this often."),
         (S, "events_batch_rows", number!(One, 1..=10_000_000, aggregator.events_batch_rows), "Rows of one insert of raw events, at most."),
         (S, "journeys_interval", number!(Milliseconds, 100..=600 * SECOND, aggregator.journeys_interval_ms), "Visitors' journeys are written this often."),
-        (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys that changed before they are written early."),
+        (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys of one insert, at most; more are written one insert every `events_interval`."),
         (S, "max_tail_events", number!(One, 1..=100_000, aggregator.max_tail_events), "Recent events remembered of one visitor, at most; further ones are counted at the next build from raw."),
         (S, "minute_history", number!(Days, 1..=3_660, aggregator.minute_history_days), "How long minute ends are answered."),
         (S, "hour_history", number!(Days, 1..=36_600, aggregator.hour_history_days), "How long hour ends are answered."),

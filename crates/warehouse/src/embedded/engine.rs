@@ -76,7 +76,9 @@ fn prepared(mut connection: Connection) -> Result<Connection, EmbeddedError> {
     Ok(connection)
 }
 
-/// Two threads for merges suit a small server and keep merges prompt; thread pools shrink again after a burst.
+/// Two threads for merges suit a small server and keep merges prompt. They give way to whatever else wants to run: a
+/// merge can wait, an event cannot, and parts that wait are merged more of them at once. Thread pools shrink again after
+/// a burst.
 fn write_config(data_dir: &Path, max_server_memory_bytes: u64) -> Result<PathBuf, EmbeddedError> {
     const MIB: u64 = 1024 * 1024;
     let mark_cache = (max_server_memory_bytes / 16).clamp(16 * MIB, 256 * MIB);
@@ -88,6 +90,7 @@ fn write_config(data_dir: &Path, max_server_memory_bytes: u64) -> Result<PathBuf
         ("query_condition_cache_size", 8 * MIB),
         ("compiled_expression_cache_size", 8 * MIB),
         ("background_pool_size", 2),
+        ("os_threads_nice_value_merge_mutate", 10),
         ("max_thread_pool_size", 1000),
         ("max_thread_pool_free_size", 16),
         ("asynchronous_metrics_update_period_s", 30),

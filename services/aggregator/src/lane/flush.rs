@@ -1,15 +1,18 @@
-//! When a lane writes: raw events and the open minute by time, journeys and progress in a flush, minute ends while the log is
-//! idle. The order of the writes of a flush is the one that [`crate::restore`] relies on.
+//! When a lane writes: raw events and the open minute by time, journeys and progress in a flush ([`super::round`]), minute
+//! ends while the log is idle.
 
 use funnel::windows::minute_of;
 use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow};
 
 use super::{Effects, Lane, is_due};
 use crate::funnel_lane::FunnelLane;
-use crate::store::{JOURNEYS_PER_WRITE, ROWS_PER_WRITE, Write, in_pieces};
+use crate::store::{ROWS_PER_WRITE, Write};
 
 /// A batch of raw events goes out at this size, however few they are.
 const EVENTS_BATCH_BYTES: usize = 16 << 20;
+/// While the log has more to read, a full batch is there soon, and costs less than two halves: it is waited for so many
+/// times as long.
+const BEHIND: i64 = 4;
 /// An idle partition tells this often that it is alive.
 const IDLE_OPEN_INTERVAL_MS: i64 = 5_000;
 /// The open minute is shown at most this often.
@@ -35,7 +38,8 @@ impl Lane {
                 );
             }
         }
-        if self.events_are_many() || is_due(now_ms, self.last_events_ms, self.limits.events_interval_ms) {
+        let interval = self.limits.events_interval_ms * if at_end { 1 } else { BEHIND };
+        if self.events_are_many() || is_due(now_ms, self.last_events_ms, interval) {
             self.last_events_ms = now_ms;
             self.take_events(effects);
         }
@@ -45,13 +49,26 @@ impl Lane {
         if is_due(now_ms, self.last_open.0, interval) {
             self.open(now_ms, effects);
         }
-        let changed: usize = self.funnels.iter().map(|funnel| funnel.fold().changed()).sum();
-        let due = is_due(now_ms, self.last_flush.0, self.limits.journeys_interval_ms)
-            && self.next_offset != self.last_flush.1;
-        if due || changed >= self.limits.journeys_batch_rows {
-            self.flush(now_ms, effects);
-        }
+        self.tick_flush(now_ms, effects);
         self.forget_idle(now_ms);
+    }
+
+    /// Begins a flush or goes on with the one under way, as often as raw events are written.
+    fn tick_flush(&mut self, now_ms: i64, effects: &mut Effects) {
+        let last_step_ms = match self.last_step_ms() {
+            Some(at) => at,
+            None => {
+                let due = is_due(now_ms, self.last_flush.0, self.limits.journeys_interval_ms);
+                if !due || self.next_offset == self.last_flush.1 {
+                    return;
+                }
+                self.begin_flush(now_ms);
+                0
+            }
+        };
+        if is_due(now_ms, last_step_ms, self.limits.events_interval_ms) {
+            self.step_flush(now_ms, self.limits.journeys_batch_rows, effects);
+        }
     }
 
     /// Forgets visitors whom nothing can count any more, once an hour.
@@ -87,35 +104,28 @@ impl Lane {
         }
     }
 
-    /// The last writes before the end: what readers see until the next start, and a flush.
+    /// The last writes before the end: what readers see until the next start, and a flush, whose steps
+    /// [`Lane::go_on_flushing`] makes.
     pub fn finish(&mut self, now_ms: i64, effects: &mut Effects) {
         self.open(now_ms, effects);
-        self.flush(now_ms, effects);
+        self.begin_flush(now_ms);
     }
 
-    /// A flush up to the present position.
+    /// The next step of the flush under way; `false` when there is none.
+    pub fn go_on_flushing(&mut self, now_ms: i64, effects: &mut Effects) -> bool {
+        let under_way = self.round.is_some();
+        self.step_flush(now_ms, self.limits.journeys_batch_rows, effects);
+        under_way
+    }
+
+    /// A whole flush up to the present position.
     pub fn flush(&mut self, now_ms: i64, effects: &mut Effects) {
-        self.last_flush = (now_ms, self.next_offset);
-        self.take_events(effects);
-        let at = self.next_offset;
-        let (partition, clock_ms) = (&self.partition, self.clock_ms);
-        let (mut markers, mut progress, mut journeys) = (Vec::new(), Vec::new(), Vec::new());
-        for funnel in self.funnels.iter_mut().filter(|funnel| funnel.joins_at <= at) {
-            funnel.stand_at(clock_ms);
-            markers.push(funnel.marker_row(at, partition));
-            journeys.extend(funnel.journey_rows(at, partition));
-            progress.push(funnel.progress_row(at, partition));
-        }
-        effects.writes.push(Write::Progress(markers));
-        effects.writes.extend(in_pieces(journeys, JOURNEYS_PER_WRITE).map(Write::Journeys));
-        progress.push(self.partition_row());
-        effects.writes.push(Write::Progress(progress));
-        let needed = self.building.iter().map(|order| order.cutoff).min().unwrap_or(at);
-        effects.writes.push(Write::Reached { next_offset: needed.min(at) });
+        self.begin_flush(now_ms);
+        while self.go_on_flushing(now_ms, effects) {}
     }
 
     /// The partition's own progress: position, clock and plan.
-    fn partition_row(&self) -> ProgressRow {
+    pub(super) fn partition_row(&self) -> ProgressRow {
         ProgressRow {
             log_id: self.partition.log_id.clone(),
             log_partition: self.partition.partition,

@@ -4,6 +4,7 @@
 //!
 //! Order of the writes of a flush up to offset F (all go through one ordered queue): raw events; closed minutes; the
 //! marker F; journeys, stamped F; progress F; then the log may forget what lies before F. [`crate::restore`] relies on it.
+//! A flush of many journeys is made in steps, between which the lane reads on ([`round`]).
 
 use std::sync::Arc;
 
@@ -23,9 +24,11 @@ use crate::store::{ROWS_PER_WRITE, Write, in_pieces};
 mod event_rows;
 mod flush;
 mod orders;
+mod round;
 
 pub use event_rows::incoming_of;
 use event_rows::row_of;
+use round::Round;
 
 /// The plan that a lane folds by.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +101,7 @@ pub struct Lane {
     rolling: Vec<RollingRow>,
     last_events_ms: i64,
     last_flush: (i64, u64),
+    round: Option<Round>,
     last_open: (i64, u64),
     last_forgotten_ms: i64,
     pub counters: LaneCounters,
@@ -127,6 +131,7 @@ impl Lane {
             rolling: Vec::new(),
             last_events_ms: 0,
             last_flush: (0, 0),
+            round: None,
             last_open: (0, u64::MAX),
             last_forgotten_ms: 0,
             counters,

@@ -69,9 +69,15 @@ impl Services {
             metrics: &process.metrics,
             health: process.health.clone(),
         };
+        let source = WarehouseSource::new(
+            engines.warehouse.clone(),
+            horizon_ms,
+            process.tasks.clone(),
+            process.shutdown.clone(),
+        );
         let console = Console {
             settings: settings.console.clone(),
-            source: Arc::new(WarehouseSource::new(engines.warehouse.clone(), horizon_ms)),
+            source: Arc::new(source),
             plan: plan.clone(),
             tasks: process.tasks.clone(),
             metrics: process.metrics.clone(),
