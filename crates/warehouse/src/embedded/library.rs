@@ -1,4 +1,5 @@
-//! The engine's C interface, made safe. The only `unsafe` code of the project lives in this file and in [`streams`].
+//! The engine's C interface, made safe. The only `unsafe` code of the project lives in this file, in [`streams`] and in
+//! [`at_exit`](super::at_exit).
 //!
 //! [`Library`] loads libchdb once and never unloads it (its threads outlive every handle). A [`Connection`] may move
 //! between threads but is used by one at a time: every call takes `&mut self`, and the streams borrow it, because the
@@ -13,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use super::{EmbeddedError, locate};
+use super::{EmbeddedError, at_exit, locate};
 
 pub use streams::{InsertStream, QueryResult, SelectStream};
 
@@ -124,6 +125,7 @@ impl Library {
         let symbols = Symbols::resolve(library, path)?;
         // SAFETY: called before any connection exists, as chdb.h asks; keeps the process's own signal handlers.
         unsafe { (symbols.chdb_set_signal_handlers_enabled)(0) };
+        at_exit::skip_destructors();
         Ok(Self { symbols: Arc::new(symbols) })
     }
 

@@ -8,6 +8,7 @@
 //!
 //! Started by `rungs up`, `rungs clickhouse` and tests. One data folder per process; another process is refused.
 
+mod at_exit;
 mod blocks;
 mod body;
 mod encoding;
