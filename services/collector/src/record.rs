@@ -94,15 +94,23 @@ impl Event<'_> {
 }
 
 /// Defaults are left out, as proto3 has it.
+#[inline]
 fn text(out: &mut Vec<u8>, field: u8, text: &str) {
     if text.is_empty() {
         return;
     }
-    put_varint(out, u64::from(field) << 3 | 2);
-    put_varint(out, text.len() as u64);
+    match u8::try_from(text.len()) {
+        // Key and length are a byte each: most fields.
+        Ok(length @ 0..0x80) if field < 16 => out.extend_from_slice(&[field << 3 | 2, length]),
+        _ => {
+            put_varint(out, u64::from(field) << 3 | 2);
+            put_varint(out, text.len() as u64);
+        }
+    }
     out.extend_from_slice(text.as_bytes());
 }
 
+#[inline]
 fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     if value != 0 {
         put_varint(out, u64::from(field) << 3);

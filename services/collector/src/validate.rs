@@ -20,6 +20,9 @@ use crate::record::Event;
 use crate::rejection::{Reason, Rejection};
 use crate::timestamp;
 
+/// So large is the stored part of a context at most, usually: it then takes one allocation.
+const USUAL_CONTEXT_BYTES: usize = 256;
+
 /// What holds for all events of a request.
 #[derive(Debug)]
 pub(crate) struct Request<'r> {
@@ -57,7 +60,7 @@ struct Times {
 
 impl<'r> Validator<'r> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, context: String::new(), hash_input: Vec::new() }
+        Self { request, context: String::with_capacity(USUAL_CONTEXT_BYTES), hash_input: Vec::new() }
     }
 
     /// Appends the event's record to `out` and tells its partition of `partitions`.

@@ -7,8 +7,8 @@
 use memchr::memchr;
 
 use super::event;
-use crate::draft::{Kind, Parsed};
-use crate::json::{Scanner, SyntaxError};
+use crate::draft::{Draft, Kind, Parsed};
+use crate::json::{Scanner, SyntaxError, Value};
 use crate::refusal::Refusal;
 use crate::rejection::Reason;
 
@@ -34,17 +34,22 @@ impl<'a> Collected<'a> {
         Self { parsed: Parsed::default(), limits, too_many: false }
     }
 
-    /// Takes the next event. The first write key found counts.
+    /// Takes the next event. The first write key found counts. The draft is filled where it stays.
     pub(super) fn event(&mut self, scanner: &mut Scanner<'a>, kind: Option<Kind>) -> Result<(), SyntaxError> {
-        let read = event::read(scanner, kind, self.limits.max_event_bytes)?;
-        if self.parsed.events.len() >= self.limits.max_batch_events {
-            self.too_many = true;
-            return Ok(());
+        self.too_many |= self.parsed.events.len() >= self.limits.max_batch_events;
+        if self.too_many {
+            return event::read(scanner, kind, usize::MAX, &mut Draft::default(), &mut Value::Null).map(drop);
+        }
+        let mut write_key = Value::Null;
+        self.parsed.events.push(Ok(Draft::default()));
+        let Some(Ok(draft)) = self.parsed.events.last_mut() else { return Ok(()) };
+        let read = event::read(scanner, kind, self.limits.max_event_bytes, draft, &mut write_key)?;
+        if let (Err(rejection), Some(event)) = (read, self.parsed.events.last_mut()) {
+            *event = Err(rejection);
         }
         if self.parsed.write_key.is_none() {
-            self.parsed.write_key = read.write_key;
+            self.parsed.write_key = write_key.text();
         }
-        self.parsed.events.push(read.draft);
         Ok(())
     }
 

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2};
+
 use super::channels::CLICK_IDS;
 
 /// A campaign's parameters; empty where the link had none.
@@ -29,13 +31,16 @@ impl<'a> Campaign<'a> {
     }
 
     /// Fills what is still empty from a URL's query (with or without what comes before it).
-    pub(crate) fn fill_from_query(&mut self, url: &str) {
-        let query = url.split_once('?').map_or("", |(_, query)| query);
-        let query = query.split_once('#').map_or(query, |(query, _)| query);
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if value.is_empty() {
-                continue;
-            }
+    pub(crate) fn fill_from_query(&mut self, url: Cow<'a, str>) {
+        match url {
+            Cow::Borrowed(url) => self.fill(url, |value| value),
+            Cow::Owned(url) => self.fill(&url, |value| Cow::Owned(value.into_owned())),
+        }
+    }
+
+    /// `keep` makes of a parameter of `url` what may stay in the campaign.
+    fn fill<'u>(&mut self, url: &'u str, keep: impl Fn(Cow<'u, str>) -> Cow<'a, str>) {
+        for (name, value) in parameters(query(url)) {
             let field = match name.as_ref() {
                 "utm_source" => &mut self.source,
                 "utm_medium" => &mut self.medium,
@@ -48,24 +53,65 @@ impl<'a> Campaign<'a> {
                 }
             };
             if field.is_empty() {
-                *field = Cow::Owned(value.into_owned());
+                *field = keep(value);
             }
         }
     }
 }
 
+fn query(url: &str) -> &str {
+    let bytes = url.as_bytes();
+    let start = memchr(b'?', bytes).map_or(bytes.len(), |at| at + 1);
+    let query = url.get(start..).unwrap_or_default();
+    let end = memchr(b'#', query.as_bytes()).unwrap_or(query.len());
+    query.get(..end).unwrap_or_default()
+}
+
+/// The parameters of a query that have a value. Only what is encoded is decoded: most is not.
+fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    let mut rest = query;
+    let pairs = std::iter::from_fn(move || {
+        let pair = (!rest.is_empty()).then(|| before(&mut rest, b'&'))?;
+        Some(if memchr2(b'%', b'+', pair.as_bytes()).is_some() {
+            url::form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default()
+        } else {
+            let mut value = pair;
+            let name = before(&mut value, b'=');
+            (Cow::Borrowed(name), Cow::Borrowed(value))
+        })
+    });
+    pairs.filter(|(_, value)| !value.is_empty())
+}
+
+/// What stands before the next `end`, an ASCII character; both are taken off the text.
+fn before<'a>(text: &mut &'a str, end: u8) -> &'a str {
+    let at = memchr(end, text.as_bytes()).unwrap_or(text.len());
+    let (taken, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+    *text = rest.get(1..).unwrap_or_default();
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_url_fills_what_the_context_left_empty() {
         let mut campaign = Campaign { source: "newsletter".into(), ..Campaign::default() };
         campaign.fill_from_query(
-            "https://a.b/?utm_source=x&utm_campaign=May+sale&utm_medium=&gclid=1#utm_content=no",
+            "https://a.b/?utm_source=x&utm_campaign=May+sale&utm_medium=&gclid=1#utm_content=no".into(),
         );
         assert_eq!((campaign.source.as_ref(), campaign.name.as_ref()), ("newsletter", "May sale"));
         assert_eq!((campaign.medium.as_ref(), campaign.content.as_ref()), ("", ""));
         assert_eq!(campaign.click_channel, Some("paid_search"));
+    }
+
+    proptest! {
+        #[test]
+        fn parameters_are_those_that_a_browser_would_read(query in "[a-c=&%+2f0é]{0,30}") {
+            let expected = url::form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty());
+            prop_assert!(parameters(&query).eq(expected), "{query}");
+        }
     }
 }
