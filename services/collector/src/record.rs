@@ -93,8 +93,8 @@ impl Event<'_> {
     }
 }
 
-/// Defaults are left out, as proto3 has it.
-#[inline]
+/// Defaults are left out, as proto3 has it. `field` is a constant wherever this is called, so that inlined most of it is gone.
+#[inline(always)]
 fn text(out: &mut Vec<u8>, field: u8, text: &str) {
     if text.is_empty() {
         return;
@@ -102,6 +102,8 @@ fn text(out: &mut Vec<u8>, field: u8, text: &str) {
     match u8::try_from(text.len()) {
         // Key and length are a byte each: most fields.
         Ok(length @ 0..0x80) if field < 16 => out.extend_from_slice(&[field << 3 | 2, length]),
+        // Two bytes and one.
+        Ok(length @ 0..0x80) => out.extend_from_slice(&[field << 3 | 2 | 0x80, field >> 4, length]),
         _ => {
             put_varint(out, u64::from(field) << 3 | 2);
             put_varint(out, text.len() as u64);

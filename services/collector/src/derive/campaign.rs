@@ -3,8 +3,7 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
-
+use super::address::Address;
 use super::channels::CLICK_IDS;
 
 /// A campaign's parameters; empty where the link had none.
@@ -40,7 +39,7 @@ impl<'a> Campaign<'a> {
 
     /// `keep` makes of a parameter of `url` what may stay in the campaign.
     fn fill<'u>(&mut self, url: &'u str, keep: impl Fn(Cow<'u, str>) -> Cow<'a, str>) {
-        for (name, value) in parameters(query(url)) {
+        for (name, value) in Address::of(url).parameters() {
             let field = match name.as_ref() {
                 "utm_source" => &mut self.source,
                 "utm_medium" => &mut self.medium,
@@ -59,42 +58,9 @@ impl<'a> Campaign<'a> {
     }
 }
 
-fn query(url: &str) -> &str {
-    let bytes = url.as_bytes();
-    let start = memchr(b'?', bytes).map_or(bytes.len(), |at| at + 1);
-    let query = url.get(start..).unwrap_or_default();
-    let end = memchr(b'#', query.as_bytes()).unwrap_or(query.len());
-    query.get(..end).unwrap_or_default()
-}
-
-/// The parameters of a query that have a value. Only what is encoded is decoded: most is not.
-fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-    let mut rest = query;
-    let pairs = std::iter::from_fn(move || {
-        let pair = (!rest.is_empty()).then(|| before(&mut rest, b'&'))?;
-        Some(if memchr2(b'%', b'+', pair.as_bytes()).is_some() {
-            url::form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default()
-        } else {
-            let mut value = pair;
-            let name = before(&mut value, b'=');
-            (Cow::Borrowed(name), Cow::Borrowed(value))
-        })
-    });
-    pairs.filter(|(_, value)| !value.is_empty())
-}
-
-/// What stands before the next `end`, an ASCII character; both are taken off the text.
-fn before<'a>(text: &mut &'a str, end: u8) -> &'a str {
-    let at = memchr(end, text.as_bytes()).unwrap_or(text.len());
-    let (taken, rest) = text.split_at_checked(at).unwrap_or((text, ""));
-    *text = rest.get(1..).unwrap_or_default();
-    taken
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     #[test]
     fn a_url_fills_what_the_context_left_empty() {
@@ -105,13 +71,5 @@ mod tests {
         assert_eq!((campaign.source.as_ref(), campaign.name.as_ref()), ("newsletter", "May sale"));
         assert_eq!((campaign.medium.as_ref(), campaign.content.as_ref()), ("", ""));
         assert_eq!(campaign.click_channel, Some("paid_search"));
-    }
-
-    proptest! {
-        #[test]
-        fn parameters_are_those_that_a_browser_would_read(query in "[a-c=&%+2f0é]{0,30}") {
-            let expected = url::form_urlencoded::parse(query.as_bytes()).filter(|(_, value)| !value.is_empty());
-            prop_assert!(parameters(&query).eq(expected), "{query}");
-        }
     }
 }

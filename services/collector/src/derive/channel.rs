@@ -1,10 +1,6 @@
 //! `channel`: how the visitor came, judged in this order: the link's medium, a click id, the link's source, the
 //! referrer; `direct` where there is none of these and `unassigned` where a link was tagged with unknown words.
 
-use std::borrow::Cow;
-
-use memchr::{memchr, memchr_iter, memchr3, memrchr};
-
 use super::campaign::Campaign;
 use super::channels::{MEDIA, PAID_MEDIA, Place, SOURCES};
 
@@ -73,34 +69,15 @@ fn without_www(host: &str) -> &str {
     host.strip_prefix("www.").unwrap_or(host)
 }
 
-/// The host of a URL in lower case, without user and port; empty if there is none.
-pub(crate) fn host(url: &str) -> Cow<'_, str> {
-    let authority = authority(url).unwrap_or_default();
-    let host =
-        memrchr(b'@', authority.as_bytes()).and_then(|at| authority.get(at + 1..)).unwrap_or(authority);
-    let port = if host.starts_with('[') { None } else { memchr(b':', host.as_bytes()) };
-    let host = port.and_then(|at| host.get(..at)).unwrap_or(host);
-    match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        true => Cow::Owned(host.to_ascii_lowercase()),
-        false => Cow::Borrowed(host),
-    }
-}
-
-/// What stands between the first `://` and the path, query or fragment.
-fn authority(url: &str) -> Option<&str> {
-    let rest = memchr_iter(b':', url.as_bytes()).find_map(|at| url.get(at..)?.strip_prefix("://"))?;
-    let end = memchr3(b'/', b'?', b'#', rest.as_bytes()).unwrap_or(rest.len());
-    rest.get(..end)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::address::Address;
     use super::super::channels::{CHANNELS, CLICK_IDS};
     use super::*;
 
     fn of(source: &str, medium: &str, referrer: &str) -> &'static str {
         let campaign = Campaign { source: source.into(), medium: medium.into(), ..Campaign::default() };
-        channel(&campaign, &host(referrer), "shop.example")
+        channel(&campaign, &Address::of(referrer).host(), "shop.example")
     }
 
     #[test]
@@ -132,12 +109,5 @@ mod tests {
         for channel in named.chain(places) {
             assert!(CHANNELS.contains(&channel), "{channel}");
         }
-    }
-
-    #[test]
-    fn hosts_are_read_from_urls() {
-        assert_eq!(host("https://u:p@Shop.Example:8080/a?b#c"), "shop.example");
-        assert_eq!(host("android-app://com.google.android.gm/"), "com.google.android.gm");
-        assert_eq!(host("shop.example"), "");
     }
 }

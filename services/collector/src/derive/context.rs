@@ -6,10 +6,9 @@
 
 use std::borrow::Cow;
 
-use memchr::{memchr, memchr2};
-
+use super::address::Address;
 use super::campaign::Campaign;
-use super::channel::host;
+
 use crate::json::{Scanner, SyntaxError, Value, push_quoted};
 
 /// Texts, numbers and booleans of `context` that are stored.
@@ -86,7 +85,7 @@ fn object<'a>(
         let value = scanner.value()?;
         if fields.contains(&key.as_ref()) {
             match (name, key.as_ref(), value.text()) {
-                ("page", "url", Some(url)) => push_text(out, inner, "url", without_query(&url)),
+                ("page", "url", Some(url)) => push_text(out, inner, "url", Address::of(&url).stored()),
                 ("page", "referrer", Some(url)) => push_text(out, inner, "referrer", &host(&url)),
                 _ => push_field(out, inner, &key, &value),
             }
@@ -109,7 +108,7 @@ impl<'a> Found<'a> {
             ("campaign", field) => self.campaign.set(field, text),
             ("page", "url") => self.url = text,
             ("page", "search") => self.search = text,
-            ("page", "referrer") => self.referrer = host_of(&text),
+            ("page", "referrer") => self.referrer = host(&text),
             ("device", "type") => self.device = Some(text),
             ("os", "name") => self.os = Some(text),
             _ => {}
@@ -117,31 +116,18 @@ impl<'a> Found<'a> {
     }
 
     fn conclude(&mut self) {
-        self.page = host_of(&self.url);
+        self.page = host(&self.url);
         self.campaign.fill_from_query(std::mem::take(&mut self.url));
         self.campaign.fill_from_query(std::mem::take(&mut self.search));
     }
 }
 
 /// The host of a URL, borrowed where the URL is.
-fn host_of<'a>(url: &Cow<'a, str>) -> Cow<'a, str> {
+fn host<'a>(url: &Cow<'a, str>) -> Cow<'a, str> {
     match url {
-        Cow::Borrowed(url) => host(url),
-        Cow::Owned(url) => Cow::Owned(host(url).into_owned()),
+        Cow::Borrowed(url) => Address::of(url).host(),
+        Cow::Owned(url) => Cow::Owned(Address::of(url).host().into_owned()),
     }
-}
-
-/// A URL up to its query or fragment, without a user in it.
-fn without_query(url: &str) -> &str {
-    let end = memchr2(b'?', b'#', url.as_bytes()).unwrap_or(url.len());
-    let url = url.get(..end).unwrap_or_default();
-    // A user or password in the URL: nothing of it is kept.
-    if memchr(b'@', url.as_bytes()).is_some() && host_part(url).contains('@') { "" } else { url }
-}
-
-fn host_part(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or_default()
 }
 
 /// Appends the key of the next field of the object that begins at `start`. Listed keys need no escapes.

@@ -34,7 +34,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space, without taking it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at).copied() {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -105,24 +105,24 @@ impl<'a> Scanner<'a> {
         self.flaw.get_or_insert(flaw);
     }
 
-    #[inline]
+    #[inline(always)]
     fn slice(&self, from: usize, to: usize) -> &'a str {
         self.text.get(from..to).unwrap_or_default()
     }
 
-    #[inline]
+    #[inline(always)]
     fn take_if(&mut self, wanted: u8) -> bool {
         let found = self.peek() == Some(wanted);
         self.at += usize::from(found);
         found
     }
 
-    #[inline]
+    #[inline(always)]
     fn expect(&mut self, wanted: u8, name: &'static str) -> Scan<()> {
         if self.take_if(wanted) { Ok(()) } else { self.error(name) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Scan<Text<'a>> {
         if self.peek() != Some(b'"') {
             return self.error("a field's name");
