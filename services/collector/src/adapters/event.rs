@@ -15,12 +15,23 @@ struct Fields<'d, 'a> {
     write_key: &'d mut Value<'a>,
 }
 
+/// How to read an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// The path's; without it, the event's `type` tells.
+    pub(super) kind: Option<Kind>,
+    /// An event's bytes, at most.
+    pub(super) max_bytes: usize,
+    /// The context of the event before, or nothing: events of one client mostly repeat it, and then it is not scanned
+    /// again.
+    pub(super) context_before: &'a str,
+}
+
 /// Takes one value, which should be an event, and fills `draft`, which is empty; tells what is wrong with the event, if
-/// anything is. `kind` is the path's; without it, the event's `type` tells. `write_key` stays where there is none.
+/// anything is. `write_key` stays where there is none.
 pub(super) fn read<'a>(
     scanner: &mut Scanner<'a>,
-    kind: Option<Kind>,
-    max_bytes: usize,
+    reading: Reading<'_>,
     draft: &mut Draft<'a>,
     write_key: &mut Value<'a>,
 ) -> Result<Result<(), Rejection>, SyntaxError> {
@@ -33,14 +44,18 @@ pub(super) fn read<'a>(
     let start = scanner.position();
     let mut fields = Fields::of(draft, write_key);
     scanner.object(|scanner, key| {
-        let value = scanner.value()?;
-        if let Some(field) = fields.field(&key.decode()) {
+        let key = key.decode();
+        let value = match key.as_ref() {
+            "context" => scanner.value_or_known(reading.context_before)?,
+            _ => scanner.value()?,
+        };
+        if let Some(field) = fields.field(&key) {
             *field = value;
         }
         Ok(())
     })?;
     let bytes = scanner.position() - start;
-    Ok(fields.finish(kind, bytes, max_bytes, scanner.take_flaw()))
+    Ok(fields.finish(reading, bytes, scanner.take_flaw()))
 }
 
 impl<'d, 'a> Fields<'d, 'a> {
@@ -68,13 +83,8 @@ impl<'d, 'a> Fields<'d, 'a> {
         })
     }
 
-    fn finish(
-        self,
-        kind: Option<Kind>,
-        bytes: usize,
-        max_bytes: usize,
-        flaw: Option<Flaw>,
-    ) -> Result<(), Rejection> {
+    fn finish(self, reading: Reading<'_>, bytes: usize, flaw: Option<Flaw>) -> Result<(), Rejection> {
+        let Reading { kind, max_bytes, .. } = reading;
         if bytes > max_bytes {
             let message =
                 format!("the event has {bytes} bytes; at most {max_bytes} are taken ([collector] max_event)");

@@ -6,7 +6,7 @@
 
 use memchr::memchr;
 
-use super::event;
+use super::event::{self, Reading};
 use crate::draft::{Draft, Kind, Parsed};
 use crate::json::{Scanner, SyntaxError, Value};
 use crate::refusal::Refusal;
@@ -37,13 +37,19 @@ impl<'a> Collected<'a> {
     /// Takes the next event. The first write key found counts. The draft is filled where it stays.
     pub(super) fn event(&mut self, scanner: &mut Scanner<'a>, kind: Option<Kind>) -> Result<(), SyntaxError> {
         self.too_many |= self.parsed.events.len() >= self.limits.max_batch_events;
-        if self.too_many {
-            return event::read(scanner, kind, usize::MAX, &mut Draft::default(), &mut Value::Null).map(drop);
-        }
+        let max_bytes = self.limits.max_event_bytes;
+        let context_before = match self.parsed.events.last() {
+            Some(Ok(Draft { context: Value::Object(context), .. })) => context,
+            _ => "",
+        };
+        let reading = Reading { kind, max_bytes, context_before };
         let mut write_key = Value::Null;
+        if self.too_many {
+            return event::read(scanner, reading, &mut Draft::default(), &mut write_key).map(drop);
+        }
         self.parsed.events.push(Ok(Draft::default()));
         let Some(Ok(draft)) = self.parsed.events.last_mut() else { return Ok(()) };
-        let read = event::read(scanner, kind, self.limits.max_event_bytes, draft, &mut write_key)?;
+        let read = event::read(scanner, reading, draft, &mut write_key)?;
         if let (Err(rejection), Some(event)) = (read, self.parsed.events.last_mut()) {
             *event = Err(rejection);
         }
