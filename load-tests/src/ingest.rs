@@ -1,18 +1,22 @@
-//! What the collector takes, each request answered after fsync: single events over 1,024 connections beside a bare
-//! actix-web handler, and NDJSON in batches of 500, each event validated.
+//! What the collector takes, each request answered after fsync, beside a bare actix-web handler: single events over 1,024
+//! connections, and NDJSON in batches of 500, each event parsed and validated. Measured twice: the collector by itself
+//! (what receiving costs), and `rungs up` with fold and ClickHouse behind it (what a machine carries).
 
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::BenchError;
+use crate::collector::Alone;
 use crate::http::{Load, Outcome};
 use crate::process::Server;
-use crate::rungs::Rungs;
+use crate::rungs::{Rungs, data_root};
 use crate::table::{Row, grouped, millions};
 use crate::template::Form;
 
 const CONNECTIONS: u32 = 1_024;
+const BATCH_CONNECTIONS: u32 = 16;
+const BATCH_EVENTS: usize = 500;
 const VISITORS: u64 = 200_000;
 
 /// A phase under load with the server's CPU time.
@@ -46,61 +50,75 @@ impl Phase {
     }
 }
 
-/// Closed loop against both servers, one after the other.
-pub fn run(binary: &Path, time: Duration) -> Result<Vec<Row>, BenchError> {
-    let single = Form { path: "/v1/track", events: 1, visitors: VISITORS };
-    let batch = Form { path: "/v1/events", events: 500, visitors: VISITORS };
-    let mut load = Load {
-        address: ([127, 0, 0, 1], 0).into(),
-        connections: CONNECTIONS,
-        form: single,
-        events_a_second: None,
-        time,
-        threads: 2,
-        run: 10,
-    };
-    let mut bare = Server::start(Command::new(std::env::current_exe()?).arg("bare"))?;
-    let address = bare.first_line()?;
-    load.address = address.parse().map_err(|_| BenchError::other(format!("no address: {address}")))?;
-    let limit = Phase::run(&load, &bare)?;
-    let batches = Load { connections: 16, form: batch, run: 20, ..load.clone() };
-    let batch_limit = Phase::run(&batches, &bare)?;
-    drop(bare);
-
-    let rungs = Rungs::start(binary)?;
-    let ours = Phase::run(&Load { address: rungs.collector, ..load }, &rungs.server)?;
-    drop(rungs);
-    let rungs = Rungs::start(binary)?;
-    let ours_batch =
-        Phase::run(&Load { address: rungs.collector, time: time / 2, ..batches }, &rungs.server)?;
-    Ok(rows(&limit, &ours, &batch_limit, &ours_batch))
+/// A way of sending events, and the load in that way.
+struct Way {
+    name: &'static str,
+    load: Load,
+    rate: fn(f64) -> String,
 }
 
-fn rows(limit: &Phase, ours: &Phase, batch_limit: &Phase, ours_batch: &Phase) -> Vec<Row> {
-    let rate = |phase: &Phase| phase.outcome.events_a_second();
-    let a_second = |phase: &Phase| format!("{}/s", grouped(rate(phase)));
-    let ratio = rate(ours) / rate(limit);
-    vec![
-        Row::plain("single POST: bare actix-web, 204 (limit)", a_second(limit), limit.note()),
-        Row::plain("single POST: rungs up, acked after fsync", a_second(ours), ours.note()),
-        Row::goal(
-            "single POST: ratio",
-            format!("{ratio:.2}"),
-            ">= 0.7",
-            ratio >= 0.7,
-            "rungs up also folds and stores",
-        ),
-        Row::plain(
-            "NDJSON of 500: bare actix-web, 204 (limit)",
-            millions(rate(batch_limit)),
-            batch_limit.note(),
-        ),
-        Row::goal(
-            "NDJSON of 500: rungs up, acked after fsync",
-            millions(rate(ours_batch)),
-            ">= 1.5 M/s",
-            rate(ours_batch) >= 1.5e6,
-            ours_batch.note(),
-        ),
-    ]
+/// The goal of the collector by itself.
+type Goal = (&'static str, fn(ours: f64, limit: f64) -> bool);
+
+/// Closed loop against the bare handler, the collector alone, and `rungs up`, one after the other.
+pub fn run(binary: &Path, time: Duration) -> Result<Vec<Row>, BenchError> {
+    let mut rows = Way::single(time).rows(binary, (">= 0.7 of bare", |ours, limit| ours >= 0.7 * limit))?;
+    rows.extend(Way::batches(time).rows(binary, (">= 1.5 M/s", |ours, _| ours >= 1.5e6))?);
+    Ok(rows)
+}
+
+impl Way {
+    fn single(time: Duration) -> Self {
+        let form = Form { path: "/v1/track", events: 1, visitors: VISITORS };
+        let rate = |rate| format!("{}/s", grouped(rate));
+        Self { name: "single POST", load: load(form, CONNECTIONS, time, 10), rate }
+    }
+
+    fn batches(time: Duration) -> Self {
+        let form = Form { path: "/v1/events", events: BATCH_EVENTS, visitors: VISITORS };
+        Self { name: "NDJSON of 500", load: load(form, BATCH_CONNECTIONS, time, 20), rate: millions }
+    }
+
+    fn rows(&self, binary: &Path, (goal, is_reached): Goal) -> Result<Vec<Row>, BenchError> {
+        let limit = self.against_bare()?;
+        let alone = self.against_collector(binary)?;
+        let all = self.against_rungs(binary)?;
+        let rate = |phase: &Phase| phase.outcome.events_a_second();
+        let ratio = |phase: &Phase| rate(phase) / rate(&limit);
+        let note = |phase: &Phase| format!("{:.2} of bare; {}", ratio(phase), phase.note());
+        let what = |server: &str| format!("{}: {server}", self.name);
+        let reached = is_reached(rate(&alone), rate(&limit));
+        Ok(vec![
+            Row::plain(&what("bare actix-web, 204 (limit)"), (self.rate)(rate(&limit)), limit.note()),
+            Row::goal(
+                &what("collector alone, after fsync"),
+                (self.rate)(rate(&alone)),
+                goal,
+                reached,
+                note(&alone),
+            ),
+            Row::plain(&what("rungs up, after fsync"), (self.rate)(rate(&all)), note(&all)),
+        ])
+    }
+
+    fn against_bare(&self) -> Result<Phase, BenchError> {
+        let mut bare = Server::start(Command::new(std::env::current_exe()?).arg("bare"))?;
+        let address = bare.first_address()?;
+        Phase::run(&Load { address, ..self.load.clone() }, &bare)
+    }
+
+    fn against_collector(&self, binary: &Path) -> Result<Phase, BenchError> {
+        let collector = Alone::start(&data_root(binary))?;
+        Phase::run(&Load { address: collector.address, ..self.load.clone() }, &collector.server)
+    }
+
+    fn against_rungs(&self, binary: &Path) -> Result<Phase, BenchError> {
+        let rungs = Rungs::start(binary)?;
+        Phase::run(&Load { address: rungs.collector, ..self.load.clone() }, &rungs.server)
+    }
+}
+
+fn load(form: Form, connections: u32, time: Duration, run: u16) -> Load {
+    let address = ([127, 0, 0, 1], 0).into();
+    Load { address, connections, form, events_a_second: None, time, threads: 2, run }
 }

@@ -6,6 +6,7 @@
 //! [`stream`] makes events, [`template`] writes them as requests, [`process`] starts servers and reads what they use.
 
 pub mod bare;
+pub mod collector;
 pub mod end_to_end;
 pub mod fold;
 pub mod http;
@@ -32,7 +33,7 @@ pub enum BenchError {
 
 impl BenchError {
     /// An error that is only a text.
-    pub fn other(text: impl Into<String>) -> Self {
-        Self::Other(text.into())
+    pub fn other(text: impl ToString) -> Self {
+        Self::Other(text.to_string())
     }
 }

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use load_tests::rungs::Rungs;
 use load_tests::stream::Shape;
 use load_tests::table::Row;
-use load_tests::{BenchError, bare, end_to_end, fold, ingest, journeys, live, markers};
+use load_tests::{BenchError, bare, collector, end_to_end, fold, ingest, journeys, live, markers};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -32,7 +32,7 @@ struct Arguments {
     rate: f64,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Part {
     /// Everything below, one after the other (also without a command)
     Bench,
@@ -47,12 +47,19 @@ enum Part {
     /// Serves the bare handler that `ingest` compares with
     #[command(hide = true)]
     Bare,
+    /// Serves the collector without anything behind its log, for `ingest`
+    #[command(hide = true)]
+    Collector {
+        /// The log's folder
+        log: PathBuf,
+    },
 }
 
 fn main() -> Result<(), BenchError> {
     let arguments = Arguments::parse();
-    match arguments.part.unwrap_or(Part::Bench) {
+    match arguments.part.as_ref().unwrap_or(&Part::Bench) {
         Part::Bare => return Ok(bare::serve()?),
+        Part::Collector { log } => return collector::serve(log),
         Part::Fold => folding(&arguments)?,
         Part::Memory => memory(&arguments)?,
         Part::Ingest => ingesting(&arguments)?,

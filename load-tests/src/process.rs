@@ -31,6 +31,12 @@ impl Server {
         Ok(line.trim().to_owned())
     }
 
+    /// The address that it prints as its first line.
+    pub fn first_address(&mut self) -> Result<SocketAddr, BenchError> {
+        let line = self.first_line()?;
+        line.parse().map_err(|_| BenchError::other(format!("no address: {line}")))
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -123,7 +123,7 @@ impl Rungs {
 }
 
 /// Beside the binary: a temporary folder in memory would flatter the disk.
-fn data_root(binary: &Path) -> PathBuf {
+pub fn data_root(binary: &Path) -> PathBuf {
     binary.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 

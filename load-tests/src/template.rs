@@ -116,13 +116,24 @@ fn put(request: &mut [u8], at: usize, bytes: &[u8]) {
 }
 
 fn put_hex(request: &mut [u8], at: usize, number: u64) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let Some(place) = request.get_mut(at..at + ID.len()) else { return };
-    for (index, byte) in place.iter_mut().enumerate() {
-        let digit = (number >> (60 - 4 * index)) & 15;
-        *byte = DIGITS.get(digit as usize).copied().unwrap_or(b'0');
+    for (pair, byte) in place.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+        pair.copy_from_slice(HEX.get(usize::from(byte)).unwrap_or(b"00"));
     }
 }
+
+/// The two digits of every byte.
+#[allow(clippy::indexing_slicing)] // by the compiler
+const HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < hex.len() {
+        hex[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    hex
+};
 
 #[cfg(test)]
 mod tests {

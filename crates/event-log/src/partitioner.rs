@@ -3,6 +3,9 @@
 
 /// The partition of a visitor: key = `site`, a NUL byte, `visitor_id`.
 pub fn partition_of(site: &str, visitor_id: &str, partitions: u32) -> u32 {
+    if partitions <= 1 {
+        return 0;
+    }
     let parts = [site.as_bytes(), &[0], visitor_id.as_bytes()];
     // Ids have limits, so the key fits here; this runs for every event and costs no allocation.
     let mut buffer = [0; 512];
@@ -10,7 +13,7 @@ pub fn partition_of(site: &str, visitor_id: &str, partitions: u32) -> u32 {
         Some(key) => murmur2(key),
         None => murmur2(&parts.concat()),
     };
-    (hash & 0x7fff_ffff) % partitions.max(1)
+    (hash & 0x7fff_ffff) % partitions
 }
 
 /// Appends the key of a visitor, as messages on Kafka carry it.

@@ -50,16 +50,26 @@ impl RequestId {
             let bytes = id.as_bytes();
             (1..=64).contains(&bytes.len()) && bytes.iter().all(plain)
         });
-        let random = || HeaderValue::from_str(&format!("{:016x}", rand::random::<u64>()));
         match sent {
             Some(id) => Self(id.clone()),
-            None => Self(random().unwrap_or(HeaderValue::from_static("0"))),
+            None => Self(random_id()),
         }
     }
 
     pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
+}
+
+/// 16 hex digits.
+fn random_id() -> HeaderValue {
+    let mut rest = rand::random::<u64>();
+    let digits = [(); 16].map(|()| {
+        let digit = (rest & 15) as u8;
+        rest >>= 4;
+        if digit < 10 { b'0' + digit } else { b'a' + digit - 10 }
+    });
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// The response to a request with these headers.

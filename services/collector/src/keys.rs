@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use actix_web::http::header::{AUTHORIZATION, HeaderMap};
+use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use funnel::Plan;
@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::refusal::Refusal;
+
+const X_WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
 
 /// The keys of a plan, prepared for lookup.
 #[derive(Debug)]
@@ -71,7 +73,7 @@ pub(crate) fn in_head<'a>(headers: &'a HeaderMap, query: &'a str) -> Option<Cow<
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     authorization
         .and_then(in_authorization)
-        .or_else(|| headers.get("x-write-key")?.to_str().ok().map(before_colon).map(Cow::Borrowed))
+        .or_else(|| headers.get(X_WRITE_KEY)?.to_str().ok().map(before_colon).map(Cow::Borrowed))
         .filter(|key| !key.is_empty())
         .or_else(|| in_query(query, "key"))
 }
@@ -104,7 +106,7 @@ pub(crate) fn in_query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::HeaderValue;
     use funnel::plan::Origins;
 
     fn keys() -> Keys {

@@ -277,9 +277,9 @@ impl Incoming<'_> {
 
 /// The good events as messages and the bad ones as the answer lists them, both in the request's order. All records of
 /// a request share one buffer.
-fn records(
-    parsed: &Parsed<'_>,
-    validator: &mut Validator<'_>,
+fn records<'b>(
+    parsed: &Parsed<'b>,
+    validator: &mut Validator<'_, 'b>,
     partitions: u32,
     open: &mut Undecided<'_>,
 ) -> (Vec<Message>, Vec<Rejected>) {

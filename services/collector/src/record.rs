@@ -21,6 +21,14 @@ pub(crate) struct Event<'a> {
     pub(crate) context: &'a str,
     pub(crate) revenue_e4: Option<i64>,
     pub(crate) currency: &'a str,
+    /// An encoded [`Origin`].
+    pub(crate) origin: &'a [u8],
+}
+
+/// Where an event came from: the fields that its context and its request tell, the last ones of an event. Encoded once
+/// for all events that share them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Origin<'a> {
     pub(crate) channel: &'a str,
     pub(crate) source: &'a str,
     pub(crate) medium: &'a str,
@@ -80,6 +88,13 @@ impl Event<'_> {
             number(to, 13, 1);
         }
         text(to, 14, self.currency);
+        to.extend_from_slice(self.origin);
+    }
+}
+
+impl Origin<'_> {
+    /// Appends the fields, as they stand in an event.
+    pub(crate) fn encode(&self, to: &mut Vec<u8>) {
         text(to, 15, self.channel);
         text(to, 16, self.source);
         text(to, 17, self.medium);
@@ -93,16 +108,26 @@ impl Event<'_> {
     }
 }
 
-/// Defaults are left out, as proto3 has it.
+/// Defaults are left out, as proto3 has it. `field` is a constant wherever this is called, so that inlined most of it is gone.
+#[inline(always)]
 fn text(out: &mut Vec<u8>, field: u8, text: &str) {
     if text.is_empty() {
         return;
     }
-    put_varint(out, u64::from(field) << 3 | 2);
-    put_varint(out, text.len() as u64);
+    match u8::try_from(text.len()) {
+        // Key and length are a byte each: most fields.
+        Ok(length @ 0..0x80) if field < 16 => out.extend_from_slice(&[field << 3 | 2, length]),
+        // Two bytes and one.
+        Ok(length @ 0..0x80) => out.extend_from_slice(&[field << 3 | 2 | 0x80, field >> 4, length]),
+        _ => {
+            put_varint(out, u64::from(field) << 3 | 2);
+            put_varint(out, text.len() as u64);
+        }
+    }
     out.extend_from_slice(text.as_bytes());
 }
 
+#[inline]
 fn number(out: &mut Vec<u8>, field: u8, value: u64) {
     if value != 0 {
         put_varint(out, u64::from(field) << 3);
@@ -130,7 +155,7 @@ mod tests {
     use prost::Message;
     use rungs_proto::v1;
 
-    fn owned(event: &Event<'_>) -> v1::Record {
+    fn owned(event: &Event<'_>, origin: &Origin<'_>) -> v1::Record {
         let event = v1::Event {
             site: event.site.into(),
             visitor_id: event.visitor_id.into(),
@@ -146,16 +171,16 @@ mod tests {
             revenue_e4: event.revenue_e4.unwrap_or_default(),
             has_revenue: event.revenue_e4.is_some(),
             currency: event.currency.into(),
-            channel: event.channel.into(),
-            source: event.source.into(),
-            medium: event.medium.into(),
-            campaign: event.campaign.into(),
-            content: event.content.into(),
-            device: event.device.into(),
-            browser: event.browser.into(),
-            os: event.os.into(),
-            country: event.country.into(),
-            import_id: event.import_id.into(),
+            channel: origin.channel.into(),
+            source: origin.source.into(),
+            medium: origin.medium.into(),
+            campaign: origin.campaign.into(),
+            content: origin.content.into(),
+            device: origin.device.into(),
+            browser: origin.browser.into(),
+            os: origin.os.into(),
+            country: origin.country.into(),
+            import_id: origin.import_id.into(),
         };
         v1::Record { body: Some(v1::record::Body::Event(event)) }
     }
@@ -167,17 +192,21 @@ mod tests {
             revenue in any::<Option<i64>>(), kind in 0i32..6,
         ) {
             let text = |index: usize| texts[index].as_str();
+            let origin = Origin {
+                channel: text(8), source: text(9), medium: text(10), campaign: text(11), content: text(12),
+                device: text(13), browser: text(14), os: text(15), country: text(16), import_id: text(17),
+            };
+            let mut origin_bytes = Vec::new();
+            origin.encode(&mut origin_bytes);
             let event = Event {
                 site: text(0), visitor_id: text(1), user_id: text(2), message_id: text(3), event: text(4),
                 kind: Kind::try_from(kind).unwrap(), ts_ms: numbers[0], own_ts_ms: numbers[1],
                 received_at_ms: numbers[2], properties: text(5), context: text(6), revenue_e4: revenue,
-                currency: text(7), channel: text(8), source: text(9), medium: text(10), campaign: text(11),
-                content: text(12), device: text(13), browser: text(14), os: text(15), country: text(16),
-                import_id: text(17),
+                currency: text(7), origin: &origin_bytes,
             };
             let mut bytes = Vec::new();
             event.encode(&mut bytes);
-            prop_assert_eq!(bytes, owned(&event).encode_to_vec());
+            prop_assert_eq!(bytes, owned(&event, &origin).encode_to_vec());
         }
     }
 
@@ -188,7 +217,7 @@ mod tests {
             let event = Event { site: "shop", properties: &properties, ..Event::default() };
             let mut out = b"before".to_vec();
             event.encode(&mut out);
-            assert_eq!(out[6..], owned(&event).encode_to_vec(), "{bytes}");
+            assert_eq!(out[6..], owned(&event, &Origin::default()).encode_to_vec(), "{bytes}");
         }
     }
 }

@@ -53,6 +53,8 @@ fn iso(text: &[u8]) -> Option<i64> {
 struct Digits<'a>(&'a [u8]);
 
 impl Digits<'_> {
+    // `digits` is a constant wherever it is called: inlined, the loop is gone.
+    #[inline(always)]
     fn number(&mut self, digits: usize) -> Option<i64> {
         let (number, rest) = self.0.split_at_checked(digits)?;
         let mut value = 0;
@@ -63,6 +65,7 @@ impl Digits<'_> {
         Some(value)
     }
 
+    #[inline(always)]
     fn byte(&mut self, any_of: &[u8]) -> Option<u8> {
         let (first, rest) = self.0.split_first()?;
         any_of.contains(first).then(|| {
@@ -88,7 +91,7 @@ impl Digits<'_> {
 
     /// Digits after the point, cut to milliseconds.
     fn fraction_ms(&mut self) -> Option<i64> {
-        let digits = self.0.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = self.0.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(self.0.len());
         let (fraction, rest) = self.0.split_at_checked(digits).filter(|_| digits > 0)?;
         self.0 = rest;
         let shown = fraction.iter().take(3).fold(0, |ms, byte| ms * 10 + i64::from(byte - b'0'));

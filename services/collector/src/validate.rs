@@ -16,9 +16,12 @@ use crate::json::{Scanner, Value, push_quoted};
 use crate::limits::{
     MAX_EVENT_NAME_BYTES, MAX_FUTURE_MS, MAX_MESSAGE_ID_BYTES, MAX_VISITOR_ID_BYTES, MIN_TIMESTAMP_MS,
 };
-use crate::record::Event;
+use crate::record::{Event, Origin};
 use crate::rejection::{Reason, Rejection};
 use crate::timestamp;
+
+/// So large is the stored part of a context at most, usually: it then takes one allocation.
+const USUAL_CONTEXT_BYTES: usize = 256;
 
 /// What holds for all events of a request.
 #[derive(Debug)]
@@ -38,12 +41,23 @@ pub(crate) struct Request<'r> {
     pub(crate) import_id: &'r str,
 }
 
-/// Validates the events of one request, one after the other.
+/// Validates the events of one request, one after the other. `'b` is the request's body.
 #[derive(Debug)]
-pub(crate) struct Validator<'r> {
+pub(crate) struct Validator<'r, 'b> {
     request: Request<'r>,
-    context: String,
+    context: Option<Context<'b>>,
     hash_input: Vec<u8>,
+}
+
+/// What the last event's context came to; the next event's context is mostly the same.
+#[derive(Debug)]
+struct Context<'b> {
+    /// As sent.
+    text: &'b str,
+    /// The part that is stored.
+    stored: String,
+    /// An encoded [`Origin`].
+    origin: Vec<u8>,
 }
 
 /// An event's times, UTC milliseconds.
@@ -55,15 +69,47 @@ struct Times {
     given: bool,
 }
 
-impl<'r> Validator<'r> {
+impl<'b> Context<'b> {
+    fn of(text: &'b str, request: &Request<'_>) -> Self {
+        let (stored, origin) =
+            (String::with_capacity(USUAL_CONTEXT_BYTES), Vec::with_capacity(USUAL_CONTEXT_BYTES));
+        let mut context = Self { text, stored, origin };
+        context.read(text, request);
+        context
+    }
+
+    fn read(&mut self, text: &'b str, request: &Request<'_>) {
+        self.text = text;
+        let found = context::reduce(text, &mut self.stored);
+        let agent = found.user_agent.as_deref().map(user_agent::agent).or_else(|| request.agent.clone());
+        let (device, browser, os) =
+            agent.as_deref().map_or(("", "", ""), |agent| (agent.device, &agent.browser, &agent.os));
+        self.origin.clear();
+        Origin {
+            channel: channel::channel(&found.campaign, &found.referrer, &found.page),
+            source: &found.campaign.source,
+            medium: &found.campaign.medium,
+            campaign: &found.campaign.name,
+            content: &found.campaign.content,
+            device: first(device, found.device.as_deref()),
+            browser,
+            os: first(os, found.os.as_deref()),
+            country: request.country,
+            import_id: request.import_id,
+        }
+        .encode(&mut self.origin);
+    }
+}
+
+impl<'r, 'b> Validator<'r, 'b> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, context: String::new(), hash_input: Vec::new() }
+        Self { request, context: None, hash_input: Vec::new() }
     }
 
     /// Appends the event's record to `out` and tells its partition of `partitions`.
     pub(crate) fn record(
         &mut self,
-        draft: &Draft<'_>,
+        draft: &Draft<'b>,
         partitions: u32,
         out: &mut Vec<u8>,
     ) -> Result<u32, Rejection> {
@@ -92,10 +138,10 @@ impl<'r> Validator<'r> {
                 false => message_id::random(),
             })
         });
-        let found = context::reduce(context, &mut self.context);
-        let agent = found.user_agent.as_deref().map(user_agent::agent).or_else(|| self.request.agent.clone());
-        let (device, browser, os) =
-            agent.as_deref().map_or(("", "", ""), |agent| (agent.device, &agent.browser, &agent.os));
+        let read = self.context.get_or_insert_with(|| Context::of(context, &self.request));
+        if read.text != context {
+            read.read(context, &self.request);
+        }
         let (revenue_e4, currency) = match draft.revenue {
             Some((e4, currency)) => (Some(e4), Cow::Owned(revenue::currency(currency))),
             None => revenue_of(&properties),
@@ -111,19 +157,10 @@ impl<'r> Validator<'r> {
             own_ts_ms: times.own,
             received_at_ms: self.request.received_at_ms,
             properties: &properties,
-            context: &self.context,
+            context: &read.stored,
             revenue_e4,
             currency: &currency,
-            channel: channel::channel(&found.campaign, &found.referrer, &found.page),
-            source: &found.campaign.source,
-            medium: &found.campaign.medium,
-            campaign: &found.campaign.name,
-            content: &found.campaign.content,
-            device: first(device, found.device.as_deref()),
-            browser,
-            os: first(os, found.os.as_deref()),
-            country: self.request.country,
-            import_id: self.request.import_id,
+            origin: &read.origin,
         }
         .encode(out);
         Ok(event_log::partition_of(self.request.site, visitor_id, partitions))
@@ -151,7 +188,7 @@ impl<'r> Validator<'r> {
     }
 }
 
-impl Validator<'_> {
+impl Validator<'_, '_> {
     /// The event's time by our clock, if the client's is clearly wrong. A time of sending before the event's own is stale (a
     /// repeated request, a whole second, a zero) and tells nothing about the client's clock.
     fn corrected(&self, own: i64, sent: i64) -> Option<i64> {

@@ -4,7 +4,7 @@
 //! A call goes: [`publish`](Publisher::publish) -> `queue` (bounded) -> the writer thread takes all that waits, packs
 //! one group per partition (`group`), commits them with one fsync (`store`, `database`), keeps them for readers at the
 //! end (`tail`), announces the new ends, and answers the receipts. Alone, a call is committed at once; under load the
-//! calls that arrive during one fsync share the next.
+//! calls that arrive during one fsync, and within a millisecond after it, share the next.
 //!
 //! Guarantees: what was acknowledged survives `kill -9` and a power cut, once and in order; a failed write is
 //! answered to everyone in it, leaves no gap, and the log goes on as soon as the disk does; reading never waits for a

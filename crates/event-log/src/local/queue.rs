@@ -117,6 +117,11 @@ impl Queue {
         if taken.is_empty() && state.closed { Wake::Closed } else { Wake::Work }
     }
 
+    /// Bytes of the requests that were not answered yet.
+    pub(super) fn waiting_bytes(&self) -> u64 {
+        self.lock().bytes
+    }
+
     /// `bytes` of taken requests were answered.
     pub(super) fn answered(&self, bytes: u64) {
         let mut state = self.lock();

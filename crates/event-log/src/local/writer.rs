@@ -19,6 +19,10 @@ use crate::PublishError;
 
 /// How often an idle writer looks after retention and a failed storage.
 const IDLE: Duration = Duration::from_millis(500);
+/// After a group of several calls, the next ones have this long to gather: an fsync costs as much for one as for all.
+const GATHERING: Duration = Duration::from_millis(1);
+/// So many bytes are worth an fsync at once.
+const GATHERED_BYTES: u64 = 256 * 1024;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -30,6 +34,8 @@ pub(super) struct Writer {
     packer: Packer,
     taken: VecDeque<Request>,
     group: Vec<Request>,
+    /// Whether the last group held several calls: then there is more than one caller.
+    has_company: bool,
     failure: Option<Failure>,
     /// The failed commit that is still to be cut off.
     failed_seqno: Option<u64>,
@@ -53,6 +59,7 @@ impl Writer {
             packer,
             taken: VecDeque::new(),
             group: Vec::new(),
+            has_company: false,
             failure: None,
             failed_seqno: None,
             maintained: Instant::now(),
@@ -64,8 +71,11 @@ impl Writer {
     /// Until the queue is closed and drained.
     pub(super) fn run(mut self) {
         loop {
-            if self.taken.is_empty() && self.shared.queue.take(&mut self.taken, IDLE) == Wake::Closed {
-                return self.maintain();
+            if self.taken.is_empty() {
+                self.gather();
+                if self.shared.queue.take(&mut self.taken, IDLE) == Wake::Closed {
+                    return self.maintain();
+                }
             }
             let wrote = self.next_group();
             if wrote {
@@ -74,6 +84,13 @@ impl Writer {
             if !wrote || self.maintained.elapsed() >= IDLE {
                 self.maintain();
             }
+        }
+    }
+
+    /// Lets calls gather where several callers take turns. A lone caller, who waits for each answer, never waits for more.
+    fn gather(&self) {
+        if self.has_company && self.shared.queue.waiting_bytes() < GATHERED_BYTES {
+            std::thread::sleep(GATHERING);
         }
     }
 
@@ -86,6 +103,7 @@ impl Writer {
             left = left.saturating_sub(request.bytes);
             self.group.extend(self.taken.pop_front());
         }
+        self.has_company = self.group.len() > 1;
         !self.group.is_empty()
     }
 

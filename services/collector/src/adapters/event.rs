@@ -1,58 +1,71 @@
 //! One Segment event (`{"type","event","anonymousId","properties",…}`) to a draft. Unknown fields are read over; of a
 //! field that is there twice the last one counts, as in `JSON.parse`.
 
-use std::borrow::Cow;
-
 use crate::draft::{Draft, Kind, When};
-use crate::json::{Flaw, Scanner, SyntaxError, Text, Value};
+use crate::json::{Flaw, Scanner, SyntaxError, Value};
 use crate::rejection::{Reason, Rejection};
 
-/// An event and what else its object may carry.
-pub(super) struct Read<'a> {
-    pub(super) draft: Result<Draft<'a>, Rejection>,
-    pub(super) write_key: Option<Cow<'a, str>>,
-}
-
-#[derive(Default)]
-struct Fields<'a> {
-    draft: Draft<'a>,
+/// An event's object: the draft, and the fields that are read but are not the draft's.
+struct Fields<'d, 'a> {
+    draft: &'d mut Draft<'a>,
     kind: Value<'a>,
     timestamp: Value<'a>,
     original_timestamp: Value<'a>,
     sent_at: Value<'a>,
-    write_key: Value<'a>,
+    write_key: &'d mut Value<'a>,
 }
 
-/// Takes one value, which should be an event. `kind` is the path's; without it, the event's `type` tells.
+/// How to read an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// The path's; without it, the event's `type` tells.
+    pub(super) kind: Option<Kind>,
+    /// An event's bytes, at most.
+    pub(super) max_bytes: usize,
+    /// The context of the event before, or nothing: events of one client mostly repeat it, and then it is not scanned
+    /// again.
+    pub(super) context_before: &'a str,
+}
+
+/// Takes one value, which should be an event, and fills `draft`, which is empty; tells what is wrong with the event, if
+/// anything is. `write_key` stays where there is none.
 pub(super) fn read<'a>(
     scanner: &mut Scanner<'a>,
-    kind: Option<Kind>,
-    max_bytes: usize,
-) -> Result<Read<'a>, SyntaxError> {
+    reading: Reading<'_>,
+    draft: &mut Draft<'a>,
+    write_key: &mut Value<'a>,
+) -> Result<Result<(), Rejection>, SyntaxError> {
     if scanner.peek() != Some(b'{') {
         let found = scanner.value()?;
         scanner.take_flaw();
         let message = format!("an event is a JSON object, not {}", found.kind());
-        return Ok(Read { draft: Err(Reason::NotAnObject.because(message)), write_key: None });
+        return Ok(Err(Reason::NotAnObject.because(message)));
     }
     let start = scanner.position();
-    let mut fields = Fields::default();
+    let mut fields = Fields::of(draft, write_key);
     scanner.object(|scanner, key| {
-        let value = scanner.value()?;
-        if let Some(field) = fields.field(key) {
+        let key = key.decode();
+        let value = match key.as_ref() {
+            "context" => scanner.value_or_known(reading.context_before)?,
+            _ => scanner.value()?,
+        };
+        if let Some(field) = fields.field(&key) {
             *field = value;
         }
         Ok(())
     })?;
     let bytes = scanner.position() - start;
-    let flaw = scanner.take_flaw();
-    let write_key = fields.write_key.text();
-    Ok(Read { draft: fields.finish(kind, bytes, max_bytes, flaw), write_key })
+    Ok(fields.finish(reading, bytes, scanner.take_flaw()))
 }
 
-impl<'a> Fields<'a> {
-    fn field(&mut self, key: Text<'a>) -> Option<&mut Value<'a>> {
-        Some(match key.decode().as_ref() {
+impl<'d, 'a> Fields<'d, 'a> {
+    fn of(draft: &'d mut Draft<'a>, write_key: &'d mut Value<'a>) -> Self {
+        let [kind, timestamp, original_timestamp, sent_at] = [Value::Null; 4];
+        Self { draft, kind, timestamp, original_timestamp, sent_at, write_key }
+    }
+
+    fn field(&mut self, key: &str) -> Option<&mut Value<'a>> {
+        Some(match key {
             "event" => &mut self.draft.event,
             "anonymousId" => &mut self.draft.anonymous_id,
             "userId" => &mut self.draft.user_id,
@@ -65,18 +78,13 @@ impl<'a> Fields<'a> {
             "timestamp" => &mut self.timestamp,
             "sentAt" => &mut self.sent_at,
             "originalTimestamp" => &mut self.original_timestamp,
-            "writeKey" => &mut self.write_key,
+            "writeKey" => self.write_key,
             _ => return None,
         })
     }
 
-    fn finish(
-        mut self,
-        kind: Option<Kind>,
-        bytes: usize,
-        max_bytes: usize,
-        flaw: Option<Flaw>,
-    ) -> Result<Draft<'a>, Rejection> {
+    fn finish(self, reading: Reading<'_>, bytes: usize, flaw: Option<Flaw>) -> Result<(), Rejection> {
+        let Reading { kind, max_bytes, .. } = reading;
         if bytes > max_bytes {
             let message =
                 format!("the event has {bytes} bytes; at most {max_bytes} are taken ([collector] max_event)");
@@ -92,7 +100,7 @@ impl<'a> Fields<'a> {
         // RudderStack's Node client sends only originalTimestamp unless its caller gives a timestamp.
         self.draft.timestamp = When::written(self.timestamp).or(When::written(self.original_timestamp));
         self.draft.sent_at = When::written(self.sent_at);
-        Ok(self.draft)
+        Ok(())
     }
 }
 

@@ -6,9 +6,9 @@
 
 use memchr::memchr;
 
-use super::event;
-use crate::draft::{Kind, Parsed};
-use crate::json::{Scanner, SyntaxError};
+use super::event::{self, Reading};
+use crate::draft::{Draft, Kind, Parsed};
+use crate::json::{Scanner, SyntaxError, Value};
 use crate::refusal::Refusal;
 use crate::rejection::Reason;
 
@@ -34,17 +34,28 @@ impl<'a> Collected<'a> {
         Self { parsed: Parsed::default(), limits, too_many: false }
     }
 
-    /// Takes the next event. The first write key found counts.
+    /// Takes the next event. The first write key found counts. The draft is filled where it stays.
     pub(super) fn event(&mut self, scanner: &mut Scanner<'a>, kind: Option<Kind>) -> Result<(), SyntaxError> {
-        let read = event::read(scanner, kind, self.limits.max_event_bytes)?;
-        if self.parsed.events.len() >= self.limits.max_batch_events {
-            self.too_many = true;
-            return Ok(());
+        self.too_many |= self.parsed.events.len() >= self.limits.max_batch_events;
+        let max_bytes = self.limits.max_event_bytes;
+        let context_before = match self.parsed.events.last() {
+            Some(Ok(Draft { context: Value::Object(context), .. })) => context,
+            _ => "",
+        };
+        let reading = Reading { kind, max_bytes, context_before };
+        let mut write_key = Value::Null;
+        if self.too_many {
+            return event::read(scanner, reading, &mut Draft::default(), &mut write_key).map(drop);
+        }
+        self.parsed.events.push(Ok(Draft::default()));
+        let Some(Ok(draft)) = self.parsed.events.last_mut() else { return Ok(()) };
+        let read = event::read(scanner, reading, draft, &mut write_key)?;
+        if let (Err(rejection), Some(event)) = (read, self.parsed.events.last_mut()) {
+            *event = Err(rejection);
         }
         if self.parsed.write_key.is_none() {
-            self.parsed.write_key = read.write_key;
+            self.parsed.write_key = write_key.text();
         }
-        self.parsed.events.push(read.draft);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use super::address::Address;
 use super::channels::CLICK_IDS;
 
 /// A campaign's parameters; empty where the link had none.
@@ -29,13 +30,16 @@ impl<'a> Campaign<'a> {
     }
 
     /// Fills what is still empty from a URL's query (with or without what comes before it).
-    pub(crate) fn fill_from_query(&mut self, url: &str) {
-        let query = url.split_once('?').map_or("", |(_, query)| query);
-        let query = query.split_once('#').map_or(query, |(query, _)| query);
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if value.is_empty() {
-                continue;
-            }
+    pub(crate) fn fill_from_query(&mut self, url: Cow<'a, str>) {
+        match url {
+            Cow::Borrowed(url) => self.fill(url, |value| value),
+            Cow::Owned(url) => self.fill(&url, |value| Cow::Owned(value.into_owned())),
+        }
+    }
+
+    /// `keep` makes of a parameter of `url` what may stay in the campaign.
+    fn fill<'u>(&mut self, url: &'u str, keep: impl Fn(Cow<'u, str>) -> Cow<'a, str>) {
+        for (name, value) in Address::of(url).parameters() {
             let field = match name.as_ref() {
                 "utm_source" => &mut self.source,
                 "utm_medium" => &mut self.medium,
@@ -48,7 +52,7 @@ impl<'a> Campaign<'a> {
                 }
             };
             if field.is_empty() {
-                *field = Cow::Owned(value.into_owned());
+                *field = keep(value);
             }
         }
     }
@@ -62,7 +66,7 @@ mod tests {
     fn a_url_fills_what_the_context_left_empty() {
         let mut campaign = Campaign { source: "newsletter".into(), ..Campaign::default() };
         campaign.fill_from_query(
-            "https://a.b/?utm_source=x&utm_campaign=May+sale&utm_medium=&gclid=1#utm_content=no",
+            "https://a.b/?utm_source=x&utm_campaign=May+sale&utm_medium=&gclid=1#utm_content=no".into(),
         );
         assert_eq!((campaign.source.as_ref(), campaign.name.as_ref()), ("newsletter", "May sale"));
         assert_eq!((campaign.medium.as_ref(), campaign.content.as_ref()), ("", ""));

@@ -69,23 +69,15 @@ fn without_www(host: &str) -> &str {
     host.strip_prefix("www.").unwrap_or(host)
 }
 
-/// The host of a URL in lower case, without user and port; empty if there is none.
-pub(crate) fn host(url: &str) -> String {
-    let Some((_, rest)) = url.split_once("://") else { return String::new() };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let host = if host.starts_with('[') { host } else { host.split(':').next().unwrap_or_default() };
-    host.to_ascii_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::address::Address;
     use super::super::channels::{CHANNELS, CLICK_IDS};
     use super::*;
 
     fn of(source: &str, medium: &str, referrer: &str) -> &'static str {
         let campaign = Campaign { source: source.into(), medium: medium.into(), ..Campaign::default() };
-        channel(&campaign, &host(referrer), "shop.example")
+        channel(&campaign, &Address::of(referrer).host(), "shop.example")
     }
 
     #[test]
@@ -117,12 +109,5 @@ mod tests {
         for channel in named.chain(places) {
             assert!(CHANNELS.contains(&channel), "{channel}");
         }
-    }
-
-    #[test]
-    fn hosts_are_read_from_urls() {
-        assert_eq!(host("https://u:p@Shop.Example:8080/a?b#c"), "shop.example");
-        assert_eq!(host("android-app://com.google.android.gm/"), "com.google.android.gm");
-        assert_eq!(host("shop.example"), "");
     }
 }

@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
+use super::address::Address;
 use super::campaign::Campaign;
-use super::channel::host;
+
 use crate::json::{Scanner, SyntaxError, Value, push_quoted};
 
 /// Texts, numbers and booleans of `context` that are stored.
@@ -29,8 +30,8 @@ pub const ALLOWED_IN: &[(&str, &[&str])] = &[
 pub(crate) struct Found<'a> {
     pub(crate) campaign: Campaign<'a>,
     /// Hosts, in lower case.
-    pub(crate) referrer: String,
-    pub(crate) page: String,
+    pub(crate) referrer: Cow<'a, str>,
+    pub(crate) page: Cow<'a, str>,
     pub(crate) user_agent: Option<Cow<'a, str>>,
     pub(crate) device: Option<Cow<'a, str>>,
     pub(crate) os: Option<Cow<'a, str>>,
@@ -53,7 +54,7 @@ pub(crate) fn reduce<'a>(context: &'a str, out: &mut String) -> Found<'a> {
             _ => {
                 let value = scanner.value()?;
                 if ALLOWED.contains(&key.as_ref()) {
-                    push_field(out, &key, &value);
+                    push_field(out, 0, &key, &value);
                 }
                 if key == "userAgent" {
                     found.user_agent = value.text();
@@ -76,24 +77,26 @@ fn object<'a>(
     found: &mut Found<'a>,
     out: &mut String,
 ) -> Result<(), SyntaxError> {
-    let mut inner = String::new();
+    let before = out.len();
+    push_key(out, 0, name);
+    let inner = out.len();
     scanner.object(|scanner, key| {
         let key = key.decode();
         let value = scanner.value()?;
         if fields.contains(&key.as_ref()) {
             match (name, key.as_ref(), value.text()) {
-                ("page", "url", Some(url)) => push_text(&mut inner, "url", without_query(&url)),
-                ("page", "referrer", Some(url)) => push_text(&mut inner, "referrer", &host(&url)),
-                _ => push_field(&mut inner, &key, &value),
+                ("page", "url", Some(url)) => push_text(out, inner, "url", Address::of(&url).stored()),
+                ("page", "referrer", Some(url)) => push_text(out, inner, "referrer", &host(&url)),
+                _ => push_field(out, inner, &key, &value),
             }
         }
         found.note(name, &key, &value);
         Ok(())
     })?;
-    if !inner.is_empty() {
-        open(out);
-        push_quoted(out, name);
-        out.extend([":", &inner, "}"]);
+    if out.len() == inner {
+        out.truncate(before);
+    } else {
+        out.push('}');
     }
     Ok(())
 }
@@ -114,45 +117,36 @@ impl<'a> Found<'a> {
 
     fn conclude(&mut self) {
         self.page = host(&self.url);
-        for text in [std::mem::take(&mut self.url), std::mem::take(&mut self.search)] {
-            if text.contains('?') {
-                self.campaign.fill_from_query(&text);
-            }
-        }
+        self.campaign.fill_from_query(std::mem::take(&mut self.url));
+        self.campaign.fill_from_query(std::mem::take(&mut self.search));
     }
 }
 
-/// A URL up to its query or fragment, without a user in it.
-fn without_query(url: &str) -> &str {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    let url = url.get(..end).unwrap_or_default();
-    // A user or password in the URL: nothing of it is kept.
-    if host_part(url).contains('@') { "" } else { url }
+/// The host of a URL, borrowed where the URL is.
+fn host<'a>(url: &Cow<'a, str>) -> Cow<'a, str> {
+    match url {
+        Cow::Borrowed(url) => Address::of(url).host(),
+        Cow::Owned(url) => Cow::Owned(Address::of(url).host().into_owned()),
+    }
 }
 
-fn host_part(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    rest.split('/').next().unwrap_or_default()
+/// Appends the key of the next field of the object that begins at `start`. Listed keys need no escapes.
+fn push_key(out: &mut String, start: usize, key: &str) {
+    out.push_str(if out.len() == start { "{\"" } else { ",\"" });
+    out.push_str(key);
+    out.push_str("\":");
 }
 
-fn open(out: &mut String) {
-    out.push(if out.is_empty() { '{' } else { ',' });
-}
-
-fn push_text(out: &mut String, key: &str, text: &str) {
+fn push_text(out: &mut String, start: usize, key: &str, text: &str) {
     if !text.is_empty() {
-        open(out);
-        push_quoted(out, key);
-        out.push(':');
+        push_key(out, start, key);
         push_quoted(out, text);
     }
 }
 
-fn push_field(out: &mut String, key: &str, value: &Value<'_>) {
+fn push_field(out: &mut String, start: usize, key: &str, value: &Value<'_>) {
     let before = out.len();
-    open(out);
-    push_quoted(out, key);
-    out.push(':');
+    push_key(out, start, key);
     if !value.push_scalar(out) {
         out.truncate(before);
     }
@@ -193,7 +187,7 @@ mod tests {
         let found = reduce(context, &mut String::new());
         assert_eq!(found.campaign.source, "may");
         assert_eq!(found.campaign.click_channel, Some("paid_search"));
-        assert_eq!((found.referrer.as_str(), found.page.as_str()), ("www.google.com", "shop.example"));
+        assert_eq!((found.referrer.as_ref(), found.page.as_ref()), ("www.google.com", "shop.example"));
         assert_eq!((found.user_agent.as_deref(), found.os.as_deref()), (Some("U"), Some("iOS")));
     }
 }

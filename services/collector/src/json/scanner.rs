@@ -34,6 +34,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space, without taking it.
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.bytes.get(self.at).copied() {
             if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
@@ -53,6 +54,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes one value of any kind.
+    #[inline]
     pub(crate) fn value(&mut self) -> Scan<Value<'a>> {
         match self.peek() {
             Some(b'"') => Ok(Value::Text(self.string()?)),
@@ -65,7 +67,23 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// As [`value`](Self::value), but quick where the text goes on with `known`, an object that was taken before and
+    /// had no flaw.
+    #[inline]
+    pub(crate) fn value_or_known(&mut self, known: &str) -> Scan<Value<'a>> {
+        self.peek();
+        let start = self.at;
+        let is_known = !known.is_empty()
+            && self.bytes.get(start..).is_some_and(|rest| rest.starts_with(known.as_bytes()));
+        if !is_known {
+            return self.value();
+        }
+        self.at += known.len();
+        Ok(Value::Object(self.slice(start, self.at)))
+    }
+
     /// Takes an object; `field` gets each key and must take its value.
+    #[inline]
     pub(crate) fn object(&mut self, mut field: impl FnMut(&mut Self, Text<'a>) -> Scan<()>) -> Scan<()> {
         self.expect(b'{', "`{`")?;
         if self.take_if(b'}') {
@@ -102,20 +120,24 @@ impl<'a> Scanner<'a> {
         self.flaw.get_or_insert(flaw);
     }
 
+    #[inline(always)]
     fn slice(&self, from: usize, to: usize) -> &'a str {
         self.text.get(from..to).unwrap_or_default()
     }
 
+    #[inline(always)]
     fn take_if(&mut self, wanted: u8) -> bool {
         let found = self.peek() == Some(wanted);
         self.at += usize::from(found);
         found
     }
 
+    #[inline(always)]
     fn expect(&mut self, wanted: u8, name: &'static str) -> Scan<()> {
         if self.take_if(wanted) { Ok(()) } else { self.error(name) }
     }
 
+    #[inline(always)]
     fn key(&mut self) -> Scan<Text<'a>> {
         if self.peek() != Some(b'"') {
             return self.error("a field's name");
@@ -184,6 +206,7 @@ impl<'a> Scanner<'a> {
         Ok(false)
     }
 
+    #[inline]
     fn literal(&mut self, word: &'static [u8]) -> Scan<()> {
         match self.bytes.get(self.at..self.at + word.len()) {
             Some(found) if found == word => {
@@ -195,25 +218,39 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string, standing at its opening quote.
+    #[inline(always)]
     fn string(&mut self) -> Scan<Text<'a>> {
         self.at += 1;
         let start = self.at;
-        let mut escaped = false;
+        self.plain();
+        if self.bytes.get(self.at) == Some(&b'"') {
+            self.at += 1;
+            return Ok(Text { raw: self.slice(start, self.at - 1), escaped: false });
+        }
+        self.escaped_string(start)
+    }
+
+    /// The rest of a string that is more than plain characters up to its quote.
+    #[inline(never)]
+    fn escaped_string(&mut self, start: usize) -> Scan<Text<'a>> {
         loop {
-            self.at += plain_prefix(self.bytes.get(self.at..).unwrap_or_default());
             match self.bytes.get(self.at) {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Text { raw: self.slice(start, self.at - 1), escaped });
+                    return Ok(Text { raw: self.slice(start, self.at - 1), escaped: true });
                 }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
+                Some(b'\\') => self.escape()?,
                 Some(_) => return self.error("an escape for the control character"),
                 None => return self.error("the string's closing quote"),
             }
+            self.plain();
         }
+    }
+
+    /// Takes characters that stand for themselves.
+    #[inline]
+    fn plain(&mut self) {
+        self.at += plain_prefix(self.bytes.get(self.at..).unwrap_or_default());
     }
 
     /// An escape sequence, standing at its backslash.
@@ -259,6 +296,7 @@ impl<'a> Scanner<'a> {
         Ok(unit)
     }
 
+    #[inline]
     fn number(&mut self) -> Scan<&'a str> {
         let start = self.at;
         self.at += usize::from(self.bytes.get(self.at) == Some(&b'-'));
@@ -303,13 +341,13 @@ impl<'a> Scanner<'a> {
 
 /// How many bytes come before the first quote, backslash or control character. Eight bytes at a time: event names and
 /// ids are that short, so that a vector search would spend longer on its start than on the bytes.
-fn plain_prefix(bytes: &[u8]) -> usize {
+#[inline(always)]
+pub(super) fn plain_prefix(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
-    let mut length = 0;
-    let mut words = bytes.chunks_exact(8);
-    for chunk in &mut words {
-        let word = <[u8; 8]>::try_from(chunk).map_or(0, u64::from_le_bytes);
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        let word = u64::from_le_bytes(*word);
         let zero_byte = |x: u64| x.wrapping_sub(ONES) & !x;
         let quote = zero_byte(word ^ (ONES * u64::from(b'"')));
         let backslash = zero_byte(word ^ (ONES * u64::from(b'\\')));
@@ -317,12 +355,12 @@ fn plain_prefix(bytes: &[u8]) -> usize {
         let hits = (quote | backslash | control) & HIGH;
         if hits != 0 {
             // A borrow can only mark bytes above the first hit: the lowest mark is right.
-            return length + (hits.trailing_zeros() / 8) as usize;
+            return bytes.len() - rest.len() + (hits.trailing_zeros() / 8) as usize;
         }
-        length += 8;
+        rest = after;
     }
     let plain = |byte: &&u8| **byte >= 0x20 && **byte != b'"' && **byte != b'\\';
-    length + words.remainder().iter().take_while(plain).count()
+    bytes.len() - rest.len() + rest.iter().take_while(plain).count()
 }
 
 #[cfg(test)]

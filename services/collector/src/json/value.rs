@@ -37,10 +37,13 @@ impl<'a> Text<'a> {
     }
 
     /// The characters. Borrowed unless there are escapes; a lone surrogate, which is a flaw of the event, gives nothing.
+    #[inline]
     pub(crate) fn decode(self) -> Cow<'a, str> {
-        if !self.escaped {
-            return Cow::Borrowed(self.raw);
-        }
+        if self.escaped { self.unescape() } else { Cow::Borrowed(self.raw) }
+    }
+
+    #[inline(never)]
+    fn unescape(self) -> Cow<'a, str> {
         let quoted = ["\"", self.raw, "\""].concat();
         Cow::Owned(serde_json::from_str(&quoted).unwrap_or_default())
     }
@@ -60,6 +63,7 @@ impl<'a> Value<'a> {
     }
 
     /// The text of a string that is not empty.
+    #[inline]
     pub(crate) fn text(&self) -> Option<Cow<'a, str>> {
         match self {
             Self::Text(text) if !text.is_empty() => Some(text.decode()),
@@ -68,6 +72,7 @@ impl<'a> Value<'a> {
     }
 
     /// The text of a string or a number; nothing where it is empty.
+    #[inline]
     pub(crate) fn text_or_number(&self) -> Option<Cow<'a, str>> {
         match self {
             Self::Number(number) => Some(Cow::Borrowed(number)),

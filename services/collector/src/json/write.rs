@@ -1,15 +1,14 @@
 //! Writing the little JSON that the collector composes itself.
 
+use super::scanner::plain_prefix;
+
 /// Appends `text` as a JSON string with its quotes.
 pub(crate) fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
-    let mut plain = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(text.get(plain..at).unwrap_or_default());
-        plain = at + 1;
+    let mut rest = text;
+    while let Some((plain, byte, after)) = split_at_special(rest) {
+        out.push_str(plain);
+        rest = after;
         match byte {
             b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
             _ => {
@@ -19,8 +18,15 @@ pub(crate) fn push_quoted(out: &mut String, text: &str) {
             }
         }
     }
-    out.push_str(text.get(plain..).unwrap_or_default());
+    out.push_str(rest);
     out.push('"');
+}
+
+/// The text before and after its first character that JSON escapes, and that character.
+fn split_at_special(text: &str) -> Option<(&str, u8, &str)> {
+    let at = plain_prefix(text.as_bytes());
+    let byte = text.as_bytes().get(at)?;
+    Some((text.get(..at)?, *byte, text.get(at + 1..)?))
 }
 
 #[cfg(test)]

@@ -68,3 +68,36 @@ async fn the_country_comes_only_from_the_configured_header() {
         assert_eq!(stored.country, country);
     }
 }
+
+#[tokio::test]
+async fn each_event_of_a_batch_has_what_its_own_context_tells() {
+    let running = start().await;
+    let shop = json!({"page": {"url": "https://shop.example/?utm_source=may&utm_medium=email"}});
+    let phone = json!({"os": {"name": "iOS"}, "page": {"url": "https://shop.example/"}});
+    let contexts = [Some(&shop), Some(&shop), Some(&phone), None, Some(&shop), Some(&phone), Some(&phone)];
+    let event = |(number, context): (usize, &Option<&serde_json::Value>)| {
+        json!({"event": "view", "userId": "u", "messageId": format!("m{number}"), "context": context})
+            .to_string()
+    };
+    let lines: Vec<_> = contexts.iter().enumerate().map(event).collect();
+    let answer = running.ok("/v1/events", lines.join("\n")).await;
+    assert_eq!(answer["accepted"], 7);
+    let stored = running.events();
+    let told = |number: usize| {
+        let event = stored.iter().find(|event| event.message_id == format!("m{number}")).unwrap();
+        (
+            event.channel.as_str(),
+            event.source.as_str(),
+            event.os.as_str(),
+            event.context.contains("shop.example"),
+        )
+    };
+    for (number, context) in contexts.iter().enumerate() {
+        let expected = match context {
+            None => ("direct", "", "", false),
+            Some(context) if *context == &shop => ("email", "may", "", true),
+            Some(_) => ("direct", "", "iOS", true),
+        };
+        assert_eq!(told(number), expected, "{number}");
+    }
+}

@@ -79,6 +79,17 @@ proptest! {
 }
 
 #[test]
+fn an_object_that_is_known_is_taken_as_if_it_were_scanned() {
+    let known = "{\"a\":[1,\"}\"]}";
+    for text in [known, "{\"a\":[1,\"}\"]} ,1", " {\"a\":[1]}", "{\"a\":[1,\"}\"]", "7", ""] {
+        let (mut one, mut other) = (Scanner::new(text), Scanner::new(text));
+        assert_eq!(one.value_or_known(known), other.value(), "{text}");
+        assert_eq!(one.position(), other.position(), "{text}");
+        assert_eq!(Scanner::new(text).value_or_known(""), Scanner::new(text).value());
+    }
+}
+
+#[test]
 fn flaws_are_noted_and_the_scan_goes_on() {
     let cases = [
         ("\"a\\u0000b\"", Flaw::Nul),
