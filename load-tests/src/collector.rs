@@ -65,6 +65,7 @@ async fn run(dir: &Path) -> Result<(), BenchError> {
             ..CollectorSettings::default()
         },
         publisher: Arc::clone(&log) as _,
+        direct: Arc::clone(&log) as _,
         plan,
         imports: None,
         generations: Arc::default(),

@@ -26,6 +26,7 @@ mod record;
 pub mod refusal;
 pub mod rejection;
 mod server;
+mod spill_metrics;
 mod timestamp;
 mod validate;
 
@@ -33,6 +34,7 @@ pub use derive::channels::CHANNELS;
 pub use derive::context::{ALLOWED as CONTEXT_ALLOWED, ALLOWED_IN as CONTEXT_ALLOWED_IN};
 pub use imports::{ImportProgress, ImportStatus, ImportStatusError};
 pub use server::{Bound, Collector, CollectorError, run};
+pub use spill_metrics::{SpillMetrics, SpillState};
 
 /// Every path with a fixed name, with its method, as the docs list them.
 pub fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -1,5 +1,6 @@
 //! One request from its head to its answer: route, body, events, key, log. The steps are in the order of this file.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -35,6 +36,8 @@ pub(crate) struct State {
     pub(crate) settings: CollectorSettings,
     pub(crate) country_header: Option<HeaderName>,
     pub(crate) publisher: Arc<dyn Publisher>,
+    /// Takes imports and control records.
+    pub(crate) direct: Arc<dyn Publisher>,
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) imports: Option<Arc<dyn ImportStatus>>,
     pub(crate) generations: Arc<Generations>,
@@ -137,8 +140,7 @@ impl Incoming<'_> {
         let keys = self.state.keys.load();
         let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
         let caller = self.caller(keys, parsed.write_key.as_deref())?;
-        let query = self.request.query_string();
-        let import_id = keys::in_query(query, "import").filter(|_| self.endpoint == Endpoint::Events);
+        let import_id = self.import_parameter();
         if let Some(id) = &import_id {
             require_secret(caller)?;
             imports::check_id(id)?;
@@ -156,12 +158,24 @@ impl Incoming<'_> {
         Ok(records(&parsed, &mut validator, self.state.publisher.partitions(), open))
     }
 
+    /// The id of the import that the request's events belong to.
+    fn import_parameter(&self) -> Option<Cow<'_, str>> {
+        let query = self.request.query_string();
+        if query.is_empty() || self.endpoint != Endpoint::Events {
+            return None;
+        }
+        keys::in_query(query, "import")
+    }
+
     async fn publish(&self, messages: Vec<Message>, open: Undecided<'_>) -> Result<u64, Refusal> {
         if messages.is_empty() {
             return Ok(open.published().accept());
         }
         let started = Instant::now();
-        let receipt = match self.state.publisher.publish(messages) {
+        // An import can wait, and must be in its place when it is acknowledged: it does not go through a spill.
+        let is_import = self.import_parameter().is_some();
+        let log = if is_import { &self.state.direct } else { &self.state.publisher };
+        let receipt = match log.publish(messages) {
             Ok(receipt) => receipt,
             Err(error) => {
                 open.refuse();
@@ -195,7 +209,7 @@ impl Incoming<'_> {
         let accepted_rows = imports::accepted_rows(&body)?;
         let generation = self.state.generations.next(now_ms());
         let completed = ImportCompleted { site, import_id: import_id.to_owned(), accepted_rows };
-        imports::complete(self.state.publisher.as_ref(), generation, completed).await?;
+        imports::complete(self.state.direct.as_ref(), generation, completed).await?;
         tracing::info!(import_id, accepted_rows, generation, "import completed");
         Ok(Answer::Json(format!("{{\"generation\":{generation}}}")))
     }

@@ -32,6 +32,9 @@ const LOG_FAILURE_MS: i64 = 5_000;
 pub struct Collector<'m> {
     pub settings: CollectorSettings,
     pub publisher: Arc<dyn Publisher>,
+    /// Takes imports and control records, which may wait and must be in their place when they are acknowledged: the log
+    /// itself where `publisher` has a spill, else the same.
+    pub direct: Arc<dyn Publisher>,
     /// The plan in force; none until one was applied.
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
     /// Asks the warehouse about imports; without it `GET /v1/imports/{id}` is 501.
@@ -85,6 +88,7 @@ impl Collector<'_> {
         let state = Data::new(State {
             country_header,
             publisher: self.publisher,
+            direct: self.direct,
             keys: ArcSwapOption::empty(),
             imports: self.imports,
             generations: self.generations,

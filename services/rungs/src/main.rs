@@ -11,6 +11,7 @@ mod import_status;
 mod plans;
 mod problems;
 mod process;
+mod production;
 mod report;
 mod settings;
 mod standalone;

@@ -1,5 +1,5 @@
 //! What every part of a process gets a clone of, and how its services are run: the end of one, whatever the reason, asks
-//! everything else to stop. Used by [`standalone`](crate::standalone).
+//! everything else to stop. Used by [`standalone`](crate::standalone) and [`production`](crate::production).
 
 use runtime::{Health, Metrics, Shutdown, Tasks};
 use tokio::task::JoinHandle;

@@ -64,6 +64,7 @@ pub(crate) async fn start_with(
         publisher,
         plan: receiver,
         imports,
+        direct: log.clone(),
         generations: Arc::default(),
         metrics: &metrics,
         health: health.clone(),

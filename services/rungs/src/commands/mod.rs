@@ -1,13 +1,15 @@
 //! The command line: one file a command, each with its arguments (and the help that teaches them) and a `run`.
 
+mod aggregator;
 mod check;
 mod clickhouse;
+mod collector;
+mod console;
 mod demo_visitors;
 mod import;
 mod migrate;
 mod plan;
 mod report;
-mod service;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -46,9 +48,9 @@ pub(crate) enum Command {
     Report(report::Arguments),
     Migrate(migrate::Arguments),
     Clickhouse(clickhouse::Arguments),
-    Collector(service::Arguments),
-    Aggregator(service::Arguments),
-    Console(service::Arguments),
+    Collector(collector::Arguments),
+    Aggregator(aggregator::Arguments),
+    Console(console::Arguments),
     #[command(hide = true)]
     DemoVisitors(demo_visitors::Arguments),
 }
@@ -63,9 +65,9 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Report(arguments) => report::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Clickhouse(arguments) => clickhouse::run(arguments).await,
-        Command::Collector(_) => service::run("collector"),
-        Command::Aggregator(_) => service::run("aggregator"),
-        Command::Console(_) => service::run("console"),
+        Command::Collector(arguments) => collector::run(arguments).await,
+        Command::Aggregator(arguments) => aggregator::run(arguments).await,
+        Command::Console(arguments) => console::run(arguments).await,
         Command::DemoVisitors(arguments) => demo_visitors::run(arguments).await,
     }
 }

@@ -1,9 +1,12 @@
-//! `rungs plan apply|show|history`: the plan in force of a running `rungs up`, over its admin server.
+//! `rungs plan apply|show|history`: the plan in force, of a running `rungs up` over its admin server, or of the services on
+//! Kafka through the plan topic itself.
 
 use std::path::{Path, PathBuf};
 
 use checked_toml::Problem;
 use clap::{Args, Subcommand};
+use event_log::PlanRecord;
+use event_log::kafka::KafkaSettings;
 use jiff::Timestamp;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
@@ -11,7 +14,8 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::Failure;
 use crate::plans::http::{AppliedAnswer, PLAN_MEDIA_TYPE, PlanAnswer, PlanSummary, ProblemAnswer};
-use crate::problems;
+use crate::plans::in_force::ApplyError;
+use crate::{problems, production, settings};
 
 /// The tracking plan in force: apply one, show it, list its predecessors
 #[derive(Debug, Args)]
@@ -19,9 +23,12 @@ use crate::problems;
 pub(crate) struct Arguments {
     #[command(subcommand)]
     action: Action,
-    /// The admin server of the running `rungs up`
-    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:9464")]
-    admin: String,
+    /// The admin server of the running `rungs up` [default: http://127.0.0.1:9464, unless the settings name Kafka]
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "settings")]
+    admin: Option<String>,
+    /// The settings file with [kafka] brokers, to read and write the plan topic; RUNGS_KAFKA__BROKERS does too
+    #[arg(long, global = true, value_name = "FILE")]
+    settings: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,19 +47,96 @@ enum Action {
 
 const EXAMPLE: &str = "The plan in force is a numbered record beside the events, not a file: collector and console follow \
 it, and the aggregator switches at one place of the log. `rungs up --plan FILE` applies that file at its start and \
-whenever it changes.
+whenever it changes. With [kafka] brokers in the settings the plan topic itself is used, and no service need run.
 
 Examples:
   rungs plan apply tracking-plan.toml
   rungs plan show > in-force.toml
-  rungs plan history";
+  rungs plan history
+  rungs plan apply tracking-plan.toml --settings rungs.toml";
+
+const DEFAULT_ADMIN: &str = "http://127.0.0.1:9464";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let admin = Admin { base: arguments.admin.trim_end_matches('/').to_owned(), client: Client::new() };
+    if let Some(kafka) = arguments.kafka()? {
+        return on_kafka(kafka, arguments.action).await;
+    }
+    let admin = arguments.admin.as_deref().unwrap_or(DEFAULT_ADMIN);
+    let admin = Admin { base: admin.trim_end_matches('/').to_owned(), client: Client::new() };
     match arguments.action {
         Action::Apply { file } => apply(&admin, &file).await,
         Action::Show => show(&admin).await,
         Action::History => history(&admin).await,
+    }
+}
+
+impl Arguments {
+    /// Kafka, if the settings or the environment name it and no admin server was named.
+    fn kafka(&self) -> Result<Option<KafkaSettings>, Failure> {
+        if self.admin.is_some() {
+            return Ok(None);
+        }
+        let settings = settings::load(self.settings.as_deref())?;
+        let kafka = production::kafka::configured(&settings);
+        match (&self.settings, kafka) {
+            (Some(file), None) => Err(Failure::usage(format!(
+                "{} names no [kafka] brokers; the plan of a running `rungs up` is reached without --settings",
+                file.display()
+            ))),
+            (_, kafka) => Ok(kafka),
+        }
+    }
+}
+
+async fn on_kafka(kafka: KafkaSettings, action: Action) -> Result<(), Failure> {
+    let plans = production::plans::open(kafka).await?;
+    match action {
+        Action::Apply { file } => {
+            let (name, text) = read(&file)?;
+            match plans.apply(&name, &text).await {
+                Ok(applied) => say(&AppliedAnswer { number: applied.number, changed: applied.changed }),
+                Err(ApplyError::Invalid(found)) => return Err(refused(&found, &text)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Action::Show => {
+            let plan = plans.latest().ok_or_else(|| Failure::new("no plan was applied yet"))?;
+            let PlanRecord { number, applied_at_ms, text } = plan.as_ref().clone();
+            print_plan(&PlanAnswer { number, applied_at_ms, text });
+        }
+        Action::History => print_history(plans.history()?.iter().map(PlanSummary::of)),
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> Result<(String, String), Failure> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::new(format!("{name} cannot be read: {error}")))?;
+    Ok((name, text))
+}
+
+fn refused(problems: &[Problem], text: &str) -> Failure {
+    println!("{}", problems::render(problems, text));
+    Failure::new("nothing was changed; correct the plan and apply it again")
+}
+
+fn say(applied: &AppliedAnswer) {
+    match applied.changed {
+        true => eprintln!("plan {} is in force", applied.number),
+        false => eprintln!("plan {} is in force already; nothing was changed", applied.number),
+    }
+}
+
+fn print_plan(plan: &PlanAnswer) {
+    eprintln!("plan {}, applied at {}", plan.number, utc(plan.applied_at_ms));
+    print!("{}", plan.text);
+}
+
+fn print_history(plans: impl Iterator<Item = PlanSummary>) {
+    println!("{:>6}  {:<20}  {:>5}  {:>7}", "plan", "applied", "sites", "funnels");
+    for PlanSummary { number, applied_at_ms, sites, funnels } in plans {
+        println!("{number:>6}  {:<20}  {sites:>5}  {funnels:>7}", utc(applied_at_ms));
     }
 }
 
@@ -62,40 +146,27 @@ struct Admin {
 }
 
 async fn apply(admin: &Admin, file: &Path) -> Result<(), Failure> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::new(format!("{name} cannot be read: {error}")))?;
+    let (name, text) = read(file)?;
     let request = admin.client.post(format!("{}/plan", admin.base));
     let response = request.header("content-type", PLAN_MEDIA_TYPE).body(text.clone()).send().await;
     let response = response.map_err(|error| admin.unreachable(&error))?;
     if response.status() == StatusCode::UNPROCESSABLE_ENTITY {
-        let refused: RefusedAnswer = json(response).await?;
-        let problems: Vec<Problem> = refused.problems.into_iter().map(|found| found.problem(&name)).collect();
-        println!("{}", problems::render(&problems, &text));
-        return Err(Failure::new("nothing was changed; correct the plan and apply it again"));
+        let answer: RefusedAnswer = json(response).await?;
+        let problems: Vec<Problem> = answer.problems.into_iter().map(|found| found.problem(&name)).collect();
+        return Err(refused(&problems, &text));
     }
-    let applied: AppliedAnswer = json(successful(response).await?).await?;
-    match applied.changed {
-        true => eprintln!("plan {} is in force", applied.number),
-        false => eprintln!("plan {} is in force already; nothing was changed", applied.number),
-    }
+    say(&json(successful(response).await?).await?);
     Ok(())
 }
 
 async fn show(admin: &Admin) -> Result<(), Failure> {
-    let plan: PlanAnswer = json(admin.get("/plan").await?).await?;
-    eprintln!("plan {}, applied at {}", plan.number, utc(plan.applied_at_ms));
-    print!("{}", plan.text);
+    print_plan(&json(admin.get("/plan").await?).await?);
     Ok(())
 }
 
 async fn history(admin: &Admin) -> Result<(), Failure> {
     let plans: Vec<PlanSummary> = json(admin.get("/plan/history").await?).await?;
-    println!("{:>6}  {:<20}  {:>5}  {:>7}", "plan", "applied", "sites", "funnels");
-    for plan in plans {
-        let PlanSummary { number, applied_at_ms, sites, funnels } = plan;
-        println!("{number:>6}  {:<20}  {sites:>5}  {funnels:>7}", utc(applied_at_ms));
-    }
+    print_history(plans.into_iter());
     Ok(())
 }
 

@@ -3,18 +3,17 @@
 
 use std::sync::Arc;
 
-use event_log::{PlanRecord, PlanTopic};
+use event_log::PlanRecord;
 use funnel::Plan;
 use runtime::{Shutdown, Tasks};
 use tokio::sync::watch;
 
 /// The plan in force, now and from now on.
 pub(crate) fn follow(
-    topic: &dyn PlanTopic,
+    mut records: watch::Receiver<Option<Arc<PlanRecord>>>,
     tasks: &Tasks,
     shutdown: Shutdown,
 ) -> watch::Receiver<Option<Arc<Plan>>> {
-    let mut records = topic.latest();
     let (sender, plans) = watch::channel(records.borrow_and_update().as_deref().and_then(parse));
     drop(tasks.spawn("plan topic", async move {
         loop {

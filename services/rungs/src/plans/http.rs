@@ -97,7 +97,7 @@ async fn history(request: HttpRequest, plans: Data<PlanInForce>) -> HttpResponse
         return refused;
     }
     match web::block(move || plans.history()).await {
-        Ok(Ok(plans)) => HttpResponse::Ok().json(plans.iter().map(summary).collect::<Vec<_>>()),
+        Ok(Ok(plans)) => HttpResponse::Ok().json(plans.iter().map(PlanSummary::of).collect::<Vec<_>>()),
         Ok(Err(error)) => HttpResponse::ServiceUnavailable().body(format!("{error}\n")),
         Err(error) => HttpResponse::ServiceUnavailable().body(format!("{error}\n")),
     }
@@ -129,13 +129,16 @@ fn answer(problem: Problem) -> ProblemAnswer {
     ProblemAnswer { line: problem.line, message: problem.message, hint: problem.hint }
 }
 
-fn summary(record: &PlanRecord) -> PlanSummary {
-    let plan = Plan::parse("plan", &record.text).unwrap_or_default();
-    PlanSummary {
-        number: record.number,
-        applied_at_ms: record.applied_at_ms,
-        sites: plan.sites.len(),
-        funnels: plan.funnels.len(),
+impl PlanSummary {
+    /// What a list says of a plan.
+    pub(crate) fn of(record: &PlanRecord) -> Self {
+        let plan = Plan::parse("plan", &record.text).unwrap_or_default();
+        Self {
+            number: record.number,
+            applied_at_ms: record.applied_at_ms,
+            sites: plan.sites.len(),
+            funnels: plan.funnels.len(),
+        }
     }
 }
 

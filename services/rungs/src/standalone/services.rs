@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use aggregator::Aggregator;
 use collector::Collector;
+use event_log::PlanTopic;
 use funnel::Plan;
 use rungs_console::{Console, WarehouseSource};
 use runtime::{AdminServer, Shutdown};
@@ -56,13 +57,14 @@ impl Services {
         plans: &Arc<PlanInForce>,
     ) -> Result<Self, Failure> {
         let Options { settings, .. } = options;
-        let plan = follow::follow(engines.log.as_ref(), &process.tasks, process.shutdown.clone());
+        let plan = follow::follow(engines.log.latest(), &process.tasks, process.shutdown.clone());
         let horizon_ms = settings.aggregator.horizon_ms;
         let imports =
             WarehouseImports { warehouse: engines.warehouse.clone(), plan: plan.clone(), horizon_ms };
         let collector = Collector {
             settings: settings.collector.clone(),
             publisher: engines.log.clone(),
+            direct: engines.log.clone(),
             plan: plan.clone(),
             imports: Some(Arc::new(imports)),
             generations: plans.generations(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aggregator::counters::LaneCounters;
 use aggregator::metrics::FunnelMetrics;
 use aggregator::snapshot::Board;
-use collector::Collector;
+use collector::{Collector, SpillMetrics};
 use event_log::SystemClock;
 use event_log::memory::MemoryLog;
 use rungs_console::{Console, Server, WarehouseSource};
@@ -40,6 +40,7 @@ fn registered() -> Vec<MetricInfo> {
     let collector = Collector {
         settings: CollectorSettings { listen: any_port, workers: 1, ..CollectorSettings::default() },
         publisher: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
+        direct: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
         plan: watch::channel(None).1,
         imports: None,
         generations: Arc::default(),
@@ -47,6 +48,7 @@ fn registered() -> Vec<MetricInfo> {
         health: health.clone(),
     };
     drop(collector.bind(&shutdown).unwrap());
+    SpillMetrics::register(&metrics).unwrap();
     let url = Some("http://127.0.0.1:1".to_owned());
     let warehouse = Warehouse::connect(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
     let console = Console {

@@ -1,0 +1,56 @@
+//! `rungs aggregator`: a member of the group that shares the partitions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aggregator::Aggregator;
+use event_log::kafka::{KafkaPlans, KafkaSource};
+use runtime::Settings;
+
+use super::kafka;
+use crate::failure::Failure;
+use crate::process::{Process, ended};
+
+/// Runs until a signal, or until the service fails.
+pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
+    let process = Process::new()?;
+    let kafka = kafka::required(&settings, "aggregator")?;
+    let warehouse = super::warehouse(&settings)?;
+    let admin = super::start_admin(&process, &settings)?;
+    super::announce("aggregator", None, &admin, None);
+    let outcome = serve(&process, settings, kafka, warehouse).await;
+    process.shutdown.request();
+    admin.stop().await;
+    outcome
+}
+
+async fn serve(
+    process: &Process,
+    settings: Settings,
+    kafka: event_log::kafka::KafkaSettings,
+    warehouse: warehouse::Warehouse,
+) -> Result<(), Failure> {
+    if !super::migrated(process, &warehouse, &settings).await? {
+        return Ok(());
+    }
+    let of_plans = kafka.clone();
+    let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&of_plans)).await? else {
+        return Ok(());
+    };
+    let Some(source) = kafka::opened(process, move || KafkaSource::join(&kafka)).await? else {
+        return Ok(());
+    };
+    let aggregator = Aggregator {
+        settings: settings.aggregator,
+        source: Arc::new(source),
+        plans: Arc::new(plans),
+        warehouse,
+        metrics: process.metrics.clone(),
+        health: process.health.clone(),
+        tasks: process.tasks.clone(),
+        // Another member goes on with what is left.
+        drain_limit: Duration::ZERO,
+    };
+    let running = process.serve("aggregator", aggregator::run(aggregator, process.shutdown.clone()));
+    ended("aggregator", running).await.map_err(Failure::new)
+}

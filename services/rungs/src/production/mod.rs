@@ -1,0 +1,60 @@
+//! One service a process, on Kafka and a ClickHouse server: what `rungs collector`, `rungs aggregator` and `rungs console`
+//! run. The services are those of [`standalone`](crate::standalone); here each opens its own side of the log and of the
+//! warehouse, starts whatever the others do, and waits for what is away as long as it must.
+
+mod aggregator;
+mod collector;
+mod console;
+pub(crate) mod kafka;
+pub(crate) mod plans;
+
+use std::path::Path;
+
+use runtime::{AdminServer, Settings};
+use warehouse::{Retention, Warehouse, migrate};
+
+use crate::failure::Failure;
+use crate::process::Process;
+
+pub(crate) use aggregator::run as run_aggregator;
+pub(crate) use collector::run as run_collector;
+pub(crate) use console::run as run_console;
+
+/// The ClickHouse server of `[clickhouse] url`.
+fn warehouse(settings: &Settings) -> Result<Warehouse, Failure> {
+    match settings.clickhouse.url {
+        Some(_) => Ok(Warehouse::connect(&settings.clickhouse)?),
+        None => Err(Failure::usage(
+            "this service needs a ClickHouse server: set [clickhouse] url in the settings, or RUNGS_CLICKHOUSE__URL",
+        )),
+    }
+}
+
+/// Brings ClickHouse to this program's schema; waits for a server that is away. `false` if a stop was asked for meanwhile.
+async fn migrated(process: &Process, warehouse: &Warehouse, settings: &Settings) -> Result<bool, Failure> {
+    let retention = Retention::from(&settings.aggregator);
+    let migrate = kafka::until_it_works(process, "ClickHouse", || async {
+        migrate(warehouse, &retention).await.map_err(|error| {
+            let may_pass = error.is_retryable();
+            (Failure::from(error), may_pass)
+        })
+    });
+    Ok(migrate.await?.is_some())
+}
+
+fn start_admin(process: &Process, settings: &Settings) -> Result<AdminServer, Failure> {
+    let Process { metrics, health, tasks, shutdown } = process.clone();
+    Ok(AdminServer::start(settings.admin.listen, metrics, health, &tasks, shutdown)?)
+}
+
+/// Where a service that is ready can be reached, for people.
+fn announce(
+    service: &str,
+    address: Option<std::net::SocketAddr>,
+    admin: &AdminServer,
+    data_dir: Option<&Path>,
+) {
+    let listens = address.map(|address| format!(" on http://{address}")).unwrap_or_default();
+    let data = data_dir.map(|dir| format!(", spill in {}", dir.display())).unwrap_or_default();
+    eprintln!("rungs {service}{listens}; metrics and readiness on http://{}{data}", admin.address());
+}
