@@ -27,6 +27,8 @@ const SLEEPS: [(&str, &str); 18] = [
     ("services/console/src/readiness.rs", "a pause before another attempt"),
     ("services/rungs/src/demo/mod.rs", "visitors come over time"),
     ("services/rungs/src/import/", "a pause before another attempt; asks how far an import is"),
+    ("crates/warehouse/examples/", "the pace of a measurement"),
+    ("services/console/src/live_reads.rs", "one read a second; its tests run on paused time"),
     ("services/rungs/src/standalone/plan_file.rs", "a look at the plan file"),
     ("services/rungs/src/standalone/plan_file_tests.rs", "waits for a condition, with a deadline"),
     ("services/rungs/src/standalone/plan_in_force.rs", "a pause before another attempt"),
