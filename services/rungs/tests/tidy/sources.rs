@@ -12,7 +12,7 @@ const LONGER: [(&str, usize); 3] = [
 ];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 18] = [
+const SLEEPS: [(&str, &str); 20] = [
     ("crates/event-log/src/local/database.rs", "fjall closes its files in the background and has no signal"),
     ("crates/warehouse/src/client.rs", "a pause before another attempt"),
     ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
