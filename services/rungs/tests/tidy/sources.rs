@@ -9,11 +9,16 @@ const LONGER: [(&str, usize); 2] =
     [("services/aggregator/src/funnel_lane.rs", 480), ("services/aggregator/tests/crashes.rs", 650)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 19] = [
+const SLEEPS: [(&str, &str); 24] = [
+        "crates/event-log/src/kafka/",
+        "polls a client that has no signal; waits for acknowledgements at the end",
+    (
     ("crates/event-log/src/local/database.rs", "fjall closes its files in the background and has no signal"),
+    ("crates/event-log/src/spill/", "waits for acknowledgements at the end"),
+    ("crates/warehouse/examples/", "the pace of a measurement"),
     ("crates/warehouse/src/client.rs", "a pause before another attempt"),
-    ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
     ("crates/warehouse/src/embedded/response.rs", "gathers small parts of an answer"),
+    ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
     ("crates/warehouse/tests/embedded_measure.rs", "measures over a time; run by hand"),
     ("load-tests/", "measures over a time, and sends when a request is due"),
     ("services/aggregator/src/lane_thread.rs", "a look at the clock at the end of the log"),
@@ -22,13 +27,16 @@ const SLEEPS: [(&str, &str); 19] = [
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
     ("services/console/examples/demo.rs", "visitors come over time"),
+    ("services/console/src/live_reads.rs", "one read a second; its tests run on paused time"),
     ("services/console/src/readiness.rs", "a pause before another attempt"),
     ("services/rungs/src/demo/mod.rs", "visitors come over time"),
     ("services/rungs/src/import/", "a pause before another attempt; asks how far an import is"),
     ("services/rungs/src/plans/file.rs", "a look at the plan file"),
-    ("services/rungs/src/standalone/plan_file_tests.rs", "waits for a condition, with a deadline"),
+    ("services/rungs/src/plans/file_tests.rs", "waits for a condition, with a deadline"),
     ("services/rungs/src/plans/in_force.rs", "a pause before another attempt"),
+    ("services/rungs/src/production/", "a pause before another attempt; a look at the spill"),
     ("services/rungs/tests/", "waits for what another process does, with a deadline"),
+    ),
 ];
 
 fn is_this(path: &str) -> bool {
