@@ -9,12 +9,15 @@ const LONGER: [(&str, usize); 2] =
     [("services/aggregator/src/funnel_lane.rs", 480), ("services/aggregator/tests/crashes.rs", 650)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 24] = [
+const SLEEPS: [(&str, &str); 26] = [
+    (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
-    (
+    ),
     ("crates/event-log/src/local/database.rs", "fjall closes its files in the background and has no signal"),
+    ("crates/event-log/src/local/writer.rs", "gathers what arrives at the same moment"),
     ("crates/event-log/src/spill/", "waits for acknowledgements at the end"),
+    ("crates/event-log/tests/", "waits for what a broker does, with a deadline"),
     ("crates/warehouse/examples/", "the pace of a measurement"),
     ("crates/warehouse/src/client.rs", "a pause before another attempt"),
     ("crates/warehouse/src/embedded/response.rs", "gathers small parts of an answer"),
@@ -36,7 +39,6 @@ const SLEEPS: [(&str, &str); 24] = [
     ("services/rungs/src/plans/in_force.rs", "a pause before another attempt"),
     ("services/rungs/src/production/", "a pause before another attempt; a look at the spill"),
     ("services/rungs/tests/", "waits for what another process does, with a deadline"),
-    ),
 ];
 
 fn is_this(path: &str) -> bool {
