@@ -20,7 +20,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
-use super::client::{POLL, Plain};
+use super::client::{self, POLL, Plain};
 use super::publisher::{KafkaPublisher, Target};
 use super::settings::KafkaSettings;
 use super::{DELIVERY_LIMIT_MS, KafkaError, topics};
@@ -46,7 +46,6 @@ pub struct KafkaPlans {
 
 struct Shared {
     topic: String,
-    consumer: BaseConsumer<Plain>,
     followed: Mutex<Followed>,
     moved: Condvar,
     latest: watch::Sender<Option<Arc<PlanRecord>>>,
@@ -74,16 +73,15 @@ impl KafkaPlans {
         topics::ensure(settings)?;
         let shared = Arc::new(Shared {
             topic: settings.plan_topic(),
-            consumer: follower(settings)?,
             followed: Mutex::default(),
             moved: Condvar::new(),
             latest: watch::Sender::new(None),
             ended: AtomicBool::new(false),
         });
         let publisher = KafkaPublisher::open(settings)?;
-        let following = Arc::clone(&shared);
+        let (following, consumer) = (Arc::clone(&shared), follower(settings)?);
         let thread = std::thread::Builder::new().name("kafka-plans".to_owned());
-        let thread = thread.spawn(move || following.follow());
+        let thread = thread.spawn(move || following.follow(&consumer));
         let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
         let plans = Self { shared, publisher, appends: Mutex::new(()), thread: Some(thread) };
         let followed = plans.shared.wait(|followed| followed.was_at_end);
@@ -151,8 +149,8 @@ impl PlanTopic for KafkaPlans {
 impl Drop for KafkaPlans {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that follows the plan topic had panicked");
+        if let Some(thread) = self.thread.take() {
+            client::end(thread, "plan topic's");
         }
     }
 }
@@ -188,9 +186,9 @@ impl Shared {
     }
 
     /// The following thread.
-    fn follow(&self) {
+    fn follow(&self, consumer: &BaseConsumer<Plain>) {
         while !self.ended.load(Ordering::Acquire) {
-            match self.consumer.poll(POLL) {
+            match consumer.poll(POLL) {
                 Some(Ok(message)) => self.take(&message),
                 Some(Err(ClientError::PartitionEOF(_))) => self.at_end(),
                 // Logged by the context; librdkafka goes on by itself.

@@ -12,7 +12,13 @@ const LONGER: [(&str, usize); 3] = [
 ];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 18] = [
+const SLEEPS: [(&str, &str); 24] = [
+    ("crates/event-log/src/kafka/client.rs", "waits for a thread's end, with a deadline"),
+    ("crates/event-log/src/kafka/publisher.rs", "a pause before another producer is made; waits for its last answers"),
+    ("crates/event-log/src/kafka/topics.rs", "asks whether a created topic is ready, with a deadline"),
+    ("crates/event-log/src/spill/mod.rs", "waits for the last answers at the end, with a deadline"),
+    ("crates/event-log/tests/", "waits for what brokers do, with a deadline; changes moods over time"),
+    ("crates/kafka-server/src/broker.rs", "waits for what another process does, with a deadline"),
     ("crates/event-log/src/local/database.rs", "fjall closes its files in the background and has no signal"),
     ("crates/warehouse/src/client.rs", "a pause before another attempt"),
     ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
