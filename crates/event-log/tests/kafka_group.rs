@@ -138,6 +138,28 @@ fn a_static_member_that_is_soon_back_keeps_its_partitions_and_one_that_is_not_lo
 }
 
 #[test]
+fn a_process_whose_place_was_taken_gives_all_back_as_lost_and_is_told_that_it_is_over() {
+    let kafka = Kafka::start();
+    let mut settings = settings(&kafka, "fenced", 2);
+    settings.instance_id = Some("same".to_owned());
+    let first = KafkaSource::join(&settings).unwrap();
+    let mut changes = first.assignments();
+    assert!(matches!(changes.blocking_recv(), Some(Assignment::Assigned(partitions)) if partitions.len() == 2));
+    let second = Owner::join(&settings, Some("same"));
+    let Some(Assignment::Revoked { mut partitions, acknowledgement, lost }) = changes.blocking_recv() else {
+        panic!("no revocation")
+    };
+    partitions.sort_unstable();
+    assert_eq!((partitions, lost), (vec![0, 1], true));
+    acknowledgement.acknowledge();
+    while let Some(change) = changes.blocking_recv() {
+        assert!(matches!(change, Assignment::Revoked { lost: true, .. }), "{change:?}");
+    }
+    until("the other has all", &[&second], |owned| shared(owned, 2));
+    second.leave();
+}
+
+#[test]
 fn leaving_does_not_wait_for_brokers_that_are_away() {
     let mut kafka = Kafka::start();
     let settings = settings(&kafka, "leaving", 2);

@@ -102,7 +102,7 @@ impl Drop for Membership {
         if let Some(thread) = self.thread.take() {
             client::end(thread, "consumer group");
         }
-        self.state.changes.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.state.end_changes();
     }
 }
 
@@ -122,12 +122,18 @@ impl State {
             }
         }
         if self.fenced.load(Ordering::Acquire) {
-            let owned = self.owned().keys().copied().collect();
+            let owned: Vec<i32> = std::mem::take(&mut *self.owned()).into_keys().collect();
             self.revoke(owned, true);
         }
         self.commit(&consumer);
         // Leaving revokes what is left; nobody may listen any more.
         drop(consumer);
+        self.end_changes();
+    }
+
+    /// Nothing will change any more.
+    fn end_changes(&self) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     /// Commits what was released since the last time, without waiting for the answer.
@@ -193,7 +199,8 @@ impl Member {
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), ClientError> {
         let (partitions, lost) = (partitions(list), consumer.assignment_lost());
         tracing::info!(?partitions, lost, "partitions revoked");
-        self.state.revoke(partitions.clone(), lost);
+        let owned = |partition: &i32| self.state.owned().contains_key(partition);
+        self.state.revoke(partitions.iter().copied().filter(owned).collect(), lost);
         if !lost {
             self.state.commit(consumer);
         }

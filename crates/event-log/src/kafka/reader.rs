@@ -76,7 +76,12 @@ impl Reader {
         let mut queue = queue.ok_or_else(|| format!("partition {partition} has no queue"))?;
         queue.set_nonempty_callback(on_arrival);
         let list = self.list(partition, Offset::Offset(from))?;
-        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        if let Err(error) = self.consumer.incremental_assign(&list) {
+            // It may still be assigned, from a cursor that could not be ended in order.
+            tracing::debug!(partition, %error, "fetching a partition begins anew");
+            self.end(partition)?;
+            self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        }
         Ok(queue)
     }
 
