@@ -144,7 +144,9 @@ fn a_process_whose_place_was_taken_gives_all_back_as_lost_and_is_told_that_it_is
     settings.instance_id = Some("same".to_owned());
     let first = KafkaSource::join(&settings).unwrap();
     let mut changes = first.assignments();
-    assert!(matches!(changes.blocking_recv(), Some(Assignment::Assigned(partitions)) if partitions.len() == 2));
+    assert!(
+        matches!(changes.blocking_recv(), Some(Assignment::Assigned(partitions)) if partitions.len() == 2)
+    );
     let second = Owner::join(&settings, Some("same"));
     let Some(Assignment::Revoked { mut partitions, acknowledgement, lost }) = changes.blocking_recv() else {
         panic!("no revocation")
