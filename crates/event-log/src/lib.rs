@@ -41,7 +41,7 @@ pub struct LogId(pub String);
 pub struct Message {
     /// The partition, from [`partition_of`]; control records name each partition in turn.
     pub partition: u32,
-    /// An encoded `rungs.v1.Record`.
+    /// An encoded `rungs.v1.Record`. On Kafka the message's key is made of its site and visitor.
     pub value: Bytes,
 }
 
