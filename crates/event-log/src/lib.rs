@@ -1,14 +1,14 @@
-//! The log between collector and aggregator, behind one seam: Kafka in production, [`local`] (fjall) on a laptop
-//! and as the collector's spill, [`memory`] in tests and simulation.
+//! The log between collector and aggregator, behind one seam: [`kafka`] in production, [`local`] (fjall) on a laptop,
+//! [`memory`] in tests and simulation. [`spill`] is Kafka with a local log for the time it is away.
 //!
-//! A log has a fixed number of partitions. A record has an offset (dense, from 0, per partition) and the time at
-//! which the log appended it. That time never runs backwards within a partition, whatever the wall clock does, and is
-//! the only clock by which the aggregator judges an event. All events of a visitor share a partition
-//! ([`partition_of`]), so their order is the log's order.
+//! A log has a fixed number of partitions. A record has an offset, which rises within its partition (dense from 0 in a local
+//! log; on Kafka there may be gaps), and the time at which the log appended it. The running maximum of that time is the
+//! partition's clock, the only one by which the aggregator judges an event: a broker's own clock may step back. All events
+//! of a visitor share a partition ([`partition_of`]), so their order is the log's order.
 //!
 //! Guarantees: a [`Receipt`] resolves to `Ok` only when every message of its call is durable (survives `kill -9` and
-//! a power cut); a call that is refused or fails leaves none of its messages acknowledged. Every queue is bounded and
-//! a full one is an answer ([`PublishError::Full`]), never a wait.
+//! a power cut; on Kafka: all copies in sync have it); a call that is refused or fails leaves none of its messages
+//! acknowledged. Every queue is bounded and a full one is an answer ([`PublishError::Full`]), never a wait.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -41,16 +41,17 @@ pub struct LogId(pub String);
 pub struct Message {
     /// The partition, from [`partition_of`]; control records name each partition in turn.
     pub partition: u32,
-    /// An encoded `rungs.v1.Record`.
+    /// An encoded `rungs.v1.Record`. On Kafka the message's key is made of its site and visitor.
     pub value: Bytes,
 }
 
 /// A record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRecord {
-    /// Dense, from 0, per partition.
+    /// Larger than that of the record before in the partition; the next one's need not be one more.
     pub offset: u64,
-    /// When the log appended it, UTC milliseconds; never less than that of the record before.
+    /// When the log appended it, UTC milliseconds. In a local log never less than that of the record before; a broker's
+    /// clock may step back, so readers keep the running maximum.
     pub appended_at_ms: i64,
     /// An encoded `rungs.v1.Record`.
     pub value: Bytes,
@@ -129,10 +130,12 @@ pub trait Source: Send + Sync + 'static {
     fn partitions(&self) -> u32;
 
     /// Up to about `max_bytes` of durable records from offset `from` on (at least one record if there is one), in
-    /// offset order and without waiting; empty at the end of the log. May block on a disk: call it off the event loop.
+    /// offset order; empty at the end of the log. May block on a disk or, for a bounded time, on a broker: call it off the
+    /// event loop.
     fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError>;
 
-    /// The offset that the partition's next record will get; changes whenever records became durable.
+    /// The offset that the partition's next record will get, or a larger one; changes whenever records can be read that
+    /// could not before. Where it is larger than a reader's position although nothing is read, that is a gap or passes.
     fn end(&self, partition: u32) -> watch::Receiver<u64>;
 
     /// Tells that no reader needs records before `offset` any more: retention may remove them.

@@ -6,10 +6,13 @@ mod support;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use event_log::Publisher;
 use event_log::kafka::{KafkaError, KafkaPublisher, KafkaSource, ensure_topics};
+use event_log::{Publisher, Source};
 use kafka_server::{Kafka, PASSWORD, USER};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use support::kafka::{open, read, settings};
 use support::{message, publish, values};
 
@@ -66,6 +69,52 @@ fn no_acknowledged_event_is_lost_or_doubled_when_leaders_die_under_load() {
         assert!(acknowledged.iter().all(|text| counts.get(text) == Some(&1)), "partition {partition}");
         assert!(stored.is_sorted(), "the order is kept");
     }
+}
+
+#[test]
+fn reads_anywhere_give_what_was_written_while_the_broker_comes_and_goes() {
+    const RECORDS: u64 = 4_000;
+    let mut kafka = Kafka::start();
+    let settings = settings(&kafka, "anywhere", 2);
+    let (publisher, source) = open(&settings);
+    for partition in 0..2 {
+        let texts = (0..RECORDS).map(|number| message(partition, &format!("{partition}-{number}")));
+        publish(&publisher, texts.collect()).unwrap();
+    }
+    let ended = AtomicBool::new(false);
+    let read = std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..4)
+            .map(|seed| {
+                let (source, ended) = (&source, &ended);
+                scope.spawn(move || {
+                    let mut random = StdRng::seed_from_u64(seed);
+                    let (mut partition, mut next, mut read) = (0, 0, 0);
+                    while !ended.load(Ordering::Acquire) {
+                        if random.random_range(0..5) == 0 || next >= RECORDS {
+                            (partition, next) = (random.random_range(0..2), random.random_range(0..RECORDS));
+                        }
+                        let Ok(records) = source.read(partition, next, random.random_range(1..20_000)) else {
+                            continue;
+                        };
+                        for (offset, record) in (next..).zip(&records) {
+                            assert_eq!(record.offset, offset, "seed {seed}");
+                            assert_eq!(record.value, format!("{partition}-{offset}"), "seed {seed}");
+                        }
+                        next += records.len() as u64;
+                        read += records.len();
+                    }
+                    read
+                })
+            })
+            .collect();
+        std::thread::sleep(Duration::from_secs(3));
+        kafka.kill(0);
+        kafka.restart(0);
+        std::thread::sleep(Duration::from_secs(5));
+        ended.store(true, Ordering::Release);
+        readers.into_iter().map(|reader| reader.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(read.iter().all(|read| *read > 1_000), "{read:?}");
 }
 
 #[test]

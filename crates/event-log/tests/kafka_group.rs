@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use event_log::kafka::{KafkaSettings, KafkaSource};
+use event_log::kafka::{KafkaPlans, KafkaSettings, KafkaSource};
 use event_log::{Assignment, Source};
 use kafka_server::Kafka;
 use support::kafka::{LIMIT, open, read, settings};
@@ -135,4 +135,52 @@ fn a_static_member_that_is_soon_back_keeps_its_partitions_and_one_that_is_not_lo
     until("the other takes over", &[&first], |owned| shared(owned, 4));
     assert!(away.elapsed() < Duration::from_secs(15), "{:?}", away.elapsed());
     first.leave();
+}
+
+#[test]
+fn a_process_whose_place_was_taken_gives_all_back_as_lost_and_is_told_that_it_is_over() {
+    let kafka = Kafka::start();
+    let mut settings = settings(&kafka, "fenced", 2);
+    settings.instance_id = Some("same".to_owned());
+    let first = KafkaSource::join(&settings).unwrap();
+    let mut changes = first.assignments();
+    assert!(
+        matches!(changes.blocking_recv(), Some(Assignment::Assigned(partitions)) if partitions.len() == 2)
+    );
+    let second = Owner::join(&settings, Some("same"));
+    let Some(Assignment::Revoked { mut partitions, acknowledgement, lost }) = changes.blocking_recv() else {
+        panic!("no revocation")
+    };
+    partitions.sort_unstable();
+    assert_eq!((partitions, lost), (vec![0, 1], true));
+    acknowledgement.acknowledge();
+    while let Some(change) = changes.blocking_recv() {
+        assert!(matches!(change, Assignment::Revoked { lost: true, .. }), "{change:?}");
+    }
+    until("the other has all", &[&second], |owned| shared(owned, 2));
+    second.leave();
+}
+
+#[test]
+fn leaving_does_not_wait_for_brokers_that_are_away() {
+    let mut kafka = Kafka::start();
+    let settings = settings(&kafka, "leaving", 2);
+    let (publisher, _) = open(&settings);
+    publish(&publisher, vec![message(0, "x")]).unwrap();
+    let owner = Owner::join(&settings, Some("a"));
+    let plans = KafkaPlans::open(&settings).unwrap();
+    until("it has all", &[&owner], |owned| shared(owned, 2));
+    read(owner.source.as_ref(), 0, 0, 1);
+    owner.source.release(0, 1);
+    kafka.freeze(0);
+    let began = Instant::now();
+    drop(owner.source);
+    owner.thread.join().unwrap();
+
+    drop(plans);
+
+    drop(publisher);
+
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    kafka.thaw(0);
 }

@@ -57,7 +57,9 @@ impl Broker {
         std::fs::write(files.join("server.properties"), settings).expect("server.properties");
         std::fs::write(files.join("log4j2.properties"), LOGGING).expect("log4j2.properties");
         let mut format = jars::java("-Xmx128m");
-        format.args(["kafka.tools.StorageTool", "format", "-t", cluster_id, "-c"]);
+        // In one argument with its name, as an id may begin with a dash.
+        let cluster_id = format!("--cluster-id={cluster_id}");
+        format.args(["kafka.tools.StorageTool", "format", cluster_id.as_str(), "-c"]);
         format.arg(files.join("server.properties"));
         if certificate.is_some() {
             let user = format!("SCRAM-SHA-512=[name={USER},password={PASSWORD}]");

@@ -1,7 +1,8 @@
 //! What all of the log's Kafka clients share: librdkafka's log lines and errors go to tracing, and calls that wait for an
 //! answer do so on a thread that may block.
 
-use std::time::Duration;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -13,6 +14,9 @@ use super::KafkaError;
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a poll of a client's own events sleeps at most, and so how soon its thread sees that it is to end.
 pub(super) const POLL: Duration = Duration::from_millis(100);
+
+/// librdkafka waits for brokers when a client ends; nobody here waits for it longer than this.
+const END_LIMIT: Duration = Duration::from_secs(5);
 
 /// The context of a client that does nothing special.
 #[derive(Debug)]
@@ -71,4 +75,20 @@ pub(super) fn wait<T: Send>(answer: impl Future<Output = T> + Send) -> Result<T,
         let waited = thread.spawn_scoped(scope, waiting).map_err(failed)?.join();
         waited.unwrap_or_else(|_| Err(KafkaError::Client("the waiting thread panicked".to_owned())))
     })
+}
+
+/// Waits for a thread that owns a client and was told to end. One that hangs on a broker that is away is left behind.
+pub(super) fn end(thread: JoinHandle<()>, what: &'static str) {
+    let deadline = Instant::now() + END_LIMIT;
+    while !thread.is_finished() {
+        if Instant::now() > deadline {
+            return tracing::warn!(
+                "the {what} client does not end, as its broker is away; nobody waits for it"
+            );
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if thread.join().is_err() {
+        tracing::error!("the thread of the {what} client had panicked");
+    }
 }

@@ -44,7 +44,8 @@ struct State {
     ended: AtomicBool,
     /// Another process took this one's place.
     fenced: AtomicBool,
-    changes: mpsc::Sender<Assignment>,
+    /// None at the end, so that the owner's channel ends even if the client does not.
+    changes: Mutex<Option<mpsc::Sender<Assignment>>>,
     receiver: Mutex<Option<mpsc::Receiver<Assignment>>>,
     /// Owned partitions and the offset to commit, -1 for none yet.
     owned: Mutex<BTreeMap<i32, Committed>>,
@@ -65,7 +66,7 @@ impl Membership {
             topic: settings.events_topic(),
             ended: AtomicBool::new(false),
             fenced: AtomicBool::new(false),
-            changes,
+            changes: Mutex::new(Some(changes)),
             receiver: Mutex::new(Some(receiver)),
             owned: Mutex::default(),
             fetches: Arc::clone(fetches),
@@ -98,9 +99,10 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::Release);
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread of the consumer group had panicked");
+        if let Some(thread) = self.thread.take() {
+            client::end(thread, "consumer group");
         }
+        self.state.end_changes();
     }
 }
 
@@ -115,21 +117,27 @@ impl State {
             // Nothing is fetched: all that comes is served by the context.
             drop(consumer.poll(POLL));
             if committed.elapsed() >= COMMIT_INTERVAL {
-                self.commit(&consumer, CommitMode::Async);
+                self.commit(&consumer);
                 committed = Instant::now();
             }
         }
         if self.fenced.load(Ordering::Acquire) {
-            let owned = self.owned().keys().copied().collect();
+            let owned: Vec<i32> = std::mem::take(&mut *self.owned()).into_keys().collect();
             self.revoke(owned, true);
         }
-        self.commit(&consumer, CommitMode::Sync);
+        self.commit(&consumer);
         // Leaving revokes what is left; nobody may listen any more.
         drop(consumer);
+        self.end_changes();
     }
 
-    /// Commits what was released since the last time.
-    fn commit(&self, consumer: &BaseConsumer<Member>, mode: CommitMode) {
+    /// Nothing will change any more.
+    fn end_changes(&self) {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Commits what was released since the last time, without waiting for the answer.
+    fn commit(&self, consumer: &BaseConsumer<Member>) {
         let mut offsets = TopicPartitionList::new();
         for (partition, owned) in
             self.owned().iter_mut().filter(|(_, owned)| owned.released > owned.committed)
@@ -140,21 +148,22 @@ impl State {
             drop(offsets.add_partition_offset(&self.topic, *partition, offset));
         }
         if offsets.count() > 0
-            && let Err(error) = consumer.commit(&offsets, mode)
+            && let Err(error) = consumer.commit(&offsets, CommitMode::Async)
         {
             tracing::info!(%error, "released offsets were not committed; that only informs");
         }
     }
 
     fn tell(&self, change: Assignment) {
-        if self.changes.blocking_send(change).is_err() {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if changes.is_none_or(|changes| changes.blocking_send(change).is_err()) {
             tracing::debug!("nobody serves partitions any more");
         }
     }
 
     /// Tells the owner and waits until it has flushed.
     fn revoke(&self, partitions: Vec<i32>, lost: bool) {
-        if partitions.is_empty() || self.changes.is_closed() {
+        if partitions.is_empty() {
             return;
         }
         let (acknowledgement, waiting) = Acknowledgement::pending();
@@ -190,9 +199,10 @@ impl Member {
     fn revoke(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) -> Result<(), ClientError> {
         let (partitions, lost) = (partitions(list), consumer.assignment_lost());
         tracing::info!(?partitions, lost, "partitions revoked");
-        self.state.revoke(partitions.clone(), lost);
+        let owned = |partition: &i32| self.state.owned().contains_key(partition);
+        self.state.revoke(partitions.iter().copied().filter(owned).collect(), lost);
         if !lost {
-            self.state.commit(consumer, CommitMode::Sync);
+            self.state.commit(consumer);
         }
         self.state.owned().retain(|partition, _| !partitions.contains(partition));
         partitions.iter().for_each(|partition| self.state.fetches.forget(*partition));

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
-use super::client::{POLL, Plain};
+use super::client::{self, POLL, Plain};
 use super::publisher::{KafkaPublisher, Target};
 use super::settings::KafkaSettings;
 use super::{DELIVERY_LIMIT_MS, KafkaError, topics};
@@ -39,14 +39,15 @@ const APPLIED_AT_MS: &str = "applied_at_ms";
 /// The plan topic. Dropping it ends its thread.
 pub struct KafkaPlans {
     shared: Arc<Shared>,
-    publisher: KafkaPublisher,
+    settings: KafkaSettings,
+    /// Made for the first plan that is appended: most processes only follow.
+    publisher: OnceLock<Result<KafkaPublisher, String>>,
     appends: Mutex<()>,
     thread: Option<JoinHandle<()>>,
 }
 
 struct Shared {
     topic: String,
-    consumer: BaseConsumer<Plain>,
     followed: Mutex<Followed>,
     moved: Condvar,
     latest: watch::Sender<Option<Arc<PlanRecord>>>,
@@ -74,21 +75,25 @@ impl KafkaPlans {
         topics::ensure(settings)?;
         let shared = Arc::new(Shared {
             topic: settings.plan_topic(),
-            consumer: follower(settings)?,
             followed: Mutex::default(),
             moved: Condvar::new(),
             latest: watch::Sender::new(None),
             ended: AtomicBool::new(false),
         });
-        let publisher = KafkaPublisher::open(settings)?;
-        let following = Arc::clone(&shared);
+        let (following, consumer) = (Arc::clone(&shared), follower(settings)?);
         let thread = std::thread::Builder::new().name("kafka-plans".to_owned());
-        let thread = thread.spawn(move || following.follow());
+        let thread = thread.spawn(move || following.follow(&consumer));
         let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
-        let plans = Self { shared, publisher, appends: Mutex::new(()), thread: Some(thread) };
+        let (publisher, appends, settings) = (OnceLock::new(), Mutex::new(()), settings.clone());
+        let plans = Self { shared, settings, publisher, appends, thread: Some(thread) };
         let followed = plans.shared.wait(|followed| followed.was_at_end);
-        followed.map_err(|cause| KafkaError::unreachable(&settings.brokers, cause))?;
+        followed.map_err(|cause| KafkaError::unreachable(&plans.settings.brokers, cause))?;
         Ok(plans)
+    }
+
+    fn publisher(&self) -> Result<&KafkaPublisher, PlanError> {
+        let open = || KafkaPublisher::open(&self.settings).map_err(|error| error.to_string());
+        self.publisher.get_or_init(open).as_ref().map_err(|cause| PlanError::Storage(cause.clone()))
     }
 
     /// Writes a record, or a tombstone, and gives its offset.
@@ -99,7 +104,7 @@ impl KafkaPlans {
         // Whoever waited for too long is not interested any more.
         let on_end = Box::new(move |answer| drop(sender.send(answer)));
         let failed = |error: PublishError| PlanError::Storage(error.to_string());
-        self.publisher.send_to(&target, key, value, plan.map(headers), on_end).map_err(failed)?;
+        self.publisher()?.send_to(&target, key, value, plan.map(headers), on_end).map_err(failed)?;
         match answer.recv_timeout(APPEND_LIMIT) {
             Ok(offset) => offset.map_err(|error| failed(error.into())),
             Err(_) => Err(PlanError::Storage("Kafka did not answer".to_owned())),
@@ -151,8 +156,8 @@ impl PlanTopic for KafkaPlans {
 impl Drop for KafkaPlans {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Release);
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the thread that follows the plan topic had panicked");
+        if let Some(thread) = self.thread.take() {
+            client::end(thread, "plan topic's");
         }
     }
 }
@@ -188,9 +193,9 @@ impl Shared {
     }
 
     /// The following thread.
-    fn follow(&self) {
+    fn follow(&self, consumer: &BaseConsumer<Plain>) {
         while !self.ended.load(Ordering::Acquire) {
-            match self.consumer.poll(POLL) {
+            match consumer.poll(POLL) {
                 Some(Ok(message)) => self.take(&message),
                 Some(Err(ClientError::PartitionEOF(_))) => self.at_end(),
                 // Logged by the context; librdkafka goes on by itself.

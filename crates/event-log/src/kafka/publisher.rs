@@ -239,8 +239,18 @@ fn end(client: &Client) {
     }
 }
 
-/// Batches close after a millisecond: a lone event is on its way at once, and under load each request to a broker
-/// carries what came during the one before. See `docs/kafka.md` for what was measured.
+/// Measured with events of 183 bytes on a broker of the same two cores, calls of 500 (CPU of the producer and of the broker
+/// in microseconds an event, bytes on the wire and the broker's disk):
+///
+/// | | producer | broker | bytes |
+/// |---|---|---|---|
+/// | none | 1.9 | 1.4 | 242 |
+/// | lz4 | 2.7 | 0.9 | 112 |
+/// | snappy | 2.7 | 1.2 | 112 |
+/// | zstd | 3.5 | 0.9 | 71 |
+///
+/// lz4 costs both together what none does, and halves network and disk. Batches close after a millisecond: a lone event
+/// is acknowledged in 1.6 ms (0.4 ms without, 6.5 ms with 5), and with 1,024 on their way at once it cost the least.
 fn client(settings: &KafkaSettings) -> Result<Client, KafkaError> {
     let mut config = settings.client()?;
     let mut default = |key: &str, value: &str| {

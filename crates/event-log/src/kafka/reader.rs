@@ -5,7 +5,7 @@
 //! created again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -41,10 +41,11 @@ pub(super) struct Watching {
     replaced: AtomicBool,
 }
 
-/// A fetching consumer and the thread that serves it.
+/// A fetching consumer and the thread that serves it, and that ends it: librdkafka may wait for a broker then.
 pub(super) struct Reader {
     topic: String,
     consumer: Arc<Fetching>,
+    ended: Arc<AtomicBool>,
 }
 
 impl Reader {
@@ -54,11 +55,12 @@ impl Reader {
         let context =
             Watching { topic: topic.clone(), ends: Arc::clone(ends), replaced: AtomicBool::new(false) };
         let consumer: Arc<Fetching> = Arc::new(configured(settings)?.create_with_context(context)?);
-        let served = Arc::downgrade(&consumer);
+        let ended = Arc::new(AtomicBool::new(false));
+        let (served, until) = (Arc::clone(&consumer), Arc::clone(&ended));
         let thread = std::thread::Builder::new().name("kafka-reader".to_owned());
-        let started = thread.spawn(move || serve(&served));
+        let started = thread.spawn(move || serve(&served, &until));
         started.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
-        Ok(Self { topic, consumer })
+        Ok(Self { topic, consumer, ended })
     }
 
     /// Begins to fetch a partition; `on_arrival` is called whenever its empty queue got something, from one of
@@ -74,7 +76,12 @@ impl Reader {
         let mut queue = queue.ok_or_else(|| format!("partition {partition} has no queue"))?;
         queue.set_nonempty_callback(on_arrival);
         let list = self.list(partition, Offset::Offset(from))?;
-        self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        if let Err(error) = self.consumer.incremental_assign(&list) {
+            // It may still be assigned, from a cursor that could not be ended in order.
+            tracing::debug!(partition, %error, "fetching a partition begins anew");
+            self.end(partition)?;
+            self.consumer.incremental_assign(&list).map_err(|error| error.to_string())?;
+        }
         Ok(queue)
     }
 
@@ -154,9 +161,15 @@ fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
     Ok(config)
 }
 
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
 /// Until the reader is dropped.
-fn serve(consumer: &Weak<Fetching>) {
-    while let Some(consumer) = consumer.upgrade() {
+fn serve(consumer: &Arc<Fetching>, ended: &AtomicBool) {
+    while !ended.load(Ordering::Acquire) {
         // Messages come by the partitions' queues; here come errors of the client, which its context logged.
         drop(consumer.poll(POLL));
     }

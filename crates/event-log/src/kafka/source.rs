@@ -32,8 +32,9 @@ pub struct KafkaSource {
 pub(super) struct Fetches {
     settings: KafkaSettings,
     ends: Arc<Ends>,
-    readers: [OnDemand; CURSORS],
+    /// Before the readers: their threads are to be the last that hold the clients.
     partitions: Vec<Cursors>,
+    readers: [OnDemand; CURSORS],
     rested: Mutex<Instant>,
 }
 

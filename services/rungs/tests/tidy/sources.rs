@@ -9,7 +9,7 @@ const LONGER: [(&str, usize); 2] =
     [("services/aggregator/src/funnel_lane.rs", 480), ("services/aggregator/tests/crashes.rs", 650)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 26] = [
+const SLEEPS: [(&str, &str); 27] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -18,6 +18,7 @@ const SLEEPS: [(&str, &str); 26] = [
     ("crates/event-log/src/local/writer.rs", "gathers what arrives at the same moment"),
     ("crates/event-log/src/spill/", "waits for acknowledgements at the end"),
     ("crates/event-log/tests/", "waits for what a broker does, with a deadline"),
+    ("crates/kafka-server/", "waits for a broker, with a deadline"),
     ("crates/warehouse/examples/", "the pace of a measurement"),
     ("crates/warehouse/src/client.rs", "a pause before another attempt"),
     ("crates/warehouse/src/embedded/response.rs", "gathers small parts of an answer"),
