@@ -219,11 +219,18 @@ impl<S: Store> LaneThread<S> {
         let mut effects = Effects::default();
         while lane.joins_at < position {
             match self.source.read(self.lane.partition.partition, lane.joins_at, READ_BYTES) {
+                // What the lane has taken cannot be read just now.
+                Ok(records) if records.is_empty() => break,
                 Ok(mut records) => {
                     let mut rows = Vec::new();
+                    let reaches = records.iter().any(|record| record.offset >= position);
                     records.retain(|record| record.offset < position);
                     follow(lane, &records, &mut clock_ms, &self.lane.partition, &mut rows);
                     effects.rolling(rows);
+                    if reaches {
+                        // Offsets may have gaps: nothing is left before the lane's position.
+                        lane.joins_at = position;
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the log between a build and its lane cannot be read; trying again");

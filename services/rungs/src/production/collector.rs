@@ -33,6 +33,8 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
     let process = Process::new()?;
     let kafka = kafka::required(&settings, "collector")?;
     let publisher = Arc::new(KafkaPublisher::open(&kafka)?);
+    // Of its own, because the spill gives up what is on its way through the other.
+    let direct = KafkaPublisher::open(&kafka)?;
     let spill = open_spill(&settings, &kafka, &publisher, &data_dir).await?;
     let admin = super::start_admin(&process, &settings)?;
     let metrics = SpillMetrics::register(&process.metrics)?;
@@ -41,7 +43,7 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
     let collector = Collector {
         settings: settings.collector.clone(),
         publisher: spill.clone(),
-        direct: publisher,
+        direct: Arc::new(direct),
         imports: imports(&settings, &plan)?,
         plan,
         generations: Arc::new(Generations::default()),
