@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench clean libchdb tools
+.PHONY: help build run test lint bench clean libchdb kafka tools
 
 CARGO ?= cargo
 
@@ -10,6 +10,9 @@ help: ## What there is to make
 
 libchdb: tools
 	@scripts/fetch-libchdb.sh >/dev/null
+
+kafka: tools
+	@scripts/fetch-kafka.sh >/dev/null
 
 tools:
 	@scripts/need.sh cargo npm
@@ -20,7 +23,7 @@ build: libchdb ## Build target/release/rungs
 run: build ## Start everything with the example data; Ctrl-C ends it, the next run goes on
 	@examples/run.sh
 
-test: libchdb ## Formatting, lints and all tests, as CI runs them
+test: libchdb kafka ## Formatting, lints and all tests, as CI runs them
 	@scripts/need.sh --install chromium
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
