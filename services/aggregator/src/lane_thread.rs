@@ -89,7 +89,7 @@ impl<S: Store> LaneThread<S> {
             self.lane.tick(now_ms, at_end, &mut effects);
             self.carry_out(effects)?;
             self.adopt_built()?;
-            self.publish(now_ms, *end.borrow());
+            self.publish(now_ms, &end);
             match self.stop.ending() {
                 Some(Ending::Abandon) => return Ok(()),
                 Some(Ending::Flush) => return self.finish(now_ms),
@@ -273,12 +273,12 @@ impl<S: Store> LaneThread<S> {
         self.carry_out(effects)
     }
 
-    fn publish(&mut self, now_ms: i64, end: u64) {
+    fn publish(&mut self, now_ms: i64, end: &watch::Receiver<u64>) {
         if (0..SNAPSHOT_INTERVAL_MS).contains(&(now_ms - self.last_snapshot_ms)) {
             return;
         }
         self.last_snapshot_ms = now_ms;
-        let lag_records = end.saturating_sub(self.lane.next_offset());
+        let (position, end) = (self.lane.next_offset(), Some(end.clone()));
         let state = if self.lane.builds_under_way() > 0 { LaneState::Rebuilding } else { LaneState::Live };
         let funnels = self.lane.funnels_mut().iter_mut().map(|lane| {
             let mut counts = lane.open_counts(now_ms).into_iter();
@@ -300,7 +300,7 @@ impl<S: Store> LaneThread<S> {
             }
         });
         let funnels = funnels.collect();
-        self.board.store(Arc::new(LaneSnapshot { state, funnels, lag_records }));
+        self.board.store(Arc::new(LaneSnapshot { state, funnels, position, end }));
     }
 
     /// Waits for records, a finished build, shutdown, or the next look at the clock.
