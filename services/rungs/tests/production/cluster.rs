@@ -69,7 +69,9 @@ impl Cluster {
         let collector = part("collector", &with_data, &["--listen", "--admin"]);
         let console = part("console", &["--settings", settings], &["--console", "--admin"]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let client = reqwest::Client::builder().timeout(ANSWER_LIMIT).build().unwrap();
+        // A connection that ended while the test slept would not be noticed before it is used again.
+        let client = reqwest::Client::builder().timeout(ANSWER_LIMIT).pool_max_idle_per_host(0);
+        let client = client.build().unwrap();
         let (http, aggregators_wanted) = ((runtime, client), aggregators);
         let aggregators = BTreeMap::new();
         let mut cluster = Self { clickhouse, collector, console, aggregators, kafka, folder, secured, http };

@@ -96,7 +96,7 @@ fn while_clickhouse_is_frozen_or_stopped_memory_stays_flat_and_history_is_comple
     let mut cluster = Cluster::start(SHOP, 2);
     let history_since_ms = now_ms();
     // More than a steady load: what an aggregator could hold in memory is to be noticed.
-    let pace = Pace { batch: 400, ..Pace::STEADY };
+    let pace = Pace { batch: 100, visitors_of_a_client: 20_000, ..Pace::STEADY };
     let load = Load::start(cluster.collector.address("--listen"), pace, seed());
     load.until_more(5_000);
     let memory =
@@ -128,6 +128,7 @@ fn while_clickhouse_is_frozen_or_stopped_memory_stays_flat_and_history_is_comple
             if frozen { "frozen" } else { "stopped" },
             back.elapsed().as_secs_f64()
         );
+        assert!(lag > 1_000.0, "a lag of {lag} records");
         assert!(grown < GROWTH_MIB, "an aggregator grew by {grown} MiB");
     }
     let (failures, slowest) = load.trouble();
