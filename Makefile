@@ -11,7 +11,7 @@ help: ## What there is to make
 libchdb: tools
 	@scripts/fetch-libchdb.sh >/dev/null
 
-kafka:
+kafka: tools
 	@scripts/fetch-kafka.sh >/dev/null
 
 tools:

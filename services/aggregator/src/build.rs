@@ -13,7 +13,7 @@ use warehouse::WarehouseError;
 use warehouse::rows::RollingRow;
 
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
-use crate::lane::{BuildOrder, incoming_of};
+use crate::lane::{BuildOrder, admit, incoming_of};
 use crate::store::{
     GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
 };
@@ -169,8 +169,9 @@ pub fn follow(
         if *clock_ms >= lane.open_end_ms() {
             lane.tick(record.offset, *clock_ms, usize::MAX, out, partition);
         }
-        if let Ok(RecordView::Event(event)) = RecordView::decode(&record.value)
+        if let Ok(RecordView::Event(mut event)) = RecordView::decode(&record.value)
             && event.site == lane.key.site
+            && admit(&mut event, *clock_ms).is_ok()
         {
             lane.fold_event(&incoming_of(&event, *clock_ms), record.offset, *clock_ms);
         }

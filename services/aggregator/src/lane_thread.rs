@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{Clock, PlanTopic, ReadError, Source, SystemClock};
+use event_log::kafka::{KafkaRejections, RejectedRecord};
+use event_log::{Clock, LogRecord, PlanTopic, ReadError, Source, SystemClock};
 use rungs_proto::view::RecordView;
 use runtime::Tasks;
 use tokio::runtime::Handle;
@@ -13,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::build::{BuildError, Builder, Built, follow};
 use crate::ending::{Ending, Stop};
 use crate::funnel_lane::{FoldSettings, FunnelLane};
-use crate::lane::{BuildOrder, Effects, Lane};
+use crate::lane::{BuildOrder, Effects, Lane, Refused};
 use crate::snapshot::{FunnelSnapshot, LaneBoard, LaneSnapshot, LaneState};
 use crate::store::{Store, Write};
 
@@ -37,6 +38,8 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) store: S,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) plans: Arc<dyn PlanTopic>,
+    /// Where records go that nobody can take; a local log, which only we write, has none.
+    pub(crate) rejections: Option<Arc<KafkaRejections>>,
     pub(crate) settings: FoldSettings,
     pub(crate) writes: mpsc::Sender<Write>,
     pub(crate) built: mpsc::Receiver<Built>,
@@ -86,7 +89,7 @@ impl<S: Store> LaneThread<S> {
             self.lane.tick(now_ms, at_end, &mut effects);
             self.carry_out(effects)?;
             self.adopt_built()?;
-            self.publish(now_ms, *end.borrow());
+            self.publish(now_ms, &end);
             match self.stop.ending() {
                 Some(Ending::Abandon) => return Ok(()),
                 Some(Ending::Flush) => return self.finish(now_ms),
@@ -113,6 +116,7 @@ impl<S: Store> LaneThread<S> {
         let plan_text = move |number| plan_text(plans.as_ref(), number);
         let mut effects = Effects::default();
         let mut decoded = Vec::with_capacity(WARM);
+        let mut refused = None;
         for group in records.chunks(WARM) {
             decoded.clear();
             decoded.extend(group.iter().map(|record| RecordView::decode(&record.value)));
@@ -122,10 +126,31 @@ impl<S: Store> LaneThread<S> {
                     self.carry_out(std::mem::take(&mut effects))?;
                 }
                 self.lane.take(record.offset, record.appended_at_ms, view, &plan_text, &mut effects);
+                for found in effects.refused.drain(..) {
+                    self.reject(record, found);
+                    refused.get_or_insert(found);
+                }
             }
+        }
+        // One line a read, however many they are.
+        if let Some(Refused { offset, reason }) = refused {
+            tracing::warn!(
+                partition,
+                offset,
+                reason,
+                "records of the log are no events of ours, this one first"
+            );
         }
         self.carry_out(effects)?;
         Ok(records.is_empty())
+    }
+
+    /// Shows people a record that is not taken.
+    fn reject(&self, record: &LogRecord, Refused { offset, reason }: Refused) {
+        let Some(rejections) = &self.rejections else { return };
+        let partition = self.lane.partition.partition;
+        let (appended_at_ms, value) = (record.appended_at_ms, record.value.as_ref());
+        rejections.write(&RejectedRecord { partition, offset, appended_at_ms, reason, value });
     }
 
     /// A log that begins after what this lane wants: fine for a warehouse that is new to it. Other errors may pass.
@@ -255,12 +280,12 @@ impl<S: Store> LaneThread<S> {
         self.carry_out(effects)
     }
 
-    fn publish(&mut self, now_ms: i64, end: u64) {
+    fn publish(&mut self, now_ms: i64, end: &watch::Receiver<u64>) {
         if (0..SNAPSHOT_INTERVAL_MS).contains(&(now_ms - self.last_snapshot_ms)) {
             return;
         }
         self.last_snapshot_ms = now_ms;
-        let lag_records = end.saturating_sub(self.lane.next_offset());
+        let (position, end) = (self.lane.next_offset(), Some(end.clone()));
         let state = if self.lane.builds_under_way() > 0 { LaneState::Rebuilding } else { LaneState::Live };
         let funnels = self.lane.funnels_mut().iter_mut().map(|lane| {
             let mut counts = lane.open_counts(now_ms).into_iter();
@@ -282,7 +307,7 @@ impl<S: Store> LaneThread<S> {
             }
         });
         let funnels = funnels.collect();
-        self.board.store(Arc::new(LaneSnapshot { state, funnels, lag_records }));
+        self.board.store(Arc::new(LaneSnapshot { state, funnels, position, end }));
     }
 
     /// Waits for records, a finished build, shutdown, or the next look at the clock.

@@ -219,7 +219,7 @@ impl Families {
             self.gauge(PARTITIONS, &[name], count as f64);
         }
         self.gauge(LOG_PARTITIONS, &[], f64::from(board.log_partitions));
-        self.gauge(LAG, &[], lanes.iter().map(|lane| lane.lag_records).sum::<u64>() as f64);
+        self.gauge(LAG, &[], lanes.iter().map(|lane| lane.lag_records()).sum::<u64>() as f64);
     }
 
     fn gauge(&mut self, family: Family, labels: &[&str], value: f64) {

@@ -156,7 +156,8 @@ impl Shared {
 
     /// Runs a partition's thread and its writer to their ends.
     async fn run_lane(&self, lane: Lane, effects: Effects, stop: Stop) -> Result<(), AggregatorError> {
-        let Aggregator { settings, source, plans, warehouse, tasks, drain_limit, .. } = &self.aggregator;
+        let Aggregator { settings, source, plans, rejections, warehouse, tasks, drain_limit, .. } =
+            &self.aggregator;
         let partition = lane.partition.partition;
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let (built_sender, built) = mpsc::channel(1);
@@ -168,6 +169,7 @@ impl Shared {
             store: warehouse.clone(),
             source: Arc::clone(source),
             plans: Arc::clone(plans),
+            rejections: rejections.clone(),
             settings: fold_settings(settings),
             writes,
             built,

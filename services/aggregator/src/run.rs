@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use event_log::kafka::KafkaRejections;
 use event_log::{Assignment, PlanTopic, Source};
 use runtime::health::{Condition, Health};
 use runtime::metrics::{Metrics, MetricsError};
@@ -41,6 +42,8 @@ pub struct Aggregator {
     pub settings: AggregatorSettings,
     pub source: Arc<dyn Source>,
     pub plans: Arc<dyn PlanTopic>,
+    /// Where records go that nobody can take; none where only the collector writes the log.
+    pub rejections: Option<Arc<KafkaRejections>>,
     pub warehouse: Warehouse,
     pub metrics: Metrics,
     pub health: Health,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use funnel::Counts;
 use funnel::plan::Funnel;
+use tokio::sync::watch;
 
 /// What a partition is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,8 +41,17 @@ pub struct FunnelSnapshot {
 pub struct LaneSnapshot {
     pub state: LaneState,
     pub funnels: Vec<FunnelSnapshot>,
-    /// Records behind the end of the log.
-    pub lag_records: u64,
+    /// The next offset that the lane takes.
+    pub position: u64,
+    /// Where the log ends, also while the lane waits for its writer; none where the partition is not served.
+    pub end: Option<watch::Receiver<u64>>,
+}
+
+impl LaneSnapshot {
+    /// Records behind the end of the log, now.
+    pub fn lag_records(&self) -> u64 {
+        self.end.as_ref().map_or(0, |end| end.borrow().saturating_sub(self.position))
+    }
 }
 
 /// Where a lane publishes.

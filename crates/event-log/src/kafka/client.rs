@@ -53,9 +53,12 @@ pub(super) fn log(client: &str, level: RDKafkaLogLevel, facility: &str, message:
     }
 }
 
-/// An error that concerns the client as a whole. A single lost connection is no warning: brokers are restarted.
+/// An error that concerns the client as a whole. A single lost connection is no warning: brokers are restarted. That a
+/// partition's end was reached is none at all: readers ask to be told.
 pub(super) fn log_error(client: &str, error: &ClientError, reason: &str) {
     match error.rdkafka_error_code() {
+        _ if matches!(error, ClientError::PartitionEOF(_)) => {}
+        Some(RDKafkaErrorCode::PartitionEOF) => {}
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut) => {
             tracing::info!(client, "kafka: {reason}");
         }

@@ -228,7 +228,10 @@ impl ClientContext for Member {
             );
             self.state.fenced.store(true, Ordering::Release);
         }
-        client::log_error("group", &error, reason);
+        // Nothing is fetched here, so it is of no account that the group has no offset to begin at.
+        if code != Some(RDKafkaErrorCode::AutoOffsetReset) {
+            client::log_error("group", &error, reason);
+        }
     }
 }
 

@@ -23,11 +23,13 @@ use crate::store::{ROWS_PER_WRITE, Write, in_pieces};
 
 mod event_rows;
 mod flush;
+mod foreign;
 mod orders;
 mod round;
 
 pub use event_rows::incoming_of;
 use event_rows::row_of;
+pub use foreign::admit;
 use round::Round;
 
 /// The plan that a lane folds by.
@@ -58,6 +60,16 @@ pub struct Effects {
     pub writes: Vec<Write>,
     /// To be started once all writes so far are stored.
     pub builds: Vec<BuildOrder>,
+    /// Records that nobody can take, to be shown to people.
+    pub refused: Vec<Refused>,
+}
+
+/// A record of the log that is not taken. It moves the partition's clock and position like any other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    pub offset: u64,
+    /// A code: `not_a_record`, `not_a_control_record`, or what is wrong with the event.
+    pub reason: &'static str,
 }
 
 impl Effects {
@@ -231,19 +243,22 @@ impl Lane {
             self.close_minutes(offset, usize::MAX);
         }
         match record {
-            Ok(RecordView::Event(event)) => self.event(offset, &event),
+            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms) {
+                Ok(()) => self.event(offset, &event),
+                Err(reason) => self.refuse(offset, reason, effects),
+            },
             Ok(RecordView::Control(bytes)) => match Control::decode(bytes) {
                 Ok(control) => self.control(offset, &control, plan_text, effects),
-                Err(error) => self.undecodable(offset, &error.to_string()),
+                Err(_) => self.refuse(offset, "not_a_control_record", effects),
             },
-            Err(_) => self.undecodable(offset, "not a rungs.v1.Record"),
+            Err(_) => self.refuse(offset, "not_a_record", effects),
         }
         self.next_offset = offset + 1;
     }
 
-    fn undecodable(&mut self, offset: u64, error: &str) {
+    fn refuse(&mut self, offset: u64, reason: &'static str, effects: &mut Effects) {
         self.counters.undecodable.inc();
-        tracing::warn!(partition = self.partition.partition, offset, error, "a record could not be decoded");
+        effects.refused.push(Refused { offset, reason });
     }
 
     /// Closes some of the minutes that a record will close when it is taken: after a long gap in the log there are many,

@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::Aggregator;
-use event_log::kafka::{KafkaPlans, KafkaSource};
+use event_log::kafka::{KafkaPlans, KafkaRejections, KafkaSource};
 use runtime::Settings;
 
 use super::kafka;
 use crate::failure::Failure;
 use crate::process::{Process, ended};
+
+/// At shutdown Kafka has this long to take the records that were rejected last.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Runs until a signal, or until the service fails.
 pub(crate) async fn run(settings: Settings) -> Result<(), Failure> {
@@ -33,6 +36,7 @@ async fn serve(
     if !super::migrated(process, &warehouse, &settings).await? {
         return Ok(());
     }
+    let rejections = Arc::new(KafkaRejections::open(&kafka)?);
     let of_plans = kafka.clone();
     let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&of_plans)).await? else {
         return Ok(());
@@ -44,6 +48,7 @@ async fn serve(
         settings: settings.aggregator,
         source: Arc::new(source),
         plans: Arc::new(plans),
+        rejections: Some(rejections.clone()),
         warehouse,
         metrics: process.metrics.clone(),
         health: process.health.clone(),
@@ -52,5 +57,7 @@ async fn serve(
         drain_limit: Duration::ZERO,
     };
     let running = process.serve("aggregator", aggregator::run(aggregator, process.shutdown.clone()));
-    ended("aggregator", running).await.map_err(Failure::new)
+    let outcome = ended("aggregator", running).await;
+    tokio::task::spawn_blocking(move || rejections.close(CLOSE_LIMIT)).await?;
+    outcome.map_err(Failure::new)
 }

@@ -89,6 +89,7 @@ impl Services {
             settings: settings.aggregator.clone(),
             source: engines.log.clone(),
             plans: engines.log.clone(),
+            rejections: None,
             warehouse: engines.warehouse.clone(),
             metrics: process.metrics.clone(),
             health: process.health.clone(),

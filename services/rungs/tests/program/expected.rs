@@ -9,6 +9,7 @@ use funnel::model;
 use funnel::plan::{CompiledFunnel, Derived, EventFields, Funnel};
 use funnel::values::Values;
 use funnel::windows::MINUTE_MS;
+use rungs_proto::view::EventView;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -116,8 +117,24 @@ impl Expected {
     }
 }
 
+impl Stored {
+    /// An event of the log, as it is stored: never later than its partition's clock there.
+    pub(crate) fn of(event: &EventView<'_>, clock_ms: i64) -> Self {
+        Self {
+            visitor_id: event.visitor_id.to_owned(),
+            message_id: event.message_id.to_owned(),
+            event: event.event.to_owned(),
+            ts: event.ts_ms.min(clock_ms),
+            own_ts: event.own_ts_ms,
+            properties: event.properties.to_owned(),
+            context: event.context.to_owned(),
+            channel: event.channel.to_owned(),
+        }
+    }
+}
+
 /// Where two answers differ: path, the program's value, the definition's.
-fn differences(path: &str, live: &Value, model: &Value) -> Vec<String> {
+pub(crate) fn differences(path: &str, live: &Value, model: &Value) -> Vec<String> {
     let below =
         |name: String, live: &Value, model: &Value| differences(&format!("{path}/{name}"), live, model);
     match (live, model) {
