@@ -10,6 +10,7 @@
 //! answered to everyone in it, leaves no gap, and the log goes on as soon as the disk does; reading never waits for a
 //! group commit.
 
+mod compressed;
 mod database;
 mod folder;
 mod group;

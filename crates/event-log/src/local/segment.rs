@@ -1,11 +1,12 @@
 //! A segment: the records of a stretch of time, in a fjall keyspace of their own, so that retention removes them
 //! without rewriting anything. Its entry in the state keyspace says where every partition stood when it began.
 //!
-//! Keys are partition u32 and first offset u64, big endian; values are packed groups.
+//! Keys are partition u32 and first offset u64, big endian; values are packed groups, compressed.
 
 use bytes::{Buf, BufMut};
 use fjall::{Keyspace, UserKey};
 
+use super::compressed;
 use super::group::{Group, Mark};
 
 /// The prefix of all segments' entries in the state keyspace.
@@ -82,10 +83,10 @@ pub(super) fn key(partition: u32, first: u64) -> [u8; 12] {
     key
 }
 
-fn group((key, packed): (UserKey, fjall::UserValue)) -> Group {
+fn group((key, stored): (UserKey, fjall::UserValue)) -> Group {
     let mut key: &[u8] = &key;
     let partition = key.try_get_u32().unwrap_or(u32::MAX);
-    Group { partition, first: key.try_get_u64().unwrap_or(u64::MAX), packed: packed.into() }
+    Group { partition, first: key.try_get_u64().unwrap_or(u64::MAX), packed: compressed::expand(&stored) }
 }
 
 /// The value of a segment's entry.

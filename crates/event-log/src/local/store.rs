@@ -8,6 +8,7 @@ use std::path::Path;
 use bytes::{Buf, BufMut};
 use fjall::Keyspace;
 
+use super::compressed;
 use super::database::{CommitError, Durability, Durable};
 use super::group::{Group, Mark};
 use super::segment::{self, Segment};
@@ -139,7 +140,7 @@ impl Store {
         self.database.commit(Durability::PowerCut, |batch| {
             for group in groups {
                 let key = segment::key(group.partition, group.first);
-                batch.insert(&newest.groups, key, group.packed.clone());
+                batch.insert(&newest.groups, key, compressed::compress(&group.packed));
             }
         })
     }
