@@ -9,7 +9,7 @@ use runtime::metrics::{Metrics, MetricsError};
 pub struct LaneCounters {
     /// Events taken from the log.
     pub events: IntCounter,
-    /// Records that were no event and no control record.
+    /// Records that were not taken.
     pub undecodable: IntCounter,
     outcomes: [IntCounter; 6],
 }
@@ -38,7 +38,8 @@ impl LaneCounters {
             events: metrics.counter("rungs_aggregator_events_total", "Events taken from the log.")?,
             undecodable: metrics.counter(
                 "rungs_aggregator_undecodable_records_total",
-                "Records of the log that were neither an event nor a control record.",
+                "Records of the log that were not taken: neither an event nor a control record, or an event that lacks what every \
+                 event has. On Kafka they are in the topic rungs.rejected.v1.",
             )?,
             outcomes: OUTCOMES.map(|(_, outcome)| folded.with_label_values(&[outcome])),
         })

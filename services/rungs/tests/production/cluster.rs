@@ -53,6 +53,7 @@ impl Cluster {
     }
 
     fn start_on(secured: bool, plan: &str, aggregators: u32) -> Self {
+        let began = Instant::now();
         let properties = BROKER.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         let kafka = Kafka::with(&Options { secured, properties, ..Options::default() });
         let folder = tempfile::tempdir().unwrap();
@@ -83,6 +84,7 @@ impl Cluster {
         cluster.collector.wait();
         cluster.console.wait();
         cluster.until_ready();
+        println!("  started in {:.1} s", began.elapsed().as_secs_f64());
         cluster
     }
 
@@ -158,8 +160,10 @@ impl Cluster {
     /// The status that a POST is answered with.
     pub(crate) fn post(&self, url: &str, body: &str) -> Option<u16> {
         let (runtime, client) = &self.http;
-        let answer = runtime.block_on(client.post(url).body(body.to_owned()).send());
-        answer.ok().map(|answer| answer.status().as_u16())
+        runtime.block_on(async {
+            let answer = client.post(url).body(body.to_owned()).send().await.ok()?;
+            Some(answer.status().as_u16())
+        })
     }
 
     /// A service's metrics; none if it does not answer.
@@ -168,8 +172,8 @@ impl Cluster {
         self.get(url.parse().unwrap()).filter(|(status, _)| *status == 200).map(|(_, text)| text)
     }
 
-    /// The sum of a metric's series whose labels contain `labels`, over all aggregators that run.
-    pub(crate) fn sum(&self, metric: &str, labels: &str) -> Option<f64> {
+    /// The sum of a metric's series that have all of `labels`, over all aggregators that run.
+    pub(crate) fn sum(&self, metric: &str, labels: &[&str]) -> Option<f64> {
         let texts: Option<Vec<String>> = self.aggregators.values().map(|part| self.metrics(part)).collect();
         Some(texts?.iter().map(|text| value(text, metric, labels)).sum())
     }
@@ -203,7 +207,7 @@ impl Cluster {
 
     /// Whether all partitions are served and counted, each by one aggregator.
     pub(crate) fn all_live(&self) -> bool {
-        let live = self.sum("rungs_aggregator_partitions", "state=\"live\"");
+        let live = self.sum("rungs_aggregator_partitions", &["state=\"live\""]);
         live == Some(f64::from(PARTITIONS))
     }
 
@@ -244,10 +248,12 @@ impl Cluster {
     }
 }
 
-/// The sum of a metric's series whose labels contain `labels`, in a text of `/metrics`.
-pub(crate) fn value(text: &str, metric: &str, labels: &str) -> f64 {
+/// The sum of a metric's series that have all of `labels` (`name="value"`), in a text of `/metrics`.
+pub(crate) fn value(text: &str, metric: &str, labels: &[&str]) -> f64 {
     let series = text.lines().filter(|line| {
-        line.strip_prefix(metric).is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(labels))
+        line.strip_prefix(metric).is_some_and(|rest| {
+            rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))
+        })
     });
     series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }

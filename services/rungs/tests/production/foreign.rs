@@ -49,7 +49,7 @@ fn whatever_others_write_into_the_topic_stops_nothing_and_is_shown_with_its_plac
     }
 
     let wanted = refused.values().sum::<u64>();
-    let counted = |cluster: &Cluster| cluster.sum("rungs_aggregator_undecodable_records_total", "");
+    let counted = |cluster: &Cluster| cluster.sum("rungs_aggregator_undecodable_records_total", &[]);
     cluster.until_or(
         |cluster| format!("{:?} of {wanted} bad records are counted", counted(cluster)),
         |cluster| counted(cluster) == Some(wanted as f64),

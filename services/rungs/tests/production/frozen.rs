@@ -16,7 +16,7 @@ const GROWTH_MIB: u64 = 150;
 
 impl Cluster {
     fn of_collector(&self, metric: &str) -> f64 {
-        self.metrics(&self.collector).map_or(-1.0, |text| value(&text, metric, ""))
+        self.metrics(&self.collector).map_or(-1.0, |text| value(&text, metric, &[]))
     }
 
     fn until_drained(&mut self) {
@@ -113,7 +113,7 @@ fn while_clickhouse_is_frozen_or_stopped_memory_stays_flat_and_history_is_comple
         }
         std::thread::sleep(outage());
         load.until_more(5_000);
-        let lag = cluster.sum("rungs_aggregator_lag_records", "").unwrap();
+        let lag = cluster.sum("rungs_aggregator_lag_records", &[]).unwrap();
         let (grown, away) = (memory(&cluster).saturating_sub(before), began.elapsed().as_secs_f64());
         let back = Instant::now();
         if frozen {

@@ -148,10 +148,10 @@ impl Cluster {
             let texts: Option<Vec<String>> =
                 cluster.aggregators.values().map(|part| cluster.metrics(part)).collect();
             let Some(texts) = texts else { return "no answer".to_owned() };
-            let sum = |metric: &str, labels: &str| {
+            let sum = |metric: &str, labels: &[&str]| {
                 texts.iter().map(|text| value(text, metric, labels)).sum::<f64>()
             };
-            if sum("rungs_aggregator_partitions", "state=\"live\"") != f64::from(PARTITIONS) {
+            if sum("rungs_aggregator_partitions", &["state=\"live\""]) != f64::from(PARTITIONS) {
                 return "not all partitions are live".to_owned();
             }
             let mut wrong = String::new();
@@ -159,8 +159,8 @@ impl Cluster {
                 let answer = model.answer(index, end_ms);
                 for step in answer["steps"].as_array().unwrap() {
                     let (id, wanted) = (step["id"].as_str().unwrap(), step["visitors"].as_f64().unwrap());
-                    // Labels are in the order of their names.
-                    let found = sum("rungs_funnel_visitors", &format!("step=\"{id}\",window=\"{window}\""));
+                    let (step, window) = (format!("step=\"{id}\""), format!("window=\"{window}\""));
+                    let found = sum("rungs_funnel_visitors", &["funnel=\"purchase\"", &step, &window]);
                     if found != wanted {
                         wrong += &format!("{id} {window}: metrics {found}, model {wanted}; ");
                     }

@@ -21,7 +21,7 @@ fn aggregators_that_come_go_freeze_and_wake_change_no_number() {
     let began = Instant::now();
     (1..3).for_each(|instance| cluster.add_aggregator(instance));
     cluster.until("three share the partitions", |cluster| {
-        let owned = |part| cluster.metrics(part).map(|text| crate::cluster::value(&text, PARTITIONS_OF, ""));
+        let owned = |part| cluster.metrics(part).map(|text| crate::cluster::value(&text, PARTITIONS_OF, &[]));
         cluster.aggregators.values().all(|part| owned(part).is_some_and(|owned| owned >= 1.0))
     });
     cluster.until_whole(&load);
@@ -33,7 +33,7 @@ fn aggregators_that_come_go_freeze_and_wake_change_no_number() {
     let others_have_all = |cluster: &Cluster| {
         let others = cluster.aggregators.iter().filter(|(instance, _)| **instance != 1);
         let live = others.filter_map(|(_, part)| cluster.metrics(part));
-        live.map(|text| crate::cluster::value(&text, PARTITIONS_OF, "state=\"live\"")).sum::<f64>()
+        live.map(|text| crate::cluster::value(&text, PARTITIONS_OF, &["state=\"live\""])).sum::<f64>()
             == f64::from(crate::cluster::PARTITIONS)
     };
     cluster.until("the others serve what the frozen one had", |cluster| others_have_all(cluster));
