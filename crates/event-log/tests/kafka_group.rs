@@ -138,27 +138,16 @@ fn a_static_member_that_is_soon_back_keeps_its_partitions_and_one_that_is_not_lo
 }
 
 #[test]
-fn a_process_whose_place_was_taken_gives_all_back_as_lost_and_is_told_that_it_is_over() {
+fn a_member_that_is_fenced_joins_anew_and_serves_again() {
     let kafka = Kafka::start();
-    let mut settings = settings(&kafka, "fenced", 2);
-    settings.instance_id = Some("same".to_owned());
-    let first = KafkaSource::join(&settings).unwrap();
-    let mut changes = first.assignments();
-    assert!(
-        matches!(changes.blocking_recv(), Some(Assignment::Assigned(partitions)) if partitions.len() == 2)
-    );
-    let second = Owner::join(&settings, Some("same"));
-    let Some(Assignment::Revoked { mut partitions, acknowledgement, lost }) = changes.blocking_recv() else {
-        panic!("no revocation")
-    };
-    partitions.sort_unstable();
-    assert_eq!((partitions, lost), (vec![0, 1], true));
-    acknowledgement.acknowledge();
-    while let Some(change) = changes.blocking_recv() {
-        assert!(matches!(change, Assignment::Revoked { lost: true, .. }), "{change:?}");
-    }
-    until("the other has all", &[&second], |owned| shared(owned, 2));
+    let settings = settings(&kafka, "fenced", 2);
+    let first = Owner::join(&settings, Some("a"));
+    until("it has all", &[&first], |owned| shared(owned, 2));
+    let second = Owner::join(&settings, Some("a"));
+    until("another one takes its place", &[&first], |owned| owned[0].is_empty());
     second.leave();
+    until("it has all again", &[&first], |owned| shared(owned, 2));
+    first.leave();
 }
 
 #[test]

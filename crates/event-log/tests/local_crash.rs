@@ -222,6 +222,11 @@ impl Drop for TinyDisk {
     }
 }
 
+/// A text that does not get smaller by compression.
+fn noise(size: usize) -> String {
+    rand::rng().sample_iter(rand::distr::Alphanumeric).take(size).map(char::from).collect()
+}
+
 /// Fills the disk to the last byte.
 fn fill(path: &Path) {
     let mut file = File::create(path).unwrap();
@@ -246,7 +251,7 @@ fn a_full_disk_is_answered_leaves_no_gap_and_is_over_when_there_is_space_again()
         fill(&ballast);
         let mut refused = 0;
         for index in 0..20 {
-            let text = format!("{round} lost {index} {}", "y".repeat(200_000));
+            let text = format!("{round} lost {index} {}", noise(200_000));
             match publish(&log, vec![message(0, &text)]) {
                 Ok(()) => stored.push(text),
                 Err(_) => refused += 1,
@@ -267,7 +272,7 @@ fn a_full_disk_is_answered_leaves_no_gap_and_is_over_when_there_is_space_again()
 
 /// Publishes one more text of about `size` bytes; keeps it in `stored` if it was acknowledged.
 fn store(log: &LocalLog, stored: &mut Vec<String>, size: usize) -> bool {
-    let text = format!("{} {}", stored.len(), "z".repeat(size));
+    let text = format!("{} {}", stored.len(), noise(size));
     let acknowledged = publish(log, vec![message(0, &text)]).is_ok();
     if acknowledged {
         stored.push(text);

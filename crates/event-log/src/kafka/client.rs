@@ -59,6 +59,8 @@ pub(super) fn log_error(client: &str, error: &ClientError, reason: &str) {
     match error.rdkafka_error_code() {
         _ if matches!(error, ClientError::PartitionEOF(_)) => {}
         Some(RDKafkaErrorCode::PartitionEOF) => {}
+        // Ten times a second while brokers are away, beside a line for each connection that is refused.
+        Some(RDKafkaErrorCode::AllBrokersDown) => tracing::debug!(client, "kafka: {reason}"),
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::OperationTimedOut) => {
             tracing::info!(client, "kafka: {reason}");
         }

@@ -29,6 +29,8 @@ use crate::assignments::{Acknowledgement, Assignment, WAITING};
 pub const REVOKE_LIMIT_MS: u64 = 20_000;
 /// A member whose thread is silent for longer leaves the group; must exceed [`REVOKE_LIMIT_MS`].
 const SILENCE_LIMIT_MS: u64 = 60_000;
+/// A member that was fenced joins again after this long. Two processes with one instance id fence each other so often.
+const REJOIN_PAUSE: Duration = Duration::from_secs(1);
 /// Released offsets are committed this often.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -71,12 +73,10 @@ impl Membership {
             owned: Mutex::default(),
             fetches: Arc::clone(fetches),
         });
-        let context = Member { state: Arc::clone(&state) };
-        let consumer: BaseConsumer<Member> = configured(settings)?.create_with_context(context)?;
-        consumer.subscribe(&[state.topic.as_str()])?;
-        let served = Arc::clone(&state);
+        let consumer = join(settings, &state)?;
+        let (served, settings) = (Arc::clone(&state), settings.clone());
         let thread = std::thread::Builder::new().name("kafka-group".to_owned());
-        let thread = thread.spawn(move || served.serve(consumer));
+        let thread = thread.spawn(move || served.run(&settings, consumer));
         let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
         Ok(Self { state, thread: Some(thread) })
     }
@@ -111,6 +111,23 @@ impl State {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The group's thread. A member that was fenced has no part in its group any more, whatever it does; so it joins as a
+    /// new one. Fenced are members whose instance id another process uses, and also those that were away for longer
+    /// than the session (their brokers were, too) and whose last commit comes after they have joined again.
+    fn run(self: &Arc<Self>, settings: &KafkaSettings, consumer: BaseConsumer<Member>) {
+        self.serve(consumer);
+        while !self.ended.load(Ordering::Acquire) {
+            std::thread::sleep(REJOIN_PAUSE);
+            self.fenced.store(false, Ordering::Release);
+            match join(settings, self) {
+                Ok(consumer) => self.serve(consumer),
+                Err(error) => tracing::error!(%error, "the consumer group cannot be joined; trying again"),
+            }
+        }
+        self.end_changes();
+    }
+
+    /// Until the end, or until the member is fenced.
     fn serve(&self, consumer: BaseConsumer<Member>) {
         let mut committed = Instant::now();
         while !self.ended.load(Ordering::Acquire) && !self.fenced.load(Ordering::Acquire) {
@@ -123,12 +140,12 @@ impl State {
         }
         if self.fenced.load(Ordering::Acquire) {
             let owned: Vec<i32> = std::mem::take(&mut *self.owned()).into_keys().collect();
-            self.revoke(owned, true);
+            self.revoke(owned.clone(), true);
+            owned.iter().for_each(|partition| self.fetches.forget(*partition));
         }
         self.commit(&consumer);
         // Leaving revokes what is left; nobody may listen any more.
         drop(consumer);
-        self.end_changes();
     }
 
     /// Nothing will change any more.
@@ -224,7 +241,7 @@ impl ClientContext for Member {
         if matches!(code, Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId)) {
             tracing::error!(
                 reason,
-                "this process is out of its consumer group: is [kafka] instance_id used twice?"
+                "fenced from the consumer group, and joining anew; if this goes on, [kafka] instance_id is used twice"
             );
             self.state.fenced.store(true, Ordering::Release);
         }
@@ -246,6 +263,14 @@ impl ConsumerContext for Member {
             tracing::error!(%error, "a rebalance failed; the group will try again");
         }
     }
+}
+
+/// A new member of the group.
+fn join(settings: &KafkaSettings, state: &Arc<State>) -> Result<BaseConsumer<Member>, KafkaError> {
+    let context = Member { state: Arc::clone(state) };
+    let consumer: BaseConsumer<Member> = configured(settings)?.create_with_context(context)?;
+    consumer.subscribe(&[state.topic.as_str()])?;
+    Ok(consumer)
 }
 
 fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {

@@ -44,18 +44,24 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Starts everything with a plan in force and so many aggregators.
     pub(crate) fn start(plan: &str, aggregators: u32) -> Self {
-        Self::start_on(false, plan, aggregators)
+        Self::start_on(&Options::default(), plan, aggregators)
     }
 
     /// As [`Cluster::start`], all clients of Kafka with TLS and SASL/SCRAM.
     pub(crate) fn start_secured(plan: &str, aggregators: u32) -> Self {
-        Self::start_on(true, plan, aggregators)
+        Self::start_on(&Options { secured: true, ..Options::default() }, plan, aggregators)
     }
 
-    fn start_on(secured: bool, plan: &str, aggregators: u32) -> Self {
+    /// As [`Cluster::start`], on several brokers with copies of everything.
+    pub(crate) fn start_on_brokers(brokers: usize, plan: &str, aggregators: u32) -> Self {
+        Self::start_on(&Options { brokers, ..Options::default() }, plan, aggregators)
+    }
+
+    fn start_on(options: &Options, plan: &str, aggregators: u32) -> Self {
         let began = Instant::now();
         let properties = BROKER.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
-        let kafka = Kafka::with(&Options { secured, properties, ..Options::default() });
+        let kafka = Kafka::with(&Options { properties, ..options.clone() });
+        let secured = options.secured;
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         let (settings, data) = (path("rungs.toml"), path("data"));
@@ -92,9 +98,10 @@ impl Cluster {
         let kafka = self.kafka_settings();
         let mut text = format!(
             "{SETTINGS}[clickhouse]\nurl = \"http://{}\"\n[kafka]\nbrokers = \"{}\"\npartitions = {PARTITIONS}\n\
-             replication = 1\n",
+             replication = {}\n",
             self.clickhouse.address("--listen"),
             kafka.brokers,
+            kafka.replication,
         );
         if let Some(ca_file) = kafka.ca_file {
             text += &format!("username = \"{USER}\"\npassword = \"{PASSWORD}\"\nca_file = {ca_file:?}\n");
@@ -105,7 +112,7 @@ impl Cluster {
     /// Kafka as the test reaches it.
     pub(crate) fn kafka_settings(&self) -> KafkaSettings {
         let mut settings = KafkaSettings::new(self.kafka.bootstrap());
-        (settings.partitions, settings.replication) = (PARTITIONS, 1);
+        (settings.partitions, settings.replication) = (PARTITIONS, self.kafka.brokers().min(3) as u32);
         if self.secured {
             settings.brokers = self.kafka.secure_bootstrap();
             (settings.username, settings.password) = (Some(USER.to_owned()), Some(PASSWORD.to_owned()));

@@ -3,7 +3,8 @@
 //! every number and every minute of history is the definition's ([`judge`]).
 //!
 //! The tests run one after the other; each prints how long its faults lasted. More of everything:
-//! `RUNGS_FAULT_EVENTS=1000000` events, `RUNGS_FAULT_ROUNDS=10` rounds of kills, `RUNGS_FAULT_SECONDS=60` of outage.
+//! `RUNGS_FAULT_EVENTS=1000000` events, `RUNGS_FAULT_ROUNDS=10` rounds of kills on `RUNGS_FAULT_BROKERS=3` brokers,
+//! `RUNGS_FAULT_SECONDS=60` of outage.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../program/mod.rs"]

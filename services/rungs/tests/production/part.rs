@@ -152,8 +152,8 @@ impl Part {
     /// The end of what it has said.
     pub(crate) fn tail(&self) -> String {
         let said = self.said();
-        let lines: Vec<&str> = said.lines().collect();
-        format!("--- {}\n{}\n", self.name, lines[lines.len().saturating_sub(25)..].join("\n"))
+        let lines: Vec<&str> = said.lines().filter(|line| !line.contains("Connection refused")).collect();
+        format!("--- {}\n{}\n", self.name, lines[lines.len().saturating_sub(60)..].join("\n"))
     }
 
     fn signal(&self, name: &str) {
