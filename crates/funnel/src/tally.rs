@@ -93,8 +93,7 @@ impl Tally {
     /// Moves one visitor of a plain count from one time to another; [`UNSET`] is nowhere.
     fn shift(&mut self, step: usize, kind: usize, old: i64, new: i64, windows: &Windows) {
         if old != new {
-            let minute = |time: i64| (time != UNSET).then(|| minute_of(time));
-            self.plain.shift(minute(old), minute(new), step * KINDS + kind, windows);
+            self.plain.shift(minute_at(old), minute_at(new), step * KINDS + kind, windows);
         }
     }
 
@@ -162,10 +161,14 @@ fn set(cells: &mut [u32], at: usize, count: u32) {
     }
 }
 
+/// The minute of a time; [`UNSET`] lies in none.
+fn minute_at(time: i64) -> Option<i64> {
+    (time != UNSET).then(|| minute_of(time))
+}
+
 /// Moves one visitor from a (time, bucket) to another; a time that is [`UNSET`] is nowhere.
 fn shift_timed(histogram: &mut Histogram, old: (i64, u8), new: (i64, u8), windows: &Windows) {
-    let minute = |time: i64| (time != UNSET).then(|| minute_of(time));
-    let (from, to) = (minute(old.0), minute(new.0));
+    let (from, to) = (minute_at(old.0), minute_at(new.0));
     if old.1 == new.1 {
         histogram.shift(from, to, usize::from(new.1), windows);
     } else {

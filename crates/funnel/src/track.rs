@@ -2,9 +2,9 @@
 //! first step), when it was reached and how long after the previous step, the latest match of the step, and the two-step
 //! chain from the step's offer to the step. [`tracks`](crate::tracks) holds the steps of a visitor together.
 //!
-//! [`Steps::apply`] takes events in time order, those of equal time together, and equals ClickHouse's `windowFunnel(w)` in
-//! default mode: the highest `k` with times t1 <= ... <= tk, one matching event each, and tk - t1 <= w; ties count in step
-//! order. It is O(steps) and never lowers a level.
+//! [`Tracks::apply`](crate::tracks::Tracks::apply) takes events in time order, those of equal time together, and equals
+//! ClickHouse's `windowFunnel(w)` in default mode: the highest `k` with times t1 <= ... <= tk, one matching event each, and
+//! tk - t1 <= w; ties count in step order. It is O(steps) and never lowers a level.
 
 use crate::buckets;
 
@@ -55,7 +55,7 @@ impl StepState {
     }
 
     /// The step is matched at `ts`. `below`: where the chain of the step below starts and when it got there.
-    fn climb(&mut self, ts: i64, below: (i64, i64), window_ms: i64) {
+    pub(crate) fn climb(&mut self, ts: i64, below: (i64, i64), window_ms: i64) {
         self.last = ts;
         let (anchor, came_from) = below;
         if anchor != UNSET && ts - anchor <= window_ms && self.anchor != anchor {
@@ -64,46 +64,11 @@ impl StepState {
         }
     }
 
-    fn commit(&mut self, ts: i64, window_ms: i64) {
+    pub(crate) fn commit(&mut self, ts: i64, window_ms: i64) {
         if self.offered != UNSET && ts - self.offered <= window_ms && self.committed != self.offered {
             self.committed = self.offered;
             self.effort = buckets::bucket_of(ts - self.offered) as u8;
         }
-    }
-}
-
-/// The steps of a track, however they are held.
-pub trait Steps {
-    /// A step; [`StepState::NEW`] where nothing happened.
-    fn step(&self, index: usize) -> StepState;
-    /// Puts a step there.
-    fn set_step(&mut self, index: usize, step: &StepState);
-
-    /// Takes the events of one time: `matches` has a bit per matched step and shown offer. Offers come before steps,
-    /// steps in their order.
-    fn apply(&mut self, ts: i64, matches: u32, conversion_window_ms: i64) {
-        let mut touched = steps_in(matches);
-        while touched != 0 {
-            let index = touched.trailing_zeros() as usize;
-            touched &= touched - 1;
-            let mut step = self.step(index);
-            if matches & (1 << (OFFER_SHIFT + index as u32)) != 0 {
-                step.offered = ts;
-            }
-            if matches & (1 << index) != 0 {
-                step.climb(ts, self.below(index, ts), conversion_window_ms);
-                step.commit(ts, conversion_window_ms);
-            }
-            self.set_step(index, &step);
-        }
-    }
-
-    /// What a step climbs from; the first one stands on the time itself.
-    fn below(&self, index: usize, ts: i64) -> (i64, i64) {
-        index.checked_sub(1).map_or((ts, ts), |below| {
-            let step = self.step(below);
-            (step.anchor, step.reached)
-        })
     }
 }
 

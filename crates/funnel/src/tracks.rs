@@ -10,7 +10,7 @@ use crate::buckets;
 use crate::packed_time::{packed_time, unpacked_time};
 use crate::plan::limits::{MAX_BREAKDOWNS, MAX_STEPS};
 use crate::tail::TailEvent;
-use crate::track::{OFFER_BITS, STEP_BITS, StepState, Steps, UNSET, steps_in};
+use crate::track::{OFFER_BITS, OFFER_SHIFT, STEP_BITS, StepState, UNSET, steps_in};
 
 /// Key and number of steps.
 const HEAD: usize = 3;
@@ -133,8 +133,7 @@ impl Tracks {
     }
 
     fn push(&mut self, key: u16) {
-        self.bytes.extend_from_slice(&key.to_le_bytes());
-        self.bytes.push(0);
+        put_head(key, 0, &mut self.bytes);
     }
 
     /// Starts a track for each breakdown value that an entry or offer brings for the first time.
@@ -157,8 +156,7 @@ impl Tracks {
         }
         let mut wide = Vec::with_capacity(self.bytes.len() * 2);
         for track in self.packed().iter() {
-            wide.extend_from_slice(&track.key.to_le_bytes());
-            wide.push(track.held() as u8);
+            put_head(track.key, track.held, &mut wide);
             for step in track.steps.chunks_exact(PLAIN_BYTES) {
                 wide.extend_from_slice(step);
                 wide.extend_from_slice(&[0; OFFER_BYTES]);
@@ -166,6 +164,12 @@ impl Tracks {
         }
         (self.bytes, self.offers) = (wide, true);
     }
+}
+
+/// Appends what stands before a track's steps.
+fn put_head(key: u16, held: usize, out: &mut Vec<u8>) {
+    out.extend_from_slice(&key.to_le_bytes());
+    out.push(held as u8);
 }
 
 /// The entries and offers among `events` that carry this value.
@@ -253,8 +257,7 @@ impl Track<'_> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.key.to_le_bytes());
-        out.push(self.held() as u8);
+        put_head(self.key, self.held, out);
         out.extend_from_slice(self.steps);
     }
 }
@@ -265,7 +268,34 @@ struct TrackMut<'a> {
     steps: &'a mut [u8],
 }
 
-impl Steps for TrackMut<'_> {
+impl TrackMut<'_> {
+    /// Takes the events of one time: `matches` has a bit per matched step and shown offer. Offers come before steps,
+    /// steps in their order.
+    fn apply(&mut self, ts: i64, matches: u32, conversion_window_ms: i64) {
+        let mut touched = steps_in(matches);
+        while touched != 0 {
+            let index = touched.trailing_zeros() as usize;
+            touched &= touched - 1;
+            let mut step = self.step(index);
+            if matches & (1 << (OFFER_SHIFT + index as u32)) != 0 {
+                step.offered = ts;
+            }
+            if matches & (1 << index) != 0 {
+                step.climb(ts, self.below(index, ts), conversion_window_ms);
+                step.commit(ts, conversion_window_ms);
+            }
+            self.set_step(index, &step);
+        }
+    }
+
+    /// What a step climbs from; the first one stands on the time itself.
+    fn below(&self, index: usize, ts: i64) -> (i64, i64) {
+        index.checked_sub(1).map_or((ts, ts), |below| {
+            let step = self.step(below);
+            (step.anchor, step.reached)
+        })
+    }
+
     fn step(&self, index: usize) -> StepState {
         read_step(self.steps, self.offers, index)
     }

@@ -119,7 +119,8 @@ impl Incoming<'_> {
     /// Validates the events and waits until the good ones are durable.
     async fn store(&self, parsed: Parsed<'_>, received_at_ms: i64) -> Result<Answer, Refusal> {
         let mut open = Undecided::new(&self.state.metrics, parsed.events.len());
-        let prepared = self.prepare(parsed, received_at_ms, &mut open);
+        let import_id = self.import_parameter();
+        let prepared = self.prepare(parsed, received_at_ms, import_id.as_deref(), &mut open);
         let (messages, rejected) = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => {
@@ -127,7 +128,9 @@ impl Incoming<'_> {
                 return Err(refusal);
             }
         };
-        let accepted = self.publish(messages, open).await?;
+        // An import can wait, and must be in its place when it is acknowledged: it does not go through a spill.
+        let log = if import_id.is_some() { &self.state.direct } else { &self.state.publisher };
+        let accepted = self.publish(log.as_ref(), messages, open).await?;
         Ok(Answer::Stored { accepted, rejected })
     }
 
@@ -135,13 +138,13 @@ impl Incoming<'_> {
         &self,
         parsed: Parsed<'_>,
         received_at_ms: i64,
+        import_id: Option<&str>,
         open: &mut Undecided<'_>,
     ) -> Result<(Vec<Message>, Vec<Rejected>), Refusal> {
         let keys = self.state.keys.load();
         let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
         let caller = self.caller(keys, parsed.write_key.as_deref())?;
-        let import_id = self.import_parameter();
-        if let Some(id) = &import_id {
+        if let Some(id) = import_id {
             require_secret(caller)?;
             imports::check_id(id)?;
         }
@@ -153,7 +156,7 @@ impl Incoming<'_> {
             skew_threshold_ms: self.state.settings.skew_threshold_ms,
             agent: self.agent(caller),
             country: &country,
-            import_id: import_id.as_deref().unwrap_or_default(),
+            import_id: import_id.unwrap_or_default(),
         });
         Ok(records(&parsed, &mut validator, self.state.publisher.partitions(), open))
     }
@@ -167,14 +170,16 @@ impl Incoming<'_> {
         keys::in_query(query, "import")
     }
 
-    async fn publish(&self, messages: Vec<Message>, open: Undecided<'_>) -> Result<u64, Refusal> {
+    async fn publish(
+        &self,
+        log: &dyn Publisher,
+        messages: Vec<Message>,
+        open: Undecided<'_>,
+    ) -> Result<u64, Refusal> {
         if messages.is_empty() {
             return Ok(open.published().accept());
         }
         let started = Instant::now();
-        // An import can wait, and must be in its place when it is acknowledged: it does not go through a spill.
-        let is_import = self.import_parameter().is_some();
-        let log = if is_import { &self.state.direct } else { &self.state.publisher };
         let receipt = match log.publish(messages) {
             Ok(receipt) => receipt,
             Err(error) => {

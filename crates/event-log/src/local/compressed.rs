@@ -1,6 +1,6 @@
 //! A group as the disk holds it: LZ4, because every group is written twice (to fjall's journal, then to its tables) and
-//! fsynced, and the events of a site repeat each other: a quarter of the bytes or less, for less time than writing the
-//! rest takes. Used by `segment.rs` and `store.rs`; in memory groups are as they were packed.
+//! fsynced, and the events of a site repeat each other, so that compressing them costs less than writing them. Used by
+//! `segment.rs` and `store.rs`; in memory groups are as they were packed.
 //!
 //! Little endian: bytes of the group u32, an LZ4 block. What cannot be expanded reads as an empty group, which its
 //! checksum then refuses.
