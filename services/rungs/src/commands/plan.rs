@@ -77,7 +77,7 @@ impl Arguments {
             return Ok(None);
         }
         let settings = settings::load(self.settings.as_deref())?;
-        let kafka = production::kafka::configured(&settings);
+        let kafka = production::kafka::configured(&settings).cloned();
         match (&self.settings, kafka) {
             (Some(file), None) => Err(Failure::usage(format!(
                 "{} names no [kafka] brokers; the plan of a running `rungs up` is reached without --settings",
