@@ -64,7 +64,8 @@ pub struct Console {
 pub enum ConsoleError {
     /// The address is in use or not ours.
     #[error(
-        "the console cannot listen on {listen}: {source} (change [console] listen, or end what uses the port)"
+        "the console cannot listen on {listen}: {source}; end what uses the port, or choose another one with --console or \
+         [console] listen"
     )]
     Listen {
         /// Where it was to listen.
