@@ -53,9 +53,11 @@ pub struct Rung {
     pub from_first: Option<f64>,
     /// Share of this step's visitors who reached the last one.
     pub to_last: Option<f64>,
-    /// Visitors of the previous step who did not go on and cannot any more: previous - visitors - open of the previous, and
-    /// 0 where more are open than went missing (a window shorter than the conversion window). Absent at the first step.
-    pub dropped: Option<u32>,
+    /// Visitors of the previous step who have not taken this one; absent at the first step.
+    pub drop_off: Option<u32>,
+    /// Of them, those who cannot any more: drop-off less those who are open at the previous step. Within a conversion window
+    /// nobody is lost yet. Absent at the first step.
+    pub lost: Option<u32>,
     /// Visitors who stand here and can still go on; absent at the last step, from which there is nowhere to go.
     pub open: Option<u32>,
     /// Visitors who saw the offer; absent where the plan names none.
@@ -138,7 +140,10 @@ impl View<'_> {
             from_previous: index.checked_sub(1).and_then(|previous| share(visitors, self.visitors(previous))),
             from_first: share(visitors, self.visitors(0)),
             to_last: share(self.visitors(self.last()), visitors),
-            dropped: index.checked_sub(1).map(|previous| self.dropped(previous, visitors)),
+            drop_off: index.checked_sub(1).map(|previous| self.drop_off(previous)),
+            lost: index
+                .checked_sub(1)
+                .map(|previous| self.drop_off(previous).saturating_sub(self.open(previous))),
             open: (index < self.last()).then(|| self.open(index)),
             offered: has_offer.then(|| self.offered(index)),
             ctr: if has_offer { share(self.committed(index), self.offered(index)) } else { None },
@@ -152,9 +157,9 @@ impl View<'_> {
         self.counts.open.get(step).copied().unwrap_or(0)
     }
 
-    /// Of the visitors of a step, those who neither reached the next one nor still can.
-    fn dropped(&self, step: usize, went_on: u32) -> u32 {
-        self.visitors(step).saturating_sub(went_on).saturating_sub(self.open(step))
+    /// Between a step and the next one.
+    fn drop_off(&self, step: usize) -> u32 {
+        self.visitors(step).saturating_sub(self.visitors(step + 1))
     }
 
     fn seconds(&self, step: usize) -> Seconds {
@@ -282,14 +287,20 @@ mod tests {
     }
 
     #[test]
-    fn who_is_open_has_not_dropped_off_and_nobody_is_open_at_the_top() {
+    fn of_those_who_dropped_off_whoever_is_open_is_not_lost_and_nobody_is_open_at_the_top() {
         let ladder = Ladder::new(&four_steps(), &counts(), 0, Audience::Everybody);
-        let told: Vec<_> = ladder.steps.iter().map(|rung| (rung.dropped, rung.open)).collect();
-        assert_eq!(told, [(None, Some(90)), (Some(60), Some(10)), (Some(20), Some(4)), (Some(11), None)]);
+        let told: Vec<_> = ladder.steps.iter().map(|rung| (rung.drop_off, rung.lost, rung.open)).collect();
+        let expected = [
+            (None, None, Some(90)),
+            (Some(150), Some(60), Some(10)),
+            (Some(30), Some(20), Some(4)),
+            (Some(15), Some(11), None),
+        ];
+        assert_eq!(told, expected);
         let mut young = counts();
         young.open = vec![300, 100, 40, 9];
         let ladder = Ladder::new(&four_steps(), &young, 0, Audience::Everybody);
-        assert!(ladder.steps.iter().skip(1).all(|rung| rung.dropped == Some(0)), "all can still go on");
+        assert!(ladder.steps.iter().skip(1).all(|rung| rung.lost == Some(0)), "all can still go on");
     }
 
     #[test]

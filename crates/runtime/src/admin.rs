@@ -116,7 +116,8 @@ async fn index() -> HttpResponse {
     HttpResponse::Ok().content_type(ContentType::html()).body(INDEX)
 }
 
-const INDEX: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Rungs: admin server</title>
+const INDEX: &str =
+    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Rungs: admin server</title>
 <h1>Rungs: admin server</h1>
 <ul>
 <li><a href=\"/metrics\">/metrics</a>: what this process counts, for Prometheus</li>

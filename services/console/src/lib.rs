@@ -15,6 +15,7 @@ pub mod answer;
 pub mod api_error;
 mod assets;
 mod catalog;
+mod event_names;
 mod history;
 pub mod hub;
 mod live;

@@ -84,7 +84,10 @@ impl Maker {
         while let Some(row) = rows.next() {
             number += 1;
             let row = row.map_err(|error| {
-                Failure::new(format!("{} cannot be read any further after line {line}: {error}", file.display()))
+                Failure::new(format!(
+                    "{} cannot be read any further after line {line}: {error}",
+                    file.display()
+                ))
             })?;
             line = row.0;
             if number <= acked_rows {

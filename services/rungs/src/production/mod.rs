@@ -35,8 +35,8 @@ fn warehouse(settings: &Settings) -> Result<Warehouse, Failure> {
 async fn migrated(process: &Process, warehouse: &Warehouse, settings: &Settings) -> Result<bool, Failure> {
     let retention = Retention::from(&settings.aggregator);
     let attempt = || migrate(warehouse, &retention);
-    let migrated =
-        until_it_works(&process.shutdown, "ClickHouse", WarehouseError::is_retryable, attempt).await?;
+    let what = format!("ClickHouse at {}", settings.clickhouse.url.as_deref().unwrap_or_default());
+    let migrated = until_it_works(&process.shutdown, &what, WarehouseError::is_retryable, attempt).await?;
     Ok(migrated.is_some())
 }
 
