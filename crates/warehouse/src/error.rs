@@ -22,7 +22,7 @@ pub enum WarehouseError {
         limit: Duration,
     },
     /// ClickHouse refused or broke off.
-    #[error("ClickHouse failed ({statement}): {source}")]
+    #[error("ClickHouse {}", told(statement, source))]
     Statement {
         /// The table or the read.
         statement: String,
@@ -80,6 +80,16 @@ impl WarehouseError {
     }
 }
 
+/// A server that is away is told by its innermost cause: `Connection refused`, not `network error: client error`.
+fn told(statement: &str, source: &Error) -> String {
+    let Error::Network(network) = source else { return format!("failed ({statement}): {source}") };
+    let mut cause: &dyn std::error::Error = network.as_ref();
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    format!("does not answer ({statement}): {cause}")
+}
+
 fn is_passing(error: &Error) -> bool {
     match error {
         Error::Network(_) | Error::TimedOut => true,
@@ -111,6 +121,16 @@ mod tests {
         assert!(WarehouseError::statement("events", Error::Network("refused".into())).is_retryable());
         assert!(!answered("Code: 60. DB::Exception: Unknown table").is_retryable());
         assert!(!answered("404 Not Found").is_retryable());
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_told_by_the_innermost_cause() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("error sending request")]
+        struct Outer(#[source] std::io::Error);
+        let refused = std::io::Error::other("Connection refused");
+        let error = WarehouseError::statement("ping", Error::Network(Box::new(Outer(refused))));
+        assert_eq!(error.to_string(), "ClickHouse does not answer (ping): Connection refused");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod client;
 pub mod embedded;
 pub mod error;
 pub mod event_batch;
+pub mod event_names;
 pub mod generations;
 pub mod history;
 mod journey_batch;

@@ -9,6 +9,8 @@ use runtime::metrics::{Metrics, MetricsError};
 pub struct LaneCounters {
     /// Events taken from the log.
     pub events: IntCounter,
+    /// Of them, those that no funnel knows by name.
+    pub unmatched: IntCounter,
     /// Records that were not taken.
     pub undecodable: IntCounter,
     outcomes: [IntCounter; 6],
@@ -36,6 +38,11 @@ impl LaneCounters {
         )?;
         Ok(Self {
             events: metrics.counter("rungs_aggregator_events_total", "Events taken from the log.")?,
+            unmatched: metrics.counter(
+                "rungs_aggregator_unmatched_events_total",
+                "Events taken from the log whose name no step and no offer of their site's funnels has: stored, and counted \
+                 nowhere. `rungs report` and the console's API say which names.",
+            )?,
             undecodable: metrics.counter(
                 "rungs_aggregator_undecodable_records_total",
                 "Records of the log that were not taken: neither an event nor a control record, or an event that lacks what every \

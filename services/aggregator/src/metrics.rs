@@ -50,7 +50,7 @@ const SKIPPED: Family = (
 );
 const OPEN: Family = (
     "rungs_funnel_open_visitors",
-    "Visitors whose highest step within the conversion window (the label window) is this one.",
+    "Visitors whose highest step within the conversion window (the label window) is this one (not for the last step).",
     STEP_LABELS,
 );
 const BREAKDOWN: Family = (
@@ -159,9 +159,11 @@ impl Families {
             let place = (position + 1).to_string();
             let labels = [&funnel.site, &funnel.id, &step.id, &place, &step.name, step.commitment.as_str()];
             self.gauge(INFO, &labels, 1.0);
-            let open = snapshot.everybody.open.get(position).copied().unwrap_or(0);
-            let labels = [&funnel.site, &funnel.id, &step.id, funnel.conversion_window.label.as_str()];
-            self.gauge(OPEN, &labels, f64::from(open));
+            if position + 1 < funnel.steps.len() {
+                let open = snapshot.everybody.open.get(position).copied().unwrap_or(0);
+                let labels = [&funnel.site, &funnel.id, &step.id, funnel.conversion_window.label.as_str()];
+                self.gauge(OPEN, &labels, f64::from(open));
+            }
             for window in 0..funnel.rolling_windows.len() {
                 self.add_window(funnel, &snapshot.everybody, position, window);
             }

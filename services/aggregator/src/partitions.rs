@@ -6,10 +6,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use runtime::retry::until_it_works;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -24,8 +24,6 @@ use crate::run::{Aggregator, AggregatorError};
 use crate::snapshot::{Board, LaneSnapshot, LaneState};
 use crate::writer;
 
-/// A warehouse that is away while a partition is restored is asked again after this long.
-const RESTORE_PAUSE: Duration = Duration::from_secs(1);
 /// Partitions that read their journeys back at the same time: more would only share ClickHouse and memory.
 const RESTORES_AT_ONCE: usize = 2;
 const DAY_MS: i64 = 86_400_000;
@@ -129,29 +127,14 @@ impl Shared {
     /// Restores a partition; tried again until the warehouse answers. `None` once it is to end.
     async fn restored(&self, id: &PartitionId, stop: &Stop) -> Result<Option<Restored>, AggregatorError> {
         let settings = fold_settings(&self.aggregator.settings);
-        let asked = stop.asked();
-        loop {
-            let restored = async {
-                let _turn = self.restores.acquire().await;
-                restore(&self.aggregator.warehouse, id, &settings).await
-            };
-            let restored = tokio::select! {
-                () = asked.requested() => return Ok(None),
-                restored = restored => restored,
-            };
-            match restored {
-                Ok(restored) => return Ok(Some(restored)),
-                Err(RestoreError::Warehouse(error)) if error.is_retryable() => {
-                    let partition = id.partition;
-                    tracing::warn!(%error, partition, "a partition could not be restored; trying again");
-                }
-                Err(error) => return Err(error.into()),
-            }
-            tokio::select! {
-                () = asked.requested() => return Ok(None),
-                () = tokio::time::sleep(RESTORE_PAUSE) => {}
-            }
-        }
+        let attempt = || async {
+            let _turn = self.restores.acquire().await;
+            restore(&self.aggregator.warehouse, id, &settings).await
+        };
+        let may_pass =
+            |error: &RestoreError| matches!(error, RestoreError::Warehouse(error) if error.is_retryable());
+        let what = format!("ClickHouse, to restore partition {}", id.partition);
+        Ok(until_it_works(stop.asked(), &what, may_pass, attempt).await?)
     }
 
     /// Runs a partition's thread and its writer to their ends.

@@ -17,6 +17,7 @@ use event_log::kafka::KafkaRejections;
 use event_log::{Assignment, PlanTopic, Source};
 use runtime::health::{Condition, Health};
 use runtime::metrics::{Metrics, MetricsError};
+use runtime::retry::until_it_works;
 use runtime::settings::AggregatorSettings;
 use runtime::{Shutdown, Tasks};
 use tokio::sync::mpsc;
@@ -30,8 +31,6 @@ use crate::restore::RestoreError;
 use crate::snapshot::Board;
 use crate::store::Store;
 
-/// A warehouse that is away at the start is asked again after this long.
-const WAREHOUSE_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is looked whether all partitions are restored.
 const RESTORED_INTERVAL: Duration = Duration::from_millis(100);
 /// How often generations that were replaced are looked for.
@@ -127,18 +126,9 @@ async fn until_it_answers(
     aggregator: &Aggregator,
     shutdown: &Shutdown,
 ) -> Result<Option<u32>, AggregatorError> {
-    let log_id = aggregator.source.id().0;
-    loop {
-        match Store::log_epoch(&aggregator.warehouse, &log_id, aggregator.source.partitions()).await {
-            Ok(epoch) => return Ok(Some(epoch)),
-            Err(error) if error.is_retryable() => tracing::warn!(%error, "waiting for ClickHouse"),
-            Err(error) => return Err(error.into()),
-        }
-        tokio::select! {
-            () = shutdown.requested() => return Ok(None),
-            () = tokio::time::sleep(WAREHOUSE_PAUSE) => {}
-        }
-    }
+    let (log_id, partitions) = (aggregator.source.id().0, aggregator.source.partitions());
+    let ask = || Store::log_epoch(&aggregator.warehouse, &log_id, partitions);
+    Ok(until_it_works(shutdown, "ClickHouse", WarehouseError::is_retryable, ask).await?)
 }
 
 /// Removes what no reader uses any more, now and then.

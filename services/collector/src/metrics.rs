@@ -3,12 +3,14 @@
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use crate::adapters::{Endpoint, ROUTES};
+use crate::refusal::Refusal;
 use crate::rejection::Reason;
 
 /// Handles of every metric.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
+    refused_requests: IntCounterVec,
     /// The handles of status 200, by endpoint.
     ok: Vec<(&'static str, IntCounter)>,
     /// Events that are durable in the log.
@@ -36,6 +38,14 @@ impl Metrics {
             "HTTP requests by endpoint and status.",
             &["endpoint", "status"],
         )?;
+        let refused_requests = metrics.counter_vec(
+            "rungs_collector_refused_requests_total",
+            "Requests of which nothing was stored, by reason; also pixels, which are answered with a picture all the same.",
+            &["reason"],
+        )?;
+        for refusal in Refusal::all() {
+            refused_requests.with_label_values(&[refusal.wire().code]);
+        }
         let events = metrics.counter_vec(
             "rungs_collector_events_total",
             "Events by outcome: accepted (durable), rejected (listed in the answer), refused (the request failed), \
@@ -53,6 +63,7 @@ impl Metrics {
                 .map(|label| (label, requests.with_label_values(&[label, "200"])))
                 .collect(),
             requests,
+            refused_requests,
             accepted: events.with_label_values(&["accepted"]),
             rejected: events.with_label_values(&["rejected"]),
             refused: events.with_label_values(&["refused"]),
@@ -78,6 +89,10 @@ impl Metrics {
             Some((_, counter)) => counter.inc(),
             None => self.requests.with_label_values(&[label, status.to_string().as_str()]).inc(),
         }
+    }
+
+    pub(crate) fn refused_for(&self, refusal: &Refusal) {
+        self.refused_requests.with_label_values(&[refusal.wire().code]).inc();
     }
 
     pub(crate) fn rejected_for(&self, reason: Reason) {

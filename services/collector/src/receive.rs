@@ -53,7 +53,7 @@ pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<
     let request_id = RequestId::of(request.headers());
     let (endpoint, import_id) = adapters::find(request.path());
     let incoming = Incoming { request: &request, state: &state, endpoint, import_id };
-    let result = incoming.handle(payload).await;
+    let result = incoming.handle(payload).await.inspect_err(|refusal| state.metrics.refused_for(refusal));
     // A picture is a picture, also where its event is not stored: a broken image in a mail helps nobody.
     let result = match (endpoint, result) {
         (Endpoint::Pixel, Err(refusal)) if *request.method() == Method::GET => {
@@ -146,6 +146,7 @@ impl Incoming<'_> {
         let caller = self.caller(keys, parsed.write_key.as_deref())?;
         if let Some(id) = import_id {
             require_secret(caller)?;
+            self.check_site(caller)?;
             imports::check_id(id)?;
         }
         let country = self.country();
@@ -239,9 +240,21 @@ impl Incoming<'_> {
         let keys = self.state.keys.load();
         let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, None)?;
         require_secret(caller)?;
+        self.check_site(caller)?;
         let id = self.import_id.unwrap_or_default();
         imports::check_id(id)?;
         Ok((caller.site.id.clone(), id))
+    }
+
+    /// The site that an import says it is for, if it does, must be the key's: rows in another site's funnels are hard to
+    /// get out again.
+    fn check_site(&self, caller: Caller<'_>) -> Result<(), Refusal> {
+        match keys::in_query(self.request.query_string(), "site") {
+            Some(asked) if asked != caller.site.id => {
+                Err(Refusal::WrongSite { key: caller.site.id.clone(), asked: asked.into_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads and expands the body.

@@ -49,7 +49,10 @@ pub struct Collector<'m> {
 /// Why a collector could not start or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
-    #[error("cannot listen on {address}: {source}; is another process there? ([collector] listen)")]
+    #[error(
+        "the collector cannot listen on {address}: {source}; end what uses the port, or choose another one with --listen or \
+         [collector] listen"
+    )]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("[collector] country_header is no header's name: {0}")]
     CountryHeader(String),

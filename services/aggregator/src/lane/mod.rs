@@ -294,7 +294,11 @@ impl Lane {
         let ts = event.ts_ms.min(self.clock_ms);
         let incoming = incoming_of(event, self.clock_ms);
         let mut duplicate = false;
-        for FunnelIndex(index) in self.matcher.funnels_for(event.site, event.event) {
+        let funnels = self.matcher.funnels_for(event.site, event.event);
+        if funnels.is_empty() {
+            self.counters.unmatched.inc();
+        }
+        for FunnelIndex(index) in funnels {
             let Some(at) = self.live.get(*index).copied().flatten() else { continue };
             let Some(funnel) = self.funnels.get_mut(at).filter(|funnel| funnel.joins_at <= offset) else {
                 continue;

@@ -10,8 +10,9 @@ pub(crate) mod plans;
 
 use std::path::Path;
 
+use runtime::retry::until_it_works;
 use runtime::{AdminServer, Settings};
-use warehouse::{Retention, Warehouse, migrate};
+use warehouse::{Retention, Warehouse, WarehouseError, migrate};
 
 use crate::failure::Failure;
 use crate::process::Process;
@@ -33,13 +34,10 @@ fn warehouse(settings: &Settings) -> Result<Warehouse, Failure> {
 /// Brings ClickHouse to this program's schema; waits for a server that is away. `false` if a stop was asked for meanwhile.
 async fn migrated(process: &Process, warehouse: &Warehouse, settings: &Settings) -> Result<bool, Failure> {
     let retention = Retention::from(&settings.aggregator);
-    let migrate = kafka::until_it_works(process, "ClickHouse", || async {
-        migrate(warehouse, &retention).await.map_err(|error| {
-            let may_pass = error.is_retryable();
-            (Failure::from(error), may_pass)
-        })
-    });
-    Ok(migrate.await?.is_some())
+    let attempt = || migrate(warehouse, &retention);
+    let what = format!("ClickHouse at {}", settings.clickhouse.url.as_deref().unwrap_or_default());
+    let migrated = until_it_works(&process.shutdown, &what, WarehouseError::is_retryable, attempt).await?;
+    Ok(migrated.is_some())
 }
 
 fn start_admin(process: &Process, settings: &Settings) -> Result<AdminServer, Failure> {
