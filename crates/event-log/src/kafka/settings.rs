@@ -104,9 +104,14 @@ impl KafkaSettings {
         format!("{}rungs.plan.v1", self.prefix)
     }
 
-    /// The topic of what could not be decoded.
+    /// The topic of what was not taken.
     pub fn rejected_topic(&self) -> String {
         format!("{}rungs.rejected.v1", self.prefix)
+    }
+
+    /// The consumer group of those who store what was rejected.
+    pub fn rejected_group(&self) -> String {
+        format!("{}rungs.rejected", self.prefix)
     }
 
     /// The consumer group of the aggregators.
