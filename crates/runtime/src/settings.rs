@@ -71,6 +71,8 @@ pub struct AggregatorSettings {
     pub journeys_batch_rows: usize,
     /// Events that one visitor's tail holds; beyond: stored, not folded until the next build from raw.
     pub max_tail_events: usize,
+    /// Journeys in memory over all partitions of the process; beyond: it reads no further.
+    pub max_journeys: usize,
     /// How long minute ends are answered.
     pub minute_history_days: u32,
     /// How long hour ends are answered.
@@ -120,6 +122,10 @@ pub struct ClickHouseSettings {
     pub user: String,
     pub password: Option<String>,
     pub database: String,
+    /// Certificates of the authorities to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the tables are replicated, and inserts wait for a majority of replicas.
+    pub replicated: bool,
 }
 
 /// `[logging]`
@@ -168,6 +174,7 @@ impl Default for AggregatorSettings {
             journeys_interval_ms: 30_000,
             journeys_batch_rows: 50_000,
             max_tail_events: 256,
+            max_journeys: 20_000_000,
             minute_history_days: 7,
             hour_history_days: 730,
             raw_retention_days: 400,
@@ -201,7 +208,14 @@ impl Default for LogSettings {
 
 impl Default for ClickHouseSettings {
     fn default() -> Self {
-        Self { url: None, user: "default".into(), password: None, database: "rungs".into() }
+        Self {
+            url: None,
+            user: "default".into(),
+            password: None,
+            database: "rungs".into(),
+            ca_file: None,
+            replicated: false,
+        }
     }
 }
 

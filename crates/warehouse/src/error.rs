@@ -51,8 +51,9 @@ pub enum WarehouseError {
 }
 
 /// Server errors that pass by themselves: timeouts, network, too many queries, memory, read-only table, too many parts,
-/// too few replicas, unknown status of an insert, keeper.
-const PASSING_CODES: [u32; 12] = [159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 319, 999];
+/// too few replicas, an earlier insert whose quorum is awaited, a replica that is behind, unknown status of an insert,
+/// keeper.
+const PASSING_CODES: [u32; 15] = [159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 286, 287, 289, 319, 999];
 
 /// What a server or a proxy in front of it answers while it is overloaded or away.
 const PASSING_STATUS: [&str; 4] = ["429", "502", "503", "504"];

@@ -14,6 +14,7 @@ pub struct EventBatch {
     texts: [Vec<u8>; TEXTS.len()],
     numbers: [Vec<u8>; NUMBERS.len()],
     epochs: Vec<u8>,
+    retentions: Vec<u8>,
 }
 
 /// A batch that gets no more rows; clones share its bytes.
@@ -113,7 +114,8 @@ impl EventBatch {
             column.extend_from_slice(&number);
         }
         self.epochs.extend_from_slice(&row.log_epoch.to_le_bytes());
-        self.bytes += NUMBERS.len() * size_of::<u64>() + size_of::<u32>();
+        self.retentions.extend_from_slice(&row.retention_days.to_le_bytes());
+        self.bytes += NUMBERS.len() * size_of::<u64>() + size_of::<u32>() + size_of::<u16>();
         self.rows += 1;
     }
 
@@ -127,6 +129,7 @@ impl EventBatch {
             block.column(name, kind, values);
         }
         block.column("log_epoch", "UInt32", self.epochs);
+        block.column("retention_days", "UInt16", self.retentions);
         block
     }
 }

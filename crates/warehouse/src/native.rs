@@ -58,6 +58,7 @@ impl Warehouse {
             return Ok(());
         }
         let sql = format!("INSERT INTO {table} ({}) FORMAT Native", block.names.join(", "));
+        let _turn = self.replicas.turn(table).await;
         within(table, INSERT_TIMEOUT, async {
             let mut insert = self.inserting().insert_formatted_with(sql);
             for piece in block.body() {

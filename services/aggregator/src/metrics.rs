@@ -75,7 +75,8 @@ const EFFORT: Family = (
 );
 const PARTITIONS: Family = (
     "rungs_aggregator_partitions",
-    "Partitions of this process by state: live, rebuilding (a funnel is being built from raw events) or restoring.",
+    "Partitions of this process by state: live, rebuilding (a funnel is being built from raw events), restoring, or paused \
+     (the process holds as many journeys as [aggregator] max_journeys allows, and reads no further).",
     &["state"],
 );
 const LOG_PARTITIONS: Family = (
@@ -91,7 +92,14 @@ const LAG: Family = (
 const MEMORY: Family =
     ("rungs_aggregator_journeys", "Visitors with a journey in memory, by funnel.", &["site", "funnel"]);
 
-const GAUGES: [Family; 12] = [
+const RESTORED: Family = (
+    "rungs_aggregator_restored_ratio",
+    "Share of this process's partitions that are restored from ClickHouse, those under way by the journeys read; 1 when \
+     all are. Readiness waits for it.",
+    &[],
+);
+
+const GAUGES: [Family; 13] = [
     VISITORS,
     ELIGIBLE,
     OFFERED,
@@ -104,6 +112,7 @@ const GAUGES: [Family; 12] = [
     LOG_PARTITIONS,
     LAG,
     MEMORY,
+    RESTORED,
 ];
 const HISTOGRAMS: [Family; 2] = [SECONDS, EFFORT];
 
@@ -215,11 +224,13 @@ impl Families {
             ("live", LaneState::Live),
             ("rebuilding", LaneState::Rebuilding),
             ("restoring", LaneState::Restoring),
+            ("paused", LaneState::Paused),
         ];
         for (name, state) in states {
             let count = lanes.iter().filter(|lane| lane.state == state).count();
             self.gauge(PARTITIONS, &[name], count as f64);
         }
+        self.gauge(RESTORED, &[], board.restored());
         self.gauge(LOG_PARTITIONS, &[], f64::from(board.log_partitions));
         self.gauge(LAG, &[], lanes.iter().map(|lane| lane.lag_records()).sum::<u64>() as f64);
     }

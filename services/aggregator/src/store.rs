@@ -104,6 +104,14 @@ pub trait Store: Clone + Send + Sync + 'static {
         take: &mut (dyn FnMut(StoredJourney) + Send),
     ) -> impl Future<Output = Result<(), WarehouseError>> + Send;
 
+    /// How many journeys [`Store::journeys`] will hand over, about; only to tell how far a restore is.
+    fn count_journeys(
+        &self,
+        _key: &GenerationKey,
+    ) -> impl Future<Output = Result<u64, WarehouseError>> + Send {
+        async { Ok(0) }
+    }
+
     /// The distinct raw events of a range, in time order, and how many there are.
     fn raw(&self, range: &RawRange) -> impl Future<Output = Result<(u64, Self::Raw), WarehouseError>> + Send;
 

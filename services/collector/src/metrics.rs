@@ -103,6 +103,16 @@ impl Metrics {
     }
 }
 
+/// Counts rejected events that can be found nowhere; for all services of a process, which share one.
+pub fn unkept_rejections(metrics: &runtime::Metrics) -> Result<IntCounter, prometheus::Error> {
+    metrics.counter(
+        "rungs_rejections_unkept_total",
+        "Rejected events and refused records that are not in rejected_events: a collector keeps \
+         MAX_REJECTED_KEPT_PER_SECOND, and what the log or its queue does not take is given up. They are counted by \
+         reason all the same.",
+    )
+}
+
 fn labels() -> Vec<&'static str> {
     let mut labels: Vec<_> = ROUTES.iter().map(|(_, endpoint)| endpoint.label()).collect();
     labels.push(Endpoint::ImportStatus.label());

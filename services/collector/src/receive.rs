@@ -13,6 +13,7 @@ use actix_web::http::header::{
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
+use event_log::rejected::Rejections;
 use event_log::{Clock, Generations, Message, PublishError, Publisher, SystemClock};
 use rungs_proto::v1::ImportCompleted;
 use runtime::Shutdown;
@@ -25,6 +26,7 @@ use crate::cors;
 use crate::derive::user_agent::{self, Agent};
 use crate::draft::Parsed;
 use crate::imports::{self, ImportStatus};
+use crate::kept::Kept;
 use crate::keys::{self, Caller, Keys};
 use crate::metrics::Metrics;
 use crate::outcome::{Rejected, Undecided};
@@ -41,6 +43,8 @@ pub(crate) struct State {
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) imports: Option<Arc<dyn ImportStatus>>,
     pub(crate) generations: Arc<Generations>,
+    /// Takes rejected events, for people to find them.
+    pub(crate) rejections: Option<Arc<Rejections>>,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: InFlight,
     pub(crate) shutdown: Shutdown,
@@ -159,7 +163,13 @@ impl Incoming<'_> {
             country: &country,
             import_id: import_id.unwrap_or_default(),
         });
-        Ok(records(&parsed, &mut validator, self.state.publisher.partitions(), open))
+        let kept = Kept {
+            rejections: self.state.rejections.as_deref(),
+            site: &caller.site.id,
+            endpoint: self.endpoint.label(),
+            received_at_ms,
+        };
+        Ok(records(&parsed, &mut validator, self.state.publisher.partitions(), open, &kept))
     }
 
     /// The id of the import that the request's events belong to.
@@ -314,9 +324,11 @@ fn records<'b>(
     validator: &mut Validator<'_, 'b>,
     partitions: u32,
     open: &mut Undecided<'_>,
+    kept: &Kept<'_>,
 ) -> (Vec<Message>, Vec<Rejected>) {
     let mut places = Vec::with_capacity(parsed.events.len());
     let mut rejected = Vec::new();
+    let mut texts = parsed.rejected.iter();
     let mut buffer = Vec::with_capacity(384 * parsed.events.len());
     for (index, event) in parsed.events.iter().enumerate() {
         let start = buffer.len();
@@ -328,6 +340,10 @@ fn records<'b>(
             Ok(partition) => places.push((partition, start..buffer.len())),
             Err(rejection) => {
                 open.reject(rejection.reason);
+                match event {
+                    Ok(draft) => kept.draft(draft, &rejection),
+                    Err(_) => kept.text(texts.next().copied().unwrap_or_default(), &rejection),
+                }
                 rejected.push(Rejected { index, rejection });
             }
         }

@@ -11,6 +11,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwapOption;
+use event_log::rejected::Rejections;
 use event_log::{Generations, Publisher};
 use funnel::Plan;
 use runtime::health::Condition;
@@ -41,6 +42,8 @@ pub struct Collector<'m> {
     pub imports: Option<Arc<dyn ImportStatus>>,
     /// Numbers what a completed import begins; the process has one for all that it begins.
     pub generations: Arc<Generations>,
+    /// Takes rejected events, for people to find them; without it they are in the answer and in the metrics only.
+    pub rejections: Option<Arc<Rejections>>,
     pub metrics: &'m runtime::Metrics,
     /// Gets the conditions `plan loaded` and `log writable`.
     pub health: Health,
@@ -95,6 +98,7 @@ impl Collector<'_> {
             keys: ArcSwapOption::empty(),
             imports: self.imports,
             generations: self.generations,
+            rejections: self.rejections,
             in_flight: InFlight::new(self.settings.max_in_flight_bytes, metrics.in_flight_bytes.clone()),
             metrics,
             shutdown: shutdown.clone(),

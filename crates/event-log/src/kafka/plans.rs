@@ -91,6 +91,11 @@ impl KafkaPlans {
         Ok(plans)
     }
 
+    /// The settings that it was opened with; the topics are as they say.
+    pub(super) fn settings(&self) -> &KafkaSettings {
+        &self.settings
+    }
+
     fn publisher(&self) -> Result<&KafkaPublisher, PlanError> {
         let open = || KafkaPublisher::open(&self.settings).map_err(|error| error.to_string());
         self.publisher.get_or_init(open).as_ref().map_err(|cause| PlanError::Storage(cause.clone()))

@@ -74,9 +74,14 @@ impl KafkaSettings {
         self.named("rungs.plan.v1")
     }
 
-    /// The topic of what could not be decoded.
+    /// The topic of what was not taken.
     pub fn rejected_topic(&self) -> String {
         self.named("rungs.rejected.v1")
+    }
+
+    /// The consumer group of those who store what was rejected.
+    pub fn rejected_group(&self) -> String {
+        self.named("rungs.rejected")
     }
 
     /// The consumer group of the aggregators.

@@ -10,6 +10,7 @@ mod import;
 mod migrate;
 mod plan;
 mod report;
+mod trace;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,7 @@ pub(crate) enum Command {
     Check(check::Arguments),
     Import(import::Arguments),
     Report(report::Arguments),
+    Trace(trace::Arguments),
     Migrate(migrate::Arguments),
     Clickhouse(clickhouse::Arguments),
     Collector(collector::Arguments),
@@ -63,6 +65,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Import(arguments) => import::run(arguments).await,
         Command::Report(arguments) => report::run(arguments).await,
+        Command::Trace(arguments) => trace::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Clickhouse(arguments) => clickhouse::run(arguments).await,
         Command::Collector(arguments) => collector::run(arguments).await,

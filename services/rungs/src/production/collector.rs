@@ -19,9 +19,12 @@ use crate::failure::Failure;
 use crate::import_status::WarehouseImports;
 use crate::plans::follow;
 use crate::process::{Process, ended};
+use crate::rejections;
 
 /// At shutdown Kafka has this long to acknowledge what is on its way; the rest goes to the spill.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// … and rejected events this long.
+const REJECTIONS_LIMIT: Duration = Duration::from_secs(1);
 /// How often the spill's metrics are brought up to date.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,7 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
     let publisher = Arc::new(KafkaPublisher::open(&kafka)?);
     // Of its own, because the spill gives up what is on its way through the other.
     let direct = KafkaPublisher::open(&kafka)?;
+    let rejections = rejections::to_kafka(&process, &kafka)?;
     let spill = open_spill(&settings, &kafka, &publisher, &data_dir).await?;
     let admin = super::start_admin(&process, &settings)?;
     let metrics = SpillMetrics::register(&process.metrics)?;
@@ -47,13 +51,18 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
         imports: imports(&settings, &plan)?,
         plan,
         generations: Arc::new(Generations::default()),
+        rejections: Some(rejections.clone()),
         metrics: &process.metrics,
         health: process.health.clone(),
     };
     let bound = collector.bind(&process.shutdown)?;
     super::announce("collector", Some(bound.address()), &admin, Some(&data_dir));
     let outcome = ended("collector", process.serve("collector", bound.serve())).await;
-    tokio::task::spawn_blocking(move || spill.close(CLOSE_LIMIT)).await?;
+    tokio::task::spawn_blocking(move || {
+        spill.close(CLOSE_LIMIT);
+        rejections.close(REJECTIONS_LIMIT);
+    })
+    .await?;
     admin.stop().await;
     outcome.map_err(Failure::new)
 }

@@ -23,7 +23,7 @@ const LINUX_ONLY: &str = "Linux process metrics";
 const TABLES: [(&str, &[&str]); 6] = [
     ("funnel metrics", &["rungs_funnel_"]),
     ("aggregator metrics", &["rungs_aggregator_", "rungs_log_"]),
-    ("collector metrics", &["rungs_collector_"]),
+    ("collector metrics", &["rungs_collector_", "rungs_rejections_"]),
     ("console metrics", &["rungs_console_"]),
     ("process metrics", &["rungs_build_", "rungs_task"]),
     (LINUX_ONLY, &["process_"]),
@@ -44,11 +44,13 @@ fn registered() -> Vec<MetricInfo> {
         plan: watch::channel(None).1,
         imports: None,
         generations: Arc::default(),
+        rejections: None,
         metrics: &metrics,
         health: health.clone(),
     };
     drop(collector.bind(&shutdown).unwrap());
     SpillMetrics::register(&metrics).unwrap();
+    collector::unkept_rejections(&metrics).unwrap();
     let url = Some("http://127.0.0.1:1".to_owned());
     let warehouse = Warehouse::connect(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
     let console = Console {
