@@ -19,6 +19,7 @@ pub mod restore;
 pub mod run;
 pub mod snapshot;
 pub mod store;
+pub mod timing;
 pub mod writer;
 
 pub use run::{Aggregator, AggregatorError, run};
