@@ -26,22 +26,13 @@ impl Dashboard {
             source("prometheus", "Prometheus", "prometheus", "rungs-prometheus"),
             source("clickhouse", "ClickHouse", "grafana-clickhouse-datasource", "rungs-clickhouse"),
         ];
+        let gap = prometheus_annotation("absent(rungs:numbers:whole)", "Numbers had a gap", "");
+        let firing = "ALERTS{alertname=~\"Rungs.*\",alertstate=\"firing\"}";
+        let firing =
+            prometheus_annotation(firing, "{{alertname}}", "{{site}} {{funnel}} {{step}} {{instance}}");
         let annotations = vec![
-            annotation(
-                "Numbers had a gap",
-                "orange",
-                prometheus(),
-                json!({"expr": "absent(rungs:numbers:whole)", "step": "60s", "titleFormat": "Numbers had a gap"}),
-            ),
-            annotation(
-                "Alerts",
-                "red",
-                prometheus(),
-                json!({
-                    "expr": "ALERTS{alertname=~\"Rungs.*\",alertstate=\"firing\"}",
-                    "step": "60s", "titleFormat": "{{alertname}}", "textFormat": "{{site}} {{funnel}} {{step}} {{instance}}",
-                }),
-            ),
+            annotation("Numbers had a gap", "orange", prometheus(), gap),
+            annotation("Alerts", "red", prometheus(), firing),
         ];
         Self { uid, title, about, variables, annotations, panels: Vec::new(), place: (0, 0, 0) }
     }
@@ -50,9 +41,9 @@ impl Dashboard {
     pub(crate) fn prometheus_variable(mut self, name: &str, label: &str, query: &str) -> Self {
         let value = json!({
             "type": "query", "name": name, "label": label, "datasource": prometheus(),
-            "query": {"query": query, "refId": name, "qryType": 1}, "definition": query,
+            "query": {"query": query, "refId": name, "qryType": 1},
             "refresh": 2, "sort": 1, "hide": 0, "skipUrlSync": false, "multi": false, "includeAll": false,
-            "regex": "", "options": [], "current": {},
+            "regex": "", "options": [],
         });
         self.variables.push(value);
         self
@@ -62,9 +53,9 @@ impl Dashboard {
     pub(crate) fn clickhouse_variable(mut self, name: &str, label: &str, sql: &str) -> Self {
         let value = json!({
             "type": "query", "name": name, "label": label, "datasource": clickhouse(),
-            "query": sql, "definition": sql,
+            "query": sql,
             "refresh": 2, "sort": 1, "hide": 0, "skipUrlSync": false, "multi": false, "includeAll": false,
-            "regex": "", "options": [], "current": {},
+            "regex": "", "options": [],
         });
         self.variables.push(value);
         self
@@ -129,6 +120,11 @@ fn source(name: &str, label: &str, plugin: &str, preset: &str) -> Value {
         "type": "datasource", "name": name, "label": label, "query": plugin, "current": {"text": preset, "value": preset},
         "refresh": 1, "hide": 0, "skipUrlSync": false, "multi": false, "includeAll": false, "regex": "", "options": [],
     })
+}
+
+fn prometheus_annotation(expr: &str, title: &str, text: &str) -> Value {
+    let target = json!({"refId": "Anno", "expr": expr, "interval": "60s"});
+    json!({"target": target, "titleFormat": title, "textFormat": text})
 }
 
 fn annotation(name: &str, color: &str, source: Value, how: Value) -> Value {

@@ -87,11 +87,7 @@ impl Dashboard {
 
     pub(crate) fn annotations(&self) -> Vec<Query> {
         let list = self.json["annotations"]["list"].as_array().unwrap().iter();
-        list.map(|annotation| match annotation["expr"].as_str() {
-            Some(expr) => Query::OverTime(expr.to_owned()),
-            None => query_of(&annotation["target"]),
-        })
-        .collect()
+        list.map(|annotation| query_of(&annotation["target"])).collect()
     }
 }
 

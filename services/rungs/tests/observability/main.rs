@@ -122,6 +122,7 @@ fn every_panel_of_every_dashboard_has_data_and_the_ladder_is_the_consoles() {
     let shop = Shop::open();
     every_panel_has_data(&shop);
     every_rule_is_healthy(&shop);
+    every_example_of_the_docs_is_understood(&shop);
     the_ladder_is_the_consoles(&shop);
     the_history_is_the_consoles(&shop);
 }
@@ -152,6 +153,20 @@ fn every_rule_is_healthy(shop: &Shop) {
         assert_ne!(rule["state"], "firing", "{rule}");
     }
     assert!(shop.prometheus.rules().len() > 30);
+}
+
+/// Examples are divided by empty lines; whether there is something to tell depends.
+fn every_example_of_the_docs_is_understood(shop: &Shop) {
+    let mut examples = 0;
+    for doc in ["docs/metrics.md", "docs/observability.md"] {
+        let text = std::fs::read_to_string(program::root().join(doc)).unwrap();
+        let blocks = text.split("```promql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        for expr in blocks.flat_map(|block| block.split("\n\n")) {
+            shop.prometheus.now(expr);
+            examples += 1;
+        }
+    }
+    assert!(examples > 30);
 }
 
 /// The first query of the table names the steps; the others are its columns.

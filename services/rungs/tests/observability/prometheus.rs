@@ -46,7 +46,9 @@ impl Prometheus {
 
     /// It listens before it can answer.
     pub(crate) fn is_ready(&self) -> bool {
-        wait(async { reqwest::get(format!("http://{}/-/ready", self.address)).await.unwrap().status() == 200 })
+        wait(async {
+            reqwest::get(format!("http://{}/-/ready", self.address)).await.unwrap().status() == 200
+        })
     }
 
     /// Values of a label of some series.
