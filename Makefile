@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench clean libchdb kafka tools
+.PHONY: help build run test lint bench clean libchdb kafka grafana-schema tools
 
 CARGO ?= cargo
 
@@ -23,8 +23,11 @@ build: libchdb ## Build target/release/rungs
 run: build ## Start everything with the example data; Ctrl-C ends it, the next run goes on
 	@examples/run.sh
 
-test: libchdb kafka ## Formatting, lints and all tests, as CI runs them
-	@scripts/need.sh --install chromium
+grafana-schema: tools
+	@scripts/fetch-grafana-schema.sh >/dev/null
+
+test: libchdb kafka grafana-schema ## Formatting, lints and all tests, as CI runs them
+	@scripts/need.sh --install chromium prometheus
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked

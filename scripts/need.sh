@@ -13,6 +13,7 @@ how() {
     cargo) say "cargo is missing: install Rust with rustup (https://rustup.rs); the toolchain is pinned in rust-toolchain.toml" ;;
     npm) say "npm is missing: install Node.js; it fetches the embedded ClickHouse (scripts/fetch-libchdb.sh)" ;;
     chromium) say "chromium is missing: the live page is tested in it. On Debian: apt-get install chromium" ;;
+    prometheus) say "prometheus is missing: rules and dashboards are tested with it and its promtool. On Debian: apt-get install prometheus" ;;
     *) say "$1 is missing" ;;
   esac
 }

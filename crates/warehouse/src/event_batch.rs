@@ -15,6 +15,7 @@ pub struct EventBatch {
     numbers: [Vec<u8>; NUMBERS.len()],
     epochs: Vec<u8>,
     retentions: Vec<u8>,
+    oldest_ms: Option<i64>,
 }
 
 /// A batch that gets no more rows; clones share its bytes.
@@ -117,11 +118,15 @@ impl EventBatch {
         self.retentions.extend_from_slice(&row.retention_days.to_le_bytes());
         self.bytes += NUMBERS.len() * size_of::<u64>() + size_of::<u32>() + size_of::<u16>();
         self.rows += 1;
+        if row.import_id.is_empty() {
+            self.oldest_ms = Some(self.oldest_ms.map_or(row.received_at, |known| known.min(row.received_at)));
+        }
     }
 
     /// Closes the batch, ready to be sent, as often as it takes.
     pub fn seal(self) -> SealedBatch {
         let mut block = Block::of(self.rows);
+        block.oldest_ms = self.oldest_ms;
         for (name, values) in TEXTS.into_iter().zip(self.texts) {
             block.column(name, "String", values);
         }

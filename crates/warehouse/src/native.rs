@@ -16,6 +16,8 @@ pub struct Block {
     names: Vec<&'static str>,
     columns: Vec<Bytes>,
     rows: usize,
+    /// When the oldest row that people wait for was accepted, UTC milliseconds.
+    pub(crate) oldest_ms: Option<i64>,
 }
 
 impl Block {
@@ -36,6 +38,11 @@ impl Block {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// When the oldest of the rows was accepted, UTC milliseconds; none if the block does not say, or all are imported.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.oldest_ms
     }
 
     /// The body of an insert, in pieces.

@@ -4,6 +4,8 @@ use funnel::fold::Folded;
 use prometheus::{IntCounter, IntCounterVec};
 use runtime::metrics::{Metrics, MetricsError};
 
+use crate::timing::Timing;
+
 /// Counters that all lanes of a process share.
 #[derive(Debug, Clone)]
 pub struct LaneCounters {
@@ -13,6 +15,8 @@ pub struct LaneCounters {
     pub unmatched: IntCounter,
     /// Records that were not taken.
     pub undecodable: IntCounter,
+    /// How long things take.
+    pub timing: Timing,
     outcomes: [IntCounter; 6],
 }
 
@@ -48,6 +52,7 @@ impl LaneCounters {
                 "Records of the log that were not taken: neither an event nor a control record, or an event that lacks what every \
                  event has. On Kafka they are in the topic rungs.rejected.v1.",
             )?,
+            timing: Timing::register(metrics)?,
             outcomes: OUTCOMES.map(|(_, outcome)| folded.with_label_values(&[outcome])),
         })
     }

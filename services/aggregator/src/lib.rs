@@ -24,6 +24,7 @@ mod screened;
 mod site_retention;
 pub mod snapshot;
 pub mod store;
+pub mod timing;
 pub mod writer;
 
 pub use run::{Aggregator, AggregatorError, run};

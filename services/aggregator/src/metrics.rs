@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use event_log::{Clock, SystemClock};
 use funnel::Counts;
 use funnel::buckets::UPPER_BOUNDS_MS;
 use funnel::plan::Funnel;
@@ -89,6 +90,11 @@ const LAG: Family = (
     "Records of the log that this process has still to take, over its partitions.",
     &[],
 );
+const LAG_SECONDS: Family = (
+    "rungs_aggregator_lag_seconds",
+    "For how long the oldest record that this process has still to take has waited, at most; 0 if none does.",
+    &[],
+);
 const MEMORY: Family =
     ("rungs_aggregator_journeys", "Visitors with a journey in memory, by funnel.", &["site", "funnel"]);
 
@@ -99,7 +105,7 @@ const RESTORED: Family = (
     &[],
 );
 
-const GAUGES: [Family; 13] = [
+const GAUGES: [Family; 14] = [
     VISITORS,
     ELIGIBLE,
     OFFERED,
@@ -111,6 +117,7 @@ const GAUGES: [Family; 13] = [
     PARTITIONS,
     LOG_PARTITIONS,
     LAG,
+    LAG_SECONDS,
     MEMORY,
     RESTORED,
 ];
@@ -233,6 +240,9 @@ impl Families {
         self.gauge(RESTORED, &[], board.restored());
         self.gauge(LOG_PARTITIONS, &[], f64::from(board.log_partitions));
         self.gauge(LAG, &[], lanes.iter().map(|lane| lane.lag_records()).sum::<u64>() as f64);
+        let now_ms = SystemClock.now_ms();
+        let longest = lanes.iter().map(|lane| lane.lag_ms(now_ms)).max().unwrap_or(0);
+        self.gauge(LAG_SECONDS, &[], longest as f64 / 1_000.0);
     }
 
     fn gauge(&mut self, family: Family, labels: &[&str], value: f64) {

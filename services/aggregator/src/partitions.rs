@@ -170,8 +170,8 @@ impl Shared {
         let partition = lane.partition.partition;
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let (built_sender, built) = mpsc::channel(1);
-        let write =
-            writer::run(warehouse.clone(), queue, Arc::clone(&source), partition, stop.asked().clone());
+        let (asked, timing) = (stop.asked().clone(), self.counters.timing.clone());
+        let write = writer::run(warehouse.clone(), queue, Arc::clone(&source), partition, asked, timing);
         let writer = tasks.spawn("aggregator-writer", write);
         let thread = LaneThread {
             lane,
@@ -195,6 +195,7 @@ impl Shared {
             stop: stop.clone(),
             drain_limit: *drain_limit,
             last_snapshot_ms: 0,
+            last_at_end_ms: 0,
         };
         tasks.spawn_thread("aggregator-lane", move || thread.run(effects))?;
         // The lane closes its writer's queue when it ends.

@@ -75,6 +75,8 @@ pub struct LaneSnapshot {
     pub funnels: Vec<FunnelSnapshot>,
     /// The next offset that the lane takes.
     pub position: u64,
+    /// Everything that the log had at this time was taken, UTC milliseconds.
+    pub taken_until_ms: i64,
     /// Where the log ends, also while the lane waits for its writer; none where the partition is not served.
     pub end: Option<watch::Receiver<u64>>,
 }
@@ -83,6 +85,11 @@ impl LaneSnapshot {
     /// Records behind the end of the log, now.
     pub fn lag_records(&self) -> u64 {
         self.end.as_ref().map_or(0, |end| end.borrow().saturating_sub(self.position))
+    }
+
+    /// For how long the oldest of them has waited, at most; 0 if none does.
+    pub fn lag_ms(&self, now_ms: i64) -> i64 {
+        if self.lag_records() == 0 { 0 } else { (now_ms - self.taken_until_ms).max(0) }
     }
 }
 

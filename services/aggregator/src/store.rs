@@ -32,6 +32,20 @@ pub enum Write {
     Barrier(tokio::sync::oneshot::Sender<()>),
 }
 
+impl Write {
+    /// The table that it goes to and its rows; none where nothing is stored.
+    pub fn rows(&self) -> Option<(&'static str, usize)> {
+        match self {
+            Self::Events(batch) => Some(("events", batch.rows())),
+            Self::Rolling(rows) => Some(("funnel_rolling", rows.len())),
+            Self::Open(rows) => Some(("funnel_open", rows.len())),
+            Self::Journeys(rows) => Some(("journeys", rows.len())),
+            Self::Progress(rows) => Some(("progress", rows.len())),
+            Self::Reached { .. } | Self::Barrier(_) => None,
+        }
+    }
+}
+
 /// Journeys in one insert, at most.
 pub const JOURNEYS_PER_WRITE: usize = 50_000;
 /// Minute rows in one insert, at most.

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) unanswered: IntCounter,
     /// In the order of [`Reason::ALL`].
     reasons: Vec<IntCounter>,
+    sites: IntCounterVec,
     /// From handing events to the log until they are durable.
     pub(crate) ack_seconds: Histogram,
     pub(crate) in_flight_bytes: IntGauge,
@@ -57,7 +58,13 @@ impl Metrics {
             "Events that were not stored while their request was, by reason.",
             &["reason"],
         )?;
+        let sites = metrics.counter_vec(
+            "rungs_collector_site_events_total",
+            "Accepted events by the site of their key; every site of the plan from its first plan on.",
+            &["site"],
+        )?;
         Ok(Self {
+            sites,
             ok: labels()
                 .into_iter()
                 .map(|label| (label, requests.with_label_values(&[label, "200"])))
@@ -93,6 +100,11 @@ impl Metrics {
 
     pub(crate) fn refused_for(&self, refusal: &Refusal) {
         self.refused_requests.with_label_values(&[refusal.wire().code]).inc();
+    }
+
+    /// The counter of a site's accepted events, shown from the first call on. Sites come from the plan, which bounds them.
+    pub(crate) fn site(&self, id: &str) -> IntCounter {
+        self.sites.with_label_values(&[id])
     }
 
     pub(crate) fn rejected_for(&self, reason: Reason) {

@@ -63,6 +63,8 @@ pub(crate) struct LaneThread<S: Store> {
     /// Asked to drain, it reads on until the end of the log for at most this long.
     pub(crate) drain_limit: Duration,
     pub(crate) last_snapshot_ms: i64,
+    /// When it last stood at the end of the log.
+    pub(crate) last_at_end_ms: i64,
 }
 
 /// Why a lane cannot go on.
@@ -98,7 +100,11 @@ impl<S: Store> LaneThread<S> {
         let mut drain_until = i64::MAX;
         loop {
             let is_paused = self.is_paused(&end);
+            let asked_ms = now_ms();
             let at_end = !is_paused && self.read_and_fold()?;
+            if at_end {
+                self.last_at_end_ms = asked_ms;
+            }
             let now_ms = now_ms();
             let mut effects = Effects::default();
             self.lane.tick(now_ms, at_end, &mut effects);
@@ -130,6 +136,7 @@ impl<S: Store> LaneThread<S> {
         };
         let plans = Arc::clone(&self.plans);
         let plan_text = move |number| plan_text(plans.as_ref(), number);
+        let mut freshness = self.lane.counters.timing.folding();
         let mut effects = Effects::default();
         let mut decoded = Vec::with_capacity(WARM);
         let mut refused = None;
@@ -137,6 +144,7 @@ impl<S: Store> LaneThread<S> {
             decoded.clear();
             decoded.extend(group.iter().map(|record| RecordView::decode(&record.value)));
             self.lane.warm(decoded.iter().flatten());
+            freshness.expect(decoded.iter().flatten());
             for (record, view) in group.iter().zip(decoded.drain(..)) {
                 while !self.lane.approach(record.offset, record.appended_at_ms, &mut effects) {
                     self.carry_out(std::mem::take(&mut effects))?;
@@ -147,6 +155,7 @@ impl<S: Store> LaneThread<S> {
                     refused.get_or_insert(found);
                 }
             }
+            freshness.folded(now_ms());
         }
         // One line a read, however many they are.
         if let Some(Refused { offset, reason }) = refused {

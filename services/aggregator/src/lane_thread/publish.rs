@@ -43,6 +43,8 @@ impl<S: Store> LaneThread<S> {
             }
         });
         let funnels = funnels.collect();
-        self.board.store(Arc::new(LaneSnapshot { state, funnels, position, end, ..LaneSnapshot::default() }));
+        let taken_until_ms = self.lane.clock_ms().max(self.last_at_end_ms);
+        let shown = LaneSnapshot { state, funnels, position, taken_until_ms, end, ..LaneSnapshot::default() };
+        self.board.store(Arc::new(shown));
     }
 }
