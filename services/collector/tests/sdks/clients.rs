@@ -1,8 +1,8 @@
 //! The clients and the programs that send with them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -64,7 +64,7 @@ pub(crate) struct Fetched {
 }
 
 /// A program under way.
-pub(crate) struct Running(JoinHandle<std::process::Output>);
+pub(crate) struct Running(JoinHandle<Output>);
 
 impl Fetched {
     /// Fetches what is missing; `None` only if `RUNGS_SKIP_SDKS` is set.
@@ -106,20 +106,28 @@ impl Fetched {
     ) -> Running {
         let path = self.folder.path().join(file);
         std::fs::write(&path, text).unwrap();
-        let mut command = tokio::process::Command::new(match language {
+        let mut command = Command::new(match language {
             Language::Node => "node",
             Language::Python => "python3",
         });
         command.arg(path).args(arguments).env("PYTHONPATH", self.packages.join("python"));
         command.envs(environment.iter().filter(|(_, value)| !value.is_empty()).copied());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let child = command.spawn().unwrap_or_else(|error| panic!("{language:?}: {error}"));
-        let ended = async move {
-            let output = tokio::time::timeout(DEADLINE, child.wait_with_output()).await;
-            output.expect("it did not end in time").unwrap()
-        };
-        Running(runtime::Tasks::new().spawn("client", ended))
+        Running(tokio::task::spawn_blocking(|| output(child)))
     }
+}
+
+/// What a program printed until its end; it is ended when it takes too long. (Programs here print little: no pipe fills.)
+fn output(mut child: Child) -> Output {
+    let deadline = Instant::now() + DEADLINE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
 }
 
 impl Running {

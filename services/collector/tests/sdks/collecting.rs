@@ -86,6 +86,13 @@ impl Collecting {
         records.filter_map(|record| event(Record::decode(record.value).unwrap())).collect()
     }
 
+    /// How many requests to an endpoint were answered 200.
+    pub(crate) fn requests(&self, endpoint: &str) -> u64 {
+        let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
+        let series = format!("rungs_collector_requests_total{{endpoint=\"{endpoint}\",status=\"200\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&series)).map_or(0, |count| count.parse().unwrap())
+    }
+
     /// Lines of the metrics about requests that were answered otherwise.
     pub(crate) fn answers_other_than_200(&self) -> Vec<String> {
         let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();

@@ -67,6 +67,9 @@ async fn every_client_delivers_every_event_once_and_unchanged() {
         judge(client, &events, true);
     }
     assert_eq!(collecting.answers_other_than_200(), Vec::<String>::new());
+    for endpoint in ["batch", "jitsu", "umami", "posthog", "posthog_v1", "snowplow", "openpanel"] {
+        assert!(collecting.requests(endpoint) > 0, "{endpoint}: nobody came this way");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
