@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench clean libchdb kafka grafana-schema tools
+.PHONY: help build run test lint bench clean libchdb kafka grafana-schema sdks tools
 
 CARGO ?= cargo
 
@@ -13,6 +13,10 @@ libchdb: tools
 
 kafka: tools
 	@scripts/fetch-kafka.sh >/dev/null
+
+sdks: tools
+	@scripts/need.sh node python3
+	@scripts/fetch-sdks.sh >/dev/null
 
 tools:
 	@scripts/need.sh cargo npm
@@ -26,7 +30,7 @@ run: build ## Start everything with the example data; Ctrl-C ends it, the next r
 grafana-schema: tools
 	@scripts/fetch-grafana-schema.sh >/dev/null
 
-test: libchdb kafka grafana-schema ## Formatting, lints and all tests, as CI runs them
+test: libchdb kafka grafana-schema sdks ## Formatting, lints and all tests, as CI runs them
 	@scripts/need.sh --install chromium prometheus
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

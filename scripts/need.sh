@@ -12,6 +12,8 @@ how() {
   case "$1" in
     cargo) say "cargo is missing: install Rust with rustup (https://rustup.rs); the toolchain is pinned in rust-toolchain.toml" ;;
     npm) say "npm is missing: install Node.js; it fetches the embedded ClickHouse (scripts/fetch-libchdb.sh)" ;;
+    node) say "node is missing: vendors' clients are tested with it. Install Node.js 20 or later" ;;
+    python3) say "python3 is missing: vendors' clients are tested with it. On Debian: apt-get install python3 python3-pip" ;;
     chromium) say "chromium is missing: the live page is tested in it. On Debian: apt-get install chromium" ;;
     prometheus) say "prometheus is missing: rules and dashboards are tested with it and its promtool. On Debian: apt-get install prometheus" ;;
     *) say "$1 is missing" ;;

@@ -26,13 +26,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A request that was handled.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// What became of the events.
+    /// What became of the events. `ids` names each of them where the client's protocol wants that, else it is empty.
     Stored {
         accepted: u64,
         rejected: Vec<Rejected>,
+        ids: Vec<String>,
     },
     /// Any other JSON.
     Json(String),
+    /// What a client asks before it sends; it may be kept for some minutes.
+    Settings(String),
+    SettingsScript(String),
     Pixel,
     Root,
     Preflight,
@@ -87,8 +91,12 @@ pub(crate) fn respond(
         builder.force_close();
     }
     match result {
-        Ok(Answer::Stored { accepted, rejected }) => json(&mut builder, stored(accepted, &rejected)),
+        Ok(Answer::Stored { accepted, rejected, ids }) => {
+            json(&mut builder, stored(accepted, &rejected, &ids))
+        }
         Ok(Answer::Json(text)) => json(&mut builder, text),
+        Ok(Answer::Settings(text)) => json(kept(&mut builder), text),
+        Ok(Answer::SettingsScript(text)) => script(kept(&mut builder), text),
         Ok(Answer::Pixel) => pixel(&mut builder),
         Ok(Answer::Root) => builder
             .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
@@ -108,12 +116,22 @@ fn pixel(builder: &mut HttpResponseBuilder) -> HttpResponse {
         .body(PIXEL)
 }
 
+/// For settings: a page that is opened again need not ask again.
+fn kept(builder: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
+    builder.insert_header((CACHE_CONTROL, HeaderValue::from_static("private, max-age=300")))
+}
+
+fn script(builder: &mut HttpResponseBuilder, text: String) -> HttpResponse {
+    let script = HeaderValue::from_static("text/javascript; charset=utf-8");
+    builder.insert_header((CONTENT_TYPE, script)).body(text)
+}
+
 fn json(builder: &mut HttpResponseBuilder, text: String) -> HttpResponse {
     builder.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json"))).body(text)
 }
 
-fn stored(accepted: u64, rejected: &[Rejected]) -> String {
-    let mut text = String::with_capacity(96 + 128 * rejected.len());
+fn stored(accepted: u64, rejected: &[Rejected], ids: &[String]) -> String {
+    let mut text = String::with_capacity(96 + 128 * rejected.len() + 64 * ids.len());
     let _ = write!(text, r#"{{"ok":true,"success":true,"status":"Ok","accepted":{accepted},"rejected":["#);
     for (place, Rejected { index, rejection }) in rejected.iter().take(MAX_REJECTED_LISTED).enumerate() {
         let comma = if place > 0 { "," } else { "" };
@@ -121,8 +139,32 @@ fn stored(accepted: u64, rejected: &[Rejected]) -> String {
         push_quoted(&mut text, &rejection.message);
         text.push('}');
     }
-    text.push_str(r#"],"results":{}}"#);
+    text.push_str(r#"],"results":{"#);
+    results(&mut text, rejected, ids);
+    text.push_str("}}");
     text
+}
+
+/// `"ID":{"result":"ok"}` or `"drop"`, for each event that has an id.
+fn results(text: &mut String, rejected: &[Rejected], ids: &[String]) {
+    let mut rejected = rejected.iter().peekable();
+    let mut comma = "";
+    for (index, id) in ids.iter().enumerate() {
+        let rejection = rejected.next_if(|event| event.index == index).map(|event| &event.rejection);
+        if id.is_empty() {
+            continue;
+        }
+        text.push_str(std::mem::replace(&mut comma, ","));
+        push_quoted(text, id);
+        match rejection {
+            None => text.push_str(r#":{"result":"ok"}"#),
+            Some(rejection) => {
+                text.push_str(r#":{"result":"drop","details":"#);
+                push_quoted(text, &rejection.message);
+                text.push('}');
+            }
+        }
+    }
 }
 
 /// `detail` repeats the message: some clients show the one, some the other.

@@ -41,7 +41,9 @@ pub(crate) fn allow(answer: &mut HttpResponseBuilder, origin: Option<&HeaderValu
 
 /// What a preflight asks for.
 pub(crate) fn preflight(answer: &mut HttpResponseBuilder) {
-    const HEADERS: &str = "authorization, content-type, x-write-key, x-retry-count, content-encoding";
+    const HEADERS: &str = "authorization, content-type, content-encoding, x-write-key, x-retry-count, x-request-id, \
+        openpanel-client-id, openpanel-client-secret, openpanel-sdk-name, openpanel-sdk-version, posthog-sdk-info, \
+        posthog-attempt, posthog-request-id, posthog-request-timestamp, sp-anonymous, x-umami-cache";
     answer
         .insert_header((ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS")))
         .insert_header((ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(HEADERS)))

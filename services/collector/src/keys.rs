@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 use crate::refusal::Refusal;
 
 const X_WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
+const OPENPANEL_CLIENT_ID: HeaderName = HeaderName::from_static("openpanel-client-id");
 
 /// The keys of a plan, prepared for lookup.
 #[derive(Debug)]
@@ -68,13 +69,15 @@ impl Keys {
     }
 }
 
-/// The key in a request's head: Basic user name, Bearer token, X-Write-Key (up to a colon), `?key=`, in this order.
+/// The key in a request's head: Basic user name, Bearer token, X-Write-Key (up to a colon), openpanel-client-id, `?key=`, in
+/// this order.
 pub(crate) fn in_head<'a>(headers: &'a HeaderMap, query: &'a str) -> Option<Cow<'a, str>> {
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     authorization
         .and_then(in_authorization)
         .or_else(|| headers.get(X_WRITE_KEY)?.to_str().ok().map(before_colon).map(Cow::Borrowed))
         .filter(|key| !key.is_empty())
+        .or_else(|| headers.get(OPENPANEL_CLIENT_ID)?.to_str().ok().map(Cow::Borrowed))
         .or_else(|| in_query(query, "key"))
 }
 
@@ -134,6 +137,7 @@ mod tests {
             (head("authorization", &basic), ""),
             (head("authorization", "bearer wk"), ""),
             (head("x-write-key", "wk:secret"), ""),
+            (head("openpanel-client-id", "wk"), ""),
             (HeaderMap::new(), "a=b&key=wk"),
             (head("authorization", "Digest x"), "key=w%6b"),
         ];

@@ -40,7 +40,7 @@ pub use metrics::unkept_rejections;
 pub use server::{Bound, Collector, CollectorError, run};
 pub use spill_metrics::{SpillMetrics, SpillState};
 
-/// Every path with a fixed name, with its method, as the docs list them.
+/// Every path with its method, as the docs list them; what differs from request to request stands in braces.
 pub fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
-    adapters::ROUTES.iter().map(|(path, endpoint)| (endpoint.method(), *path))
+    adapters::ROUTES.iter().chain(adapters::PATTERNS).map(|(path, endpoint)| (endpoint.method(), *path))
 }

@@ -22,10 +22,17 @@ pub const MAX_REJECTED_LISTED: usize = 1_000;
 pub use event_log::rejected::MAX_REJECTED_KEPT_PER_SECOND;
 /// A body must be complete within this time after its head.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
+/// NDJSON bodies of more bytes, compressed ones and those of unknown length are taken part by part where the content type
+/// says that they are NDJSON.
+pub const BULK_FROM_BYTES: usize = 256 << 10;
+/// So many bytes of lines make a part of such a body; no line may be longer.
+pub const BULK_PART_BYTES: usize = 1 << 20;
 /// An idle connection is kept open this long.
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 /// At shutdown, requests that are being handled have this long to end.
 pub const DRAIN_MS: u64 = 10_000;
+/// A client that comes back at once, whatever it is answered, waits this long for a 503.
+pub const BUSY_ANSWER_DELAY_MS: u64 = 1_000;
 /// Browsers may remember the answer to a preflight this long, in seconds.
 pub const PREFLIGHT_MAX_AGE_S: u32 = 600;
 /// User-Agents whose device, browser and system each worker remembers.
@@ -47,8 +54,15 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "rejected events that a collector keeps for `rungs trace` in a second; all are counted",
     ),
     ("BODY_TIMEOUT_MS", "30000", "until a body must be complete"),
+    ("BULK_FROM_BYTES", "262144", "longer NDJSON is taken part by part, if its content type says what it is"),
+    ("BULK_PART_BYTES", "1048576", "lines of such a body that are stored at a time; no line may be longer"),
     ("KEEP_ALIVE_MS", "75000", "an idle connection is kept this long"),
     ("DRAIN_MS", "10000", "for requests in flight at shutdown"),
+    (
+        "BUSY_ANSWER_DELAY_MS",
+        "1000",
+        "a 503 to Snowplow's trackers, which come back at once, takes this long",
+    ),
     ("PREFLIGHT_MAX_AGE_S", "600", "a browser may remember a preflight this long"),
     ("MAX_REMEMBERED_USER_AGENTS", "4096", "User-Agents that each worker remembers"),
 ];
@@ -70,8 +84,11 @@ mod tests {
             MAX_REJECTED_LISTED as i64,
             MAX_REJECTED_KEPT_PER_SECOND as i64,
             BODY_TIMEOUT_MS as i64,
+            BULK_FROM_BYTES as i64,
+            BULK_PART_BYTES as i64,
             KEEP_ALIVE_MS as i64,
             DRAIN_MS as i64,
+            BUSY_ANSWER_DELAY_MS as i64,
             i64::from(PREFLIGHT_MAX_AGE_S),
             MAX_REMEMBERED_USER_AGENTS as i64,
         ];

@@ -2,7 +2,7 @@
 
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
-use crate::adapters::{Endpoint, ROUTES};
+use crate::adapters::{Endpoint, PATTERNS, ROUTES};
 use crate::refusal::Refusal;
 use crate::rejection::Reason;
 
@@ -126,8 +126,8 @@ pub fn unkept_rejections(metrics: &runtime::Metrics) -> Result<IntCounter, prome
 }
 
 fn labels() -> Vec<&'static str> {
-    let mut labels: Vec<_> = ROUTES.iter().map(|(_, endpoint)| endpoint.label()).collect();
-    labels.push(Endpoint::ImportStatus.label());
+    let routes = ROUTES.iter().chain(PATTERNS);
+    let mut labels: Vec<_> = routes.map(|(_, endpoint)| endpoint.label()).collect();
     labels.push(Endpoint::Unknown.label());
     labels.dedup();
     labels

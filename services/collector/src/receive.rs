@@ -1,10 +1,14 @@
-//! One request from its head to its answer: route, body, events, key, log. The steps are in the order of this file.
+//! One request from its head to its answer: route, body, events, key, log. The steps are in the order of this file;
+//! `vendors` has what other vendors' clients need beside it, `bulk` takes bodies that are too large to be held.
+
+mod bulk;
+mod vendors;
 
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use actix_web::http::header::{
@@ -28,6 +32,7 @@ use crate::draft::Parsed;
 use crate::imports::{self, ImportStatus};
 use crate::kept::Kept;
 use crate::keys::{self, Caller, Keys};
+use crate::limits::BUSY_ANSWER_DELAY_MS;
 use crate::metrics::Metrics;
 use crate::outcome::{Rejected, Undecided};
 use crate::refusal::Refusal;
@@ -55,8 +60,8 @@ pub(crate) struct State {
 /// Handles a request.
 pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
     let request_id = RequestId::of(request.headers());
-    let (endpoint, import_id) = adapters::find(request.path());
-    let incoming = Incoming { request: &request, state: &state, endpoint, import_id };
+    let (endpoint, in_path) = adapters::find(request.path());
+    let incoming = Incoming { request: &request, state: &state, endpoint, in_path };
     let result = incoming.handle(payload).await.inspect_err(|refusal| state.metrics.refused_for(refusal));
     // A picture is a picture, also where its event is not stored: a broken image in a mail helps nobody.
     let result = match (endpoint, result) {
@@ -64,9 +69,12 @@ pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<
             tracing::debug!(request_id = request_id.as_str(), %refusal, "pixel refused");
             Ok(Answer::Pixel)
         }
-        (Endpoint::Pixel, Ok(Answer::Stored { .. })) => Ok(Answer::Pixel),
+        (Endpoint::Pixel | Endpoint::SnowplowQuery, Ok(Answer::Stored { .. })) => Ok(Answer::Pixel),
         (_, result) => result,
     };
+    if endpoint.answers_busy_late() && result.as_ref().is_err_and(|refusal| refusal.wire().retry) {
+        tokio::time::sleep(Duration::from_millis(BUSY_ANSWER_DELAY_MS)).await;
+    }
     let closing = state.shutdown.is_requested();
     let response = answer::respond(result, request.headers(), &request_id, closing);
     state.metrics.request(endpoint, response.status().as_u16());
@@ -78,7 +86,8 @@ struct Incoming<'r> {
     request: &'r HttpRequest,
     state: &'r State,
     endpoint: Endpoint,
-    import_id: Option<&'r str>,
+    /// An import's id or a key.
+    in_path: Option<&'r str>,
 }
 
 impl Incoming<'_> {
@@ -101,15 +110,24 @@ impl Incoming<'_> {
             Endpoint::Pixel => self.pixel().await,
             Endpoint::ImportStatus => self.import_status().await,
             Endpoint::ImportComplete => self.import_complete(payload).await,
+            Endpoint::Vendor(vendor) => self.vendor(vendor, payload).await,
+            Endpoint::SnowplowQuery => self.snowplow_query().await,
+            Endpoint::SegmentSettings
+            | Endpoint::PostHogConfig
+            | Endpoint::PostHogScript
+            | Endpoint::PostHogFlags => self.vendor_settings(),
             _ => self.events(payload).await,
         }
     }
 
     async fn events(&self, payload: Payload) -> Result<Answer, Refusal> {
+        let form = Form::of(self.header(&CONTENT_TYPE));
+        if form == Form::Lines && self.is_bulk() {
+            return self.bulk(payload).await;
+        }
         let received_at_ms = now_ms();
         let mut permit = self.state.in_flight.permit();
         let body = self.body(payload, &mut permit).await?;
-        let form = Form::of(self.header(&CONTENT_TYPE));
         let parsed = self.endpoint.parse(&body, form, self.limits())?;
         self.store(parsed, received_at_ms).await
     }
@@ -135,7 +153,7 @@ impl Incoming<'_> {
         // An import can wait, and must be in its place when it is acknowledged: it does not go through a spill.
         let log = if import_id.is_some() { &self.state.direct } else { &self.state.publisher };
         let accepted = self.publish(log.as_ref(), messages, open).await?;
-        Ok(Answer::Stored { accepted, rejected })
+        Ok(Answer::Stored { accepted, rejected, ids: Vec::new() })
     }
 
     fn prepare(
@@ -252,7 +270,7 @@ impl Incoming<'_> {
         let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, None)?;
         require_secret(caller)?;
         self.check_site(caller)?;
-        let id = self.import_id.unwrap_or_default();
+        let id = self.in_path.unwrap_or_default();
         imports::check_id(id)?;
         Ok((caller.site.id.clone(), id))
     }

@@ -27,11 +27,13 @@ pub(super) struct Collected<'a> {
     parsed: Parsed<'a>,
     limits: Limits,
     too_many: bool,
+    /// Lines of parts that came before.
+    lines_before: u64,
 }
 
 impl<'a> Collected<'a> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { parsed: Parsed::default(), limits, too_many: false }
+        Self { parsed: Parsed::default(), limits, too_many: false, lines_before: 0 }
     }
 
     /// Takes the next event. The first write key found counts. The draft is filled where it stays.
@@ -61,12 +63,12 @@ impl<'a> Collected<'a> {
         Ok(())
     }
 
-    fn broken_line(&mut self, line: usize, text: &'a [u8], error: SyntaxError) {
+    fn broken_line(&mut self, line: u64, text: &'a [u8], error: SyntaxError) {
         if self.parsed.events.len() >= self.limits.max_batch_events {
             self.too_many = true;
             return;
         }
-        let message = format!("line {} is not JSON: {error} of the line", line + 1);
+        let message = format!("line {} is not JSON: {error} of the line", self.lines_before + line + 1);
         self.parsed.events.push(Err(Reason::InvalidJson.because(message)));
         self.parsed.rejected.push(text);
     }
@@ -125,7 +127,7 @@ fn array(text: &str, limits: Limits) -> Result<Parsed<'_>, Refusal> {
 
 /// NDJSON, or one object over any number of lines.
 fn object_or_lines(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
-    let (parsed, first_error) = lines(body, limits)?;
+    let (parsed, first_error) = lines(body, Collected::new(limits))?;
     let Some(error) = first_error else { return Ok(parsed) };
     if let Ok(text) = utf8(body) {
         let mut scanner = Scanner::new(text);
@@ -134,17 +136,33 @@ fn object_or_lines(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
             return collected.finish();
         }
     }
-    let none_is_json = parsed
+    if none_is_json(&parsed) { Err(invalid(error)) } else { Ok(parsed) }
+}
+
+fn none_is_json(parsed: &Parsed<'_>) -> bool {
+    parsed
         .events
         .iter()
-        .all(|event| matches!(event, Err(rejection) if rejection.reason == Reason::InvalidJson));
-    if none_is_json { Err(invalid(error)) } else { Ok(parsed) }
+        .all(|event| matches!(event, Err(rejection) if rejection.reason == Reason::InvalidJson))
+}
+
+/// Whole lines of a long NDJSON body, after so many lines of it. The first part decides whether it is NDJSON at all.
+pub(crate) fn part(lines_before: u64, part: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
+    let part = if lines_before == 0 { without_mark(part) } else { part };
+    let (parsed, first_error) = lines(part, Collected { lines_before, ..Collected::new(limits) })?;
+    match first_error {
+        Some(error) if lines_before == 0 && none_is_json(&parsed) => Err(invalid(error)),
+        _ => Ok(parsed),
+    }
 }
 
 /// Each line an event, and the first line's error if there is one.
-fn lines(body: &[u8], limits: Limits) -> Result<(Parsed<'_>, Option<SyntaxError>), Refusal> {
-    let mut collected = Collected::new(limits);
-    collected.parsed.events.reserve((body.len() / USUAL_EVENT_BYTES).min(limits.max_batch_events));
+fn lines<'a>(
+    body: &'a [u8],
+    mut collected: Collected<'a>,
+) -> Result<(Parsed<'a>, Option<SyntaxError>), Refusal> {
+    let usual = body.len() / USUAL_EVENT_BYTES;
+    collected.parsed.events.reserve(usual.min(collected.limits.max_batch_events));
     let mut first_error = None;
     let (mut rest, mut line) = (body, 0);
     while !rest.is_empty() {

@@ -1,16 +1,28 @@
-//! From wire forms to drafts. [`ROUTES`] is the one table from path to adapter; each adapter is a pure function in a file
-//! of its own. A vendor's client gets a file here and a row in the table, nothing else.
+//! From wire forms to drafts. [`ROUTES`] is the one table from path to adapter, [`PATTERNS`] the same for paths with a name
+//! in them; each adapter is a pure function in a file of its own. A vendor's client gets a file here and a row in the
+//! table, nothing else.
 
 mod batch;
 mod event;
 mod events;
+mod openpanel;
 mod pixel;
+mod posthog;
 mod protobuf;
+mod segment_form;
+mod snowplow;
+mod umami;
+mod vendor;
+pub(crate) mod vendor_settings;
+
+#[cfg(test)]
+mod tests;
 
 use crate::draft::{Kind, Parsed};
 use crate::refusal::Refusal;
 
-pub(crate) use events::Limits;
+pub(crate) use events::{Limits, part as part_of_lines};
+pub(crate) use vendor::Vendor;
 
 /// What a path leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +37,20 @@ pub(crate) enum Endpoint {
     Beacon,
     /// The query is the event, the answer a picture.
     Pixel,
+    /// Jitsu's client: Segment's event at another path.
+    Jitsu(Kind),
+    /// Another vendor's events.
+    Vendor(Vendor),
+    /// Snowplow's event in a query.
+    SnowplowQuery,
+    /// What Segment's client for browsers asks first; the key is in the path.
+    SegmentSettings,
+    /// What PostHog's client for browsers asks first; the key is in the path.
+    PostHogConfig,
+    /// The same as a script.
+    PostHogScript,
+    /// And then this.
+    PostHogFlags,
     /// A page that tells what this is.
     Root,
     /// `POST /v1/imports/{id}/complete`
@@ -55,18 +81,61 @@ pub(crate) const ROUTES: &[(&str, Endpoint)] = &[
     ("/v1/beacon", Endpoint::Beacon),
     ("/v1/pixel.gif", Endpoint::Pixel),
     ("/", Endpoint::Root),
+    ("/api/s/track", Endpoint::Jitsu(Kind::Track)),
+    ("/api/s/page", Endpoint::Jitsu(Kind::Page)),
+    ("/api/s/screen", Endpoint::Jitsu(Kind::Screen)),
+    ("/api/s/identify", Endpoint::Jitsu(Kind::Identify)),
+    ("/api/s/alias", Endpoint::Jitsu(Kind::Alias)),
+    ("/api/s/group", Endpoint::Jitsu(Kind::Group)),
+    ("/api/s/s2s/track", Endpoint::Jitsu(Kind::Track)),
+    ("/api/s/s2s/page", Endpoint::Jitsu(Kind::Page)),
+    ("/api/s/s2s/screen", Endpoint::Jitsu(Kind::Screen)),
+    ("/api/s/s2s/identify", Endpoint::Jitsu(Kind::Identify)),
+    ("/api/s/s2s/alias", Endpoint::Jitsu(Kind::Alias)),
+    ("/api/s/s2s/group", Endpoint::Jitsu(Kind::Group)),
+    ("/batch/", Endpoint::Vendor(Vendor::PostHog)),
+    ("/batch", Endpoint::Vendor(Vendor::PostHog)),
+    ("/capture/", Endpoint::Vendor(Vendor::PostHog)),
+    ("/capture", Endpoint::Vendor(Vendor::PostHog)),
+    ("/e/", Endpoint::Vendor(Vendor::PostHog)),
+    ("/e", Endpoint::Vendor(Vendor::PostHog)),
+    ("/i/v0/e/", Endpoint::Vendor(Vendor::PostHog)),
+    ("/i/v0/e", Endpoint::Vendor(Vendor::PostHog)),
+    ("/i/v1/analytics/events", Endpoint::Vendor(Vendor::PostHogV1)),
+    ("/flags/", Endpoint::PostHogFlags),
+    ("/flags", Endpoint::PostHogFlags),
+    ("/api/send", Endpoint::Vendor(Vendor::Umami)),
+    ("/api/batch", Endpoint::Vendor(Vendor::Umami)),
+    ("/com.snowplowanalytics.snowplow/tp2", Endpoint::Vendor(Vendor::Snowplow)),
+    ("/i", Endpoint::SnowplowQuery),
+    ("/track", Endpoint::Vendor(Vendor::OpenPanel)),
 ];
 
-/// What a path leads to; an import's id is in the path.
+/// Path with a name in it to endpoint.
+pub(crate) const PATTERNS: &[(&str, Endpoint)] = &[
+    ("/v1/imports/{id}/complete", Endpoint::ImportComplete),
+    ("/v1/imports/{id}", Endpoint::ImportStatus),
+    ("/v1/projects/{key}/settings", Endpoint::SegmentSettings),
+    ("/array/{key}/config", Endpoint::PostHogConfig),
+    ("/array/{key}/config.js", Endpoint::PostHogScript),
+];
+
+/// What a path leads to, and the name that stands in it.
 pub(crate) fn find(path: &str) -> (Endpoint, Option<&str>) {
     if let Some((_, endpoint)) = ROUTES.iter().find(|(known, _)| *known == path) {
         return (*endpoint, None);
     }
-    match path.strip_prefix("/v1/imports/").map(|rest| rest.split_once('/').unwrap_or((rest, ""))) {
-        Some((id, "complete")) => (Endpoint::ImportComplete, Some(id)),
-        Some((id, "")) => (Endpoint::ImportStatus, Some(id)),
-        _ => (Endpoint::Unknown, None),
-    }
+    let found =
+        PATTERNS.iter().find_map(|(pattern, endpoint)| Some((*endpoint, Some(name_in(path, pattern)?))));
+    found.unwrap_or((Endpoint::Unknown, None))
+}
+
+/// The part of a path that stands where a pattern has braces.
+fn name_in<'p>(path: &'p str, pattern: &str) -> Option<&'p str> {
+    let (before, rest) = pattern.split_once('{')?;
+    let (_, after) = rest.split_once('}')?;
+    let name = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!name.is_empty() && !name.contains('/')).then_some(name)
 }
 
 impl Endpoint {
@@ -74,8 +143,14 @@ impl Endpoint {
     pub(crate) fn method(self) -> &'static str {
         match self {
             Self::Pixel | Self::Root | Self::ImportStatus => "GET",
+            Self::SnowplowQuery | Self::SegmentSettings | Self::PostHogConfig | Self::PostHogScript => "GET",
             _ => "POST",
         }
+    }
+
+    /// Whether its clients come back at once when they are told to wait, so that only a late answer slows them down.
+    pub(crate) fn answers_busy_late(self) -> bool {
+        matches!(self, Self::Vendor(Vendor::Snowplow) | Self::SnowplowQuery)
     }
 
     /// The metric's label.
@@ -91,18 +166,23 @@ impl Endpoint {
             Self::Events => "events",
             Self::Beacon => "beacon",
             Self::Pixel => "pixel",
+            Self::Jitsu(_) => "jitsu",
+            Self::Vendor(vendor) => vendor.label(),
+            Self::SnowplowQuery => Vendor::Snowplow.label(),
+            Self::SegmentSettings => "segment_settings",
+            Self::PostHogConfig | Self::PostHogScript | Self::PostHogFlags => "posthog_config",
             Self::Root => "root",
             Self::ImportComplete | Self::ImportStatus => "imports",
             Self::Unknown => "unknown",
         }
     }
 
-    /// Reads a body. `protobuf` is what the content type says; `delimited` its parameter of that name.
+    /// Reads a body; a vendor's is recast before it. `form` is what the content type says.
     pub(crate) fn parse<'a>(self, body: &'a [u8], form: Form, limits: Limits) -> Result<Parsed<'a>, Refusal> {
         match (self, form) {
             (Self::Events, Form::Protobuf { delimited }) => protobuf::parse(body, delimited, limits),
-            (Self::Single(kind), _) => events::single(body, kind, limits),
-            (Self::Batch, _) => batch::parse(body, limits),
+            (Self::Single(kind) | Self::Jitsu(kind), _) => events::single(body, kind, limits),
+            (Self::Batch | Self::Vendor(_) | Self::SnowplowQuery, _) => batch::parse(body, limits),
             _ => events::parse(body, limits),
         }
     }
@@ -112,24 +192,30 @@ impl Endpoint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     Text,
+    /// NDJSON by name: `application/x-ndjson`, `application/ndjson`, `application/jsonl` or `application/x-jsonlines`.
+    Lines,
     /// `application/x-protobuf`, with `delimited=true|false` if it says so.
     Protobuf {
         delimited: Option<bool>,
     },
 }
 
+const LINES: &[&str] =
+    &["application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines"];
+
 impl Form {
     pub(crate) fn of(content_type: &str) -> Self {
         let mut parts = content_type.split(';').map(str::trim);
-        let is_protobuf = parts.next().is_some_and(|name| {
-            ["application/x-protobuf", "application/protobuf"]
-                .iter()
-                .any(|known| name.eq_ignore_ascii_case(known))
-        });
-        let delimited =
-            parts.filter_map(|part| part.strip_prefix("delimited=")).map(|value| value == "true").next();
-        if is_protobuf { Self::Protobuf { delimited } } else { Self::Text }
+        let name = parts.next().unwrap_or_default();
+        let is_one_of = |known: &[&str]| known.iter().any(|known| name.eq_ignore_ascii_case(known));
+        if is_one_of(&["application/x-protobuf", "application/protobuf"]) {
+            let delimited =
+                parts.find_map(|part| part.strip_prefix("delimited=")).map(|value| value == "true");
+            return Self::Protobuf { delimited };
+        }
+        if is_one_of(LINES) { Self::Lines } else { Self::Text }
     }
 }
 
 pub(crate) use pixel::parse as parse_pixel;
+pub(crate) use snowplow::recast_query as recast_snowplow_query;

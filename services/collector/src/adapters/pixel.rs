@@ -4,15 +4,15 @@
 //! `type, event, name, anonymousId, userId, messageId, timestamp` are the event's; `properties` is a JSON object;
 //! `url`, `referrer` and `utm_*` go to its context; `key` is the write key; every other parameter is a property (text).
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
+
+use crate::body::decode_base64;
 
 /// The event as JSON, for the JSON adapter; an unreadable `data` or `properties` becomes a rejection there.
 pub(crate) fn parse(query: &str) -> Vec<u8> {
     let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
     if let Some((_, data)) = pairs.iter().find(|(name, _)| name == "data") {
-        return decode(data);
+        return decode_base64(data).unwrap_or_default();
     }
     let (mut event, mut properties) = (Map::new(), Map::new());
     let (mut page, mut campaign) = (Map::new(), Map::new());
@@ -41,15 +41,11 @@ pub(crate) fn parse(query: &str) -> Vec<u8> {
     Value::Object(event).to_string().into_bytes()
 }
 
-/// Both base64 alphabets, with or without padding; `+` may have become a space on its way.
-fn decode(data: &str) -> Vec<u8> {
-    let data = data.trim_end_matches('=').replace(' ', "+");
-    URL_SAFE_NO_PAD.decode(&data).or_else(|_| STANDARD_NO_PAD.decode(&data)).unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
     #[test]
     fn a_query_becomes_an_event() {
@@ -65,7 +61,7 @@ mod tests {
     #[test]
     fn base64_of_either_alphabet_is_read() {
         let event = r#"{"event":"ü?>","userId":"1"}"#;
-        for data in [URL_SAFE_NO_PAD.encode(event), base64::engine::general_purpose::STANDARD.encode(event)] {
+        for data in [URL_SAFE_NO_PAD.encode(event), STANDARD.encode(event)] {
             assert_eq!(parse(&format!("data={data}")), event.as_bytes());
         }
     }

@@ -1,18 +1,20 @@
 //! Undoes Content-Encoding (gzip, deflate, br, zstd, also several), then looks for gzip's first bytes, because some
-//! clients compress and do not say so. Expansion stops at the limit: a bomb costs no more memory than that.
+//! clients compress and do not say so, and for a form with one field of data. Expansion stops at the limit: a bomb costs
+//! no more memory than that.
 
 use std::io::Read;
 
 use actix_web::web::Bytes;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
+use super::form;
 use crate::refusal::Refusal;
 
 /// Encodings on top of each other, at most.
 const MAX_ENCODINGS: usize = 3;
 /// Windows of zstd up to 2^24 bytes; the format's own limit would allow gigabytes.
-const MAX_ZSTD_WINDOW_LOG: u32 = 24;
-const GZIP: &[u8] = &[0x1f, 0x8b];
+pub(super) const MAX_ZSTD_WINDOW_LOG: u32 = 24;
+pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// The body as the client meant it. `encodings` is the header Content-Encoding.
 pub(crate) fn expand(body: Bytes, encodings: &str, max_bytes: usize) -> Result<Bytes, Refusal> {
@@ -24,6 +26,14 @@ pub(crate) fn expand(body: Bytes, encodings: &str, max_bytes: usize) -> Result<B
     for name in named.iter().rev() {
         body = decode(body, &name.to_ascii_lowercase(), max_bytes)?;
     }
+    body = unzipped(body, max_bytes)?;
+    match form::data(&body) {
+        Some(data) => unzipped(Bytes::from(data), max_bytes),
+        None => Ok(body),
+    }
+}
+
+fn unzipped(body: Bytes, max_bytes: usize) -> Result<Bytes, Refusal> {
     if body.starts_with(GZIP) { decode(body, "gzip", max_bytes) } else { Ok(body) }
 }
 
@@ -49,7 +59,7 @@ fn zstd_reader(bytes: &[u8]) -> Result<impl Read, Refusal> {
 }
 
 /// RFC 1950's header; what HTTP calls deflate is sometimes sent without it.
-fn is_zlib(bytes: &[u8]) -> bool {
+pub(super) fn is_zlib(bytes: &[u8]) -> bool {
     match bytes {
         [method, flags, ..] => {
             method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31)

@@ -1,7 +1,9 @@
 //! A request's body: read within limits of size and time, counted against the bytes in flight, then expanded.
 
 mod expand;
+mod form;
 mod in_flight;
+mod stream;
 
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 
 pub(crate) use expand::expand;
+pub(crate) use form::decode_base64;
 pub(crate) use in_flight::{InFlight, Permit};
+pub(crate) use stream::Expander;
 
 use crate::limits::BODY_TIMEOUT_MS;
 use crate::refusal::Refusal;

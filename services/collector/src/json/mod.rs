@@ -5,11 +5,13 @@
 //! trusted. A [`Flaw`] (too deep, NUL, a lone surrogate, a number beyond f64) is valid JSON that Rungs does not store:
 //! the scan goes on, so that one bad event costs no other event of the request.
 
+mod fields;
 mod levels;
 mod scanner;
 mod value;
 mod write;
 
+pub(crate) use fields::{elements, fields};
 pub(crate) use scanner::Scanner;
 pub(crate) use value::{Text, Value};
 pub(crate) use write::push_quoted;

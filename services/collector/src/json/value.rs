@@ -93,6 +93,21 @@ impl<'a> Value<'a> {
         true
     }
 
+    /// Appends a value of a scanned text as it was written.
+    pub(crate) fn push(&self, out: &mut String) {
+        match self {
+            Self::Null => out.push_str("null"),
+            Self::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Self::Number(text) | Self::Object(text) | Self::Array(text) => out.push_str(text),
+            Self::Text(text) => out.extend(["\"", text.raw, "\""]),
+        }
+    }
+
+    /// This one, or the other where this is null.
+    pub(crate) fn or(self, other: Self) -> Self {
+        if self.is_null() { other } else { self }
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }

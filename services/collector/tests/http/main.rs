@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod browsers;
+mod bulk;
+mod corpus;
 mod derived;
 mod docs;
 mod forms;

@@ -7,7 +7,6 @@ use crate::{docs, none, tree};
 fn served() -> Vec<String> {
     let mut paths: Vec<String> = collector::paths().map(|(_, path)| path.to_owned()).collect();
     paths.extend(rungs_console::PATHS.iter().map(|(path, _)| (*path).to_owned()));
-    paths.extend(["/v1/imports/{id}", "/v1/imports/{id}/complete"].map(str::to_owned));
     paths.extend(admin());
     paths
 }

@@ -1,0 +1,146 @@
+//! A body that is expanded while it arrives: bytes go in as the network brings them, expanded bytes come out, never more than
+//! a bound at a time. One encoding (gzip, deflate, br, zstd, or gzip by its first bytes) is undone.
+
+use std::io::{self, Write};
+
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+
+use super::expand::{GZIP, MAX_ZSTD_WINDOW_LOG, is_zlib};
+use crate::refusal::Refusal;
+
+/// So many packed bytes are expanded before what came out is taken.
+const STEP_BYTES: usize = 8 << 10;
+
+/// Expands a body step by step.
+pub(crate) struct Expander {
+    /// The header Content-Encoding, in lower case.
+    encoding: String,
+    decoder: Option<Decoder>,
+    max_bytes: usize,
+}
+
+enum Decoder {
+    Plain(Expanded),
+    Gzip(MultiGzDecoder<Expanded>),
+    Zlib(ZlibDecoder<Expanded>),
+    Deflate(DeflateDecoder<Expanded>),
+    Brotli(Box<brotli_decompressor::DecompressorWriter<Expanded>>),
+    Zstd(zstd::stream::write::Decoder<'static, Expanded>),
+}
+
+/// What came out and was not taken yet.
+struct Expanded {
+    bytes: Vec<u8>,
+    max_bytes: usize,
+}
+
+impl Write for Expanded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len().saturating_add(bytes.len()) > self.max_bytes {
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Expander {
+    /// `max_bytes` bounds what one step may expand to.
+    pub(crate) fn new(encoding: &str, max_bytes: usize) -> Self {
+        Self { encoding: encoding.trim().to_ascii_lowercase(), decoder: None, max_bytes }
+    }
+
+    /// Takes bytes of the body and appends what they expand to.
+    pub(crate) fn feed(&mut self, packed: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        for step in packed.chunks(STEP_BYTES) {
+            let max_bytes = self.max_bytes;
+            let decoder = match &mut self.decoder {
+                Some(decoder) => decoder,
+                none => none.insert(Decoder::of(&self.encoding, step, max_bytes)?),
+            };
+            decoder.write(step).map_err(|error| refusal(&error, max_bytes))?;
+            out.append(&mut decoder.expanded().bytes);
+        }
+        Ok(())
+    }
+
+    /// At the end of the body: appends what is left; an error if the body ends in the middle.
+    pub(crate) fn finish(mut self, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        decoder.finish().map_err(|error| refusal(&error, self.max_bytes))?;
+        out.append(&mut decoder.expanded().bytes);
+        Ok(())
+    }
+}
+
+fn refusal(error: &io::Error, max_bytes: usize) -> Refusal {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => {
+            Refusal::BodyTooLarge { name: "[collector] max_expanded", limit: max_bytes }
+        }
+        _ => Refusal::InvalidEncoding(error.to_string()),
+    }
+}
+
+impl Decoder {
+    /// `first` are the body's first bytes.
+    fn of(encoding: &str, first: &[u8], max_bytes: usize) -> Result<Self, Refusal> {
+        let to = Expanded { bytes: Vec::new(), max_bytes };
+        Ok(match encoding {
+            "gzip" | "x-gzip" => Self::Gzip(MultiGzDecoder::new(to)),
+            "" | "identity" if first.starts_with(GZIP) => Self::Gzip(MultiGzDecoder::new(to)),
+            "" | "identity" => Self::Plain(to),
+            "deflate" if is_zlib(first) => Self::Zlib(ZlibDecoder::new(to)),
+            "deflate" => Self::Deflate(DeflateDecoder::new(to)),
+            "br" => Self::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(to, 4096))),
+            "zstd" => {
+                let broken = |error: io::Error| Refusal::InvalidEncoding(error.to_string());
+                let mut decoder = zstd::stream::write::Decoder::new(to).map_err(broken)?;
+                decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(broken)?;
+                Self::Zstd(decoder)
+            }
+            other => {
+                let message =
+                    format!("`{other}` is none of gzip, deflate, br, zstd; long NDJSON has one at most");
+                return Err(Refusal::InvalidEncoding(message));
+            }
+        })
+    }
+
+    fn write(&mut self, packed: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(to) => to.write_all(packed),
+            Self::Gzip(to) => to.write_all(packed).and_then(|()| to.flush()),
+            Self::Zlib(to) => to.write_all(packed).and_then(|()| to.flush()),
+            Self::Deflate(to) => to.write_all(packed).and_then(|()| to.flush()),
+            Self::Brotli(to) => to.write_all(packed).and_then(|()| to.flush()),
+            Self::Zstd(to) => to.write_all(packed).and_then(|()| to.flush()),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Gzip(to) => to.try_finish(),
+            Self::Zlib(to) => to.try_finish(),
+            Self::Deflate(to) => to.try_finish(),
+            Self::Brotli(to) => to.close(),
+            Self::Zstd(to) => to.flush(),
+        }
+    }
+
+    fn expanded(&mut self) -> &mut Expanded {
+        match self {
+            Self::Plain(to) => to,
+            Self::Gzip(to) => to.get_mut(),
+            Self::Zlib(to) => to.get_mut(),
+            Self::Deflate(to) => to.get_mut(),
+            Self::Brotli(to) => to.get_mut(),
+            Self::Zstd(to) => to.get_mut(),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Requests of other vendors' clients: the body becomes Segment's batch before it goes the common way, and what browser
+//! clients ask for before they send is answered.
+
+use actix_web::web::Payload;
+
+use super::{Incoming, now_ms};
+use crate::adapters::{self, Endpoint, Form, Vendor, vendor_settings};
+use crate::answer::Answer;
+use crate::refusal::Refusal;
+
+impl Incoming<'_> {
+    pub(super) async fn vendor(&self, vendor: Vendor, payload: Payload) -> Result<Answer, Refusal> {
+        let received_at_ms = now_ms();
+        let mut permit = self.state.in_flight.permit();
+        let body = self.body(payload, &mut permit).await?;
+        let recast = vendor.recast(&body)?;
+        permit.grow(recast.len())?;
+        let parsed = self.endpoint.parse(recast.as_bytes(), Form::Text, self.limits())?;
+        match self.store(parsed, received_at_ms).await? {
+            Answer::Stored { accepted, rejected, .. } => {
+                Ok(Answer::Stored { accepted, rejected, ids: vendor.answer_ids(&body) })
+            }
+            other => Ok(other),
+        }
+    }
+
+    pub(super) async fn snowplow_query(&self) -> Result<Answer, Refusal> {
+        let recast = adapters::recast_snowplow_query(self.request.query_string());
+        let parsed = self.endpoint.parse(recast.as_bytes(), Form::Text, self.limits())?;
+        self.store(parsed, now_ms()).await
+    }
+
+    pub(super) fn vendor_settings(&self) -> Result<Answer, Refusal> {
+        let key = self.in_path.unwrap_or_default();
+        let answer = match self.endpoint {
+            Endpoint::SegmentSettings => {
+                let connection = self.request.connection_info();
+                vendor_settings::segment(key, connection.scheme(), connection.host()).map(Answer::Settings)
+            }
+            Endpoint::PostHogConfig => vendor_settings::posthog(key).map(Answer::Settings),
+            Endpoint::PostHogScript => vendor_settings::posthog_script(key).map(Answer::SettingsScript),
+            _ => Some(Answer::Json(vendor_settings::POSTHOG_FLAGS.to_owned())),
+        };
+        answer.ok_or(Refusal::NotFound)
+    }
+}

@@ -1,0 +1,114 @@
+//! NDJSON that is longer than what the collector holds of a body.
+
+use std::io::Write as _;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::StreamExt as _;
+use reqwest::{Body, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::support::{Running, read, start, start_with};
+
+const NDJSON: &str = "application/x-ndjson";
+
+fn line(index: usize) -> String {
+    format!("{{\"event\":\"e\",\"anonymousId\":\"v{}\",\"messageId\":\"m{index}\"}}\n", index % 50)
+}
+
+fn bulk(running: &Running, body: impl Into<Body>) -> RequestBuilder {
+    running.post("/v1/events", body).header("content-type", NDJSON)
+}
+
+/// A body of unknown length, in chunks that end anywhere.
+fn chunked(text: Vec<u8>) -> Body {
+    let chunks: Vec<Vec<u8>> = text.chunks(7_001).map(<[u8]>::to_vec).collect();
+    Body::wrap_stream(futures_util::stream::iter(chunks).map(Ok::<_, std::io::Error>))
+}
+
+#[tokio::test]
+async fn a_body_larger_than_the_limits_of_a_request_is_stored_in_its_order() {
+    let running = start_with(
+        |settings| {
+            settings.max_body_bytes = 100_000;
+            settings.max_batch_events = 1_000;
+            settings.max_in_flight_bytes = 16 << 20;
+        },
+        None,
+    )
+    .await;
+    let text: String = (0..60_000).map(line).collect();
+    assert!(text.len() > 3 << 20);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let requests = [
+        bulk(&running, text.clone()),
+        bulk(&running, chunked(text.clone().into_bytes())),
+        bulk(&running, gzip.clone()).header("content-encoding", "gzip"),
+        bulk(&running, chunked(gzip)),
+    ];
+    for (done, request) in (1..).zip(requests) {
+        let (status, answer) = read(request.send().await.unwrap()).await;
+        assert_eq!((status, &answer["accepted"]), (200, &json!(60_000)), "{answer}");
+        running.assert_outcomes(60_000 * done, 0, 0);
+    }
+    let of_one: Vec<String> = running
+        .events()
+        .into_iter()
+        .filter(|e| e.visitor_id == "v7")
+        .map(|e| e.message_id)
+        .take(1_200)
+        .collect();
+    assert_eq!(of_one, (0..1_200).map(|n| format!("m{}", n * 50 + 7)).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn bad_lines_are_named_by_their_place_in_the_whole_body() {
+    let running = start_with(|settings| settings.max_batch_events = 100, None).await;
+    let mut lines: Vec<String> = (0..1_000).map(line).collect();
+    lines[0] = "\u{feff}".to_owned() + &lines[0];
+    lines[457] = "{\"event\":\n".into();
+    lines[998] = "{\"event\":\"e\"}\n".into();
+    lines[999] = line(999).trim().to_owned();
+    let (status, answer) =
+        read(bulk(&running, chunked(lines.concat().into_bytes())).send().await.unwrap()).await;
+    assert_eq!((status, &answer["accepted"]), (200, &json!(998)), "{answer}");
+    let rejected = &answer["rejected"];
+    assert_eq!((&rejected[0]["index"], &rejected[1]["index"]), (&json!(457), &json!(998)));
+    assert!(rejected[0]["message"].as_str().unwrap().starts_with("line 458 "), "{answer}");
+    assert_eq!(rejected[1]["code"], "missing_visitor");
+    running.assert_outcomes(998, 2, 0);
+}
+
+#[tokio::test]
+async fn what_is_no_ndjson_is_refused_and_memory_is_bounded() {
+    let running = start_with(|settings| settings.max_expanded_bytes = 4 << 20, None).await;
+    let mut bomb = zstd::encode_all(&vec![b'a'; 64 << 20][..], 3).unwrap();
+    let (status, answer) =
+        read(bulk(&running, bomb.clone()).header("content-encoding", "zstd").send().await.unwrap()).await;
+    assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")));
+    bomb.truncate(10);
+    let cases: [(Vec<u8>, &str, u16, &str); 5] = [
+        (bomb, "zstd", 400, "invalid_body"),
+        (b"hello\nworld\n".to_vec(), "identity", 400, "invalid_body"),
+        (Vec::new(), "identity", 400, "invalid_body"),
+        (b"x".to_vec(), "rot13", 400, "invalid_encoding"),
+        (b"not gzip".to_vec(), "gzip", 400, "invalid_encoding"),
+    ];
+    for (body, encoding, status, code) in cases {
+        let request = bulk(&running, body).header("content-encoding", encoding);
+        let (found, answer) = read(request.send().await.unwrap()).await;
+        assert_eq!((found, &answer["code"]), (status, &Value::from(code)), "{encoding}: {answer}");
+    }
+    running.assert_outcomes(0, 0, 0);
+}
+
+#[tokio::test]
+async fn a_long_body_needs_a_key_as_any_other() {
+    let running = start().await;
+    let request = running.client.post(format!("{}/v1/events", running.url)).header("content-type", NDJSON);
+    let (status, answer) = read(request.body(chunked(line(0).into_bytes())).send().await.unwrap()).await;
+    assert_eq!((status, &answer["code"]), (401, &json!("missing_key")));
+    running.assert_outcomes(0, 0, 1);
+}
