@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench clean libchdb kafka tools
+.PHONY: help build run test lint bench clean libchdb kafka deploy-tools tools
 
 CARGO ?= cargo
 
@@ -14,6 +14,10 @@ libchdb: tools
 kafka: tools
 	@scripts/fetch-kafka.sh >/dev/null
 
+deploy-tools:
+	@scripts/need.sh go python3 curl
+	@scripts/fetch-deploy-tools.sh >/dev/null
+
 tools:
 	@scripts/need.sh cargo npm
 
@@ -23,7 +27,7 @@ build: libchdb ## Build target/release/rungs
 run: build ## Start everything with the example data; Ctrl-C ends it, the next run goes on
 	@examples/run.sh
 
-test: libchdb kafka ## Formatting, lints and all tests, as CI runs them
+test: libchdb kafka deploy-tools ## Formatting, lints and all tests, as CI runs them
 	@scripts/need.sh --install chromium
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

@@ -12,6 +12,9 @@ how() {
   case "$1" in
     cargo) say "cargo is missing: install Rust with rustup (https://rustup.rs); the toolchain is pinned in rust-toolchain.toml" ;;
     npm) say "npm is missing: install Node.js; it fetches the embedded ClickHouse (scripts/fetch-libchdb.sh)" ;;
+    go) say "go is missing: the tests of docker-compose.yml and k8s/ read them with it. Install Go 1.24 or later (https://go.dev/dl); Debian's golang may be older" ;;
+    python3) say "python3 is missing: its pip fetches the schemas of Kubernetes. On Debian: apt-get install python3-pip" ;;
+    curl) say "curl is missing: the smoke test asks with it. On Debian: apt-get install curl" ;;
     chromium) say "chromium is missing: the live page is tested in it. On Debian: apt-get install chromium" ;;
     *) say "$1 is missing" ;;
   esac
