@@ -9,6 +9,7 @@ mod demo_visitors;
 mod import;
 mod migrate;
 mod plan;
+mod ready;
 mod report;
 mod trace;
 mod up;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Collector(collector::Arguments),
     Aggregator(aggregator::Arguments),
     Console(console::Arguments),
+    Ready(ready::Arguments),
     #[command(hide = true)]
     DemoVisitors(demo_visitors::Arguments),
 }
@@ -71,6 +73,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Collector(arguments) => collector::run(arguments).await,
         Command::Aggregator(arguments) => aggregator::run(arguments).await,
         Command::Console(arguments) => console::run(arguments).await,
+        Command::Ready(arguments) => ready::run(arguments).await,
         Command::DemoVisitors(arguments) => demo_visitors::run(arguments).await,
     }
 }

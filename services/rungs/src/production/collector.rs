@@ -22,13 +22,13 @@ use crate::process::{Process, ended};
 use crate::rejections;
 
 /// At shutdown Kafka has this long to acknowledge what is on its way; the rest goes to the spill.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 /// … and rejected events this long.
 const REJECTIONS_LIMIT: Duration = Duration::from_secs(1);
 /// How often the spill's metrics are brought up to date.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-type KafkaSpill = Spill<KafkaRemote>;
+pub(super) type KafkaSpill = Spill<KafkaRemote>;
 type PlanRecords = watch::Sender<Option<Arc<PlanRecord>>>;
 
 /// Runs until a signal, or until the service fails.
@@ -69,7 +69,7 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
 }
 
 /// Replaying the spill's journal blocks, and so may asking for Kafka.
-async fn open_spill(
+pub(super) async fn open_spill(
     settings: &Settings,
     kafka: &KafkaSettings,
     publisher: &Arc<KafkaPublisher>,
@@ -142,7 +142,8 @@ async fn keep(spill: &Arc<KafkaSpill>, record: Arc<PlanRecord>) {
     }
 }
 
-async fn show(metrics: SpillMetrics, spill: Arc<KafkaSpill>, process: Process) {
+/// Keeps the spill's metrics up to date until a stop is asked for.
+pub(super) async fn show(metrics: SpillMetrics, spill: Arc<KafkaSpill>, process: Process) {
     loop {
         let seen = spill.clone();
         // Its age is read from the disk.

@@ -5,6 +5,7 @@
 mod aggregator;
 mod collector;
 mod console;
+mod drain;
 pub(crate) mod kafka;
 pub(crate) mod plans;
 
@@ -20,6 +21,7 @@ use crate::process::Process;
 pub(crate) use aggregator::run as run_aggregator;
 pub(crate) use collector::run as run_collector;
 pub(crate) use console::run as run_console;
+pub(crate) use drain::run as drain_spill;
 
 /// The ClickHouse server of `[clickhouse] url`.
 fn warehouse(settings: &Settings) -> Result<Warehouse, Failure> {
