@@ -8,7 +8,7 @@ import { count } from "./format.js";
 const SHOWN = 5;
 
 export function strangersView() {
-  const element = h("section", { class: "card guide strangers", hidden: true, "aria-label": "Events that no step has" });
+  const element = h("section", { class: "card strangers", hidden: true, "aria-label": "Events that no step has" });
   return {
     element,
     /** Names near to one of the plan; while nobody is on the ladder, all that the plan does not have. */
