@@ -8,7 +8,7 @@ import { count } from "./format.js";
 const SHOWN = 5;
 
 export function strangersView() {
-  const element = h("section", { class: "card guide strangers", hidden: true, "aria-label": "Events that no step has" });
+  const element = h("section", { class: "card strangers", hidden: true, "aria-label": "Events that no step has" });
   return {
     element,
     /** Names near to one of the plan; while nobody is on the ladder, all that the plan does not have. */
@@ -19,7 +19,7 @@ export function strangersView() {
       element.replaceChildren(...(unknown.length === 0 ? [] : [
         h("h2", {}, "No step has these events of the last day"),
         h("ul", {}, unknown.slice(0, SHOWN).map(stranger)),
-        h("p", { class: "quiet" }, "They are stored. Correct the name in the plan, and they count from the beginning; or where they are sent, and they count from then on."),
+        h("p", { class: "quiet" }, "They are stored, and counted nowhere. Add the name to the step in the plan, and they count from the beginning; or correct it where they are sent, and they count from then on."),
       ]));
     },
   };

@@ -83,6 +83,9 @@ fn the_page_shows_the_known_numbers_and_moves_when_events_arrive() {
         &json!("Nobody stands on this ladder yet"),
     );
     page.evaluate("window.loadedOnce = true");
+    send(&program, "somebody who slips", "prodct_view");
+    let slip = "document.querySelector('.strangers:not([hidden]) li')?.textContent";
+    page.until(slip, &json!("prodct_view (1): did you mean product_view?"));
 
     import_up_to_the_known_time(&program);
     page.until(LADDER, &json!(["417", "214", "120", "46", "16"]));

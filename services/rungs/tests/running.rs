@@ -85,6 +85,10 @@ fn an_import_with_rows_that_cannot_be_stored_lists_them_and_fails() {
         "who,what,when\nann,product_view,2024-05-01\nbob,product_view,soon\ncy,,2024-05-01\n",
     );
     let arguments = ["--visitor", "who", "--event", "what", "--time", "when"];
+    let target = ["import", "--url", &program.collector, "--key", "sk_shop_demo", "--site", "blog", &file];
+    let elsewhere = program.run(&[&target[..], &arguments].concat());
+    let refusal = "the key belongs to the site \"shop\", not to \"blog\"";
+    assert!(!elsewhere.ok && elsewhere.err.contains(refusal), "{}", elsewhere.err);
     let import = program.import_with(&file, &arguments);
     assert!(!import.ok);
     for expected in [
@@ -112,6 +116,9 @@ fn plans_are_applied_shown_and_listed_while_it_runs() {
         refused.out
     );
 
+    let compared = program.plan(&["diff", "examples/demo/tracking-plan.toml"]);
+    assert!(compared.ok && compared.out.contains("+ site ladder is new"), "{}", compared.out);
+    assert_eq!(program.plan(&["history"]).out.lines().count(), 2, "a comparison changes nothing");
     let applied = program.plan(&["apply", "examples/demo/tracking-plan.toml"]);
     assert!(applied.ok && applied.err.contains("plan 2 is in force"), "{}", applied.err);
     let again = program.plan(&["apply", "examples/demo/tracking-plan.toml"]);
@@ -125,5 +132,8 @@ fn plans_are_applied_shown_and_listed_while_it_runs() {
     program
         .until("the changed file is in force", |program| program.plan(&["history"]).out.lines().count() == 4);
     assert!(!program.plan(&["show"]).out.contains("id = \"shop\""));
+    assert!(program.said().contains("- site shop ends: its keys are refused"), "{}", program.said());
+    assert!(program.plan(&["show", "--number", "2"]).out.contains("id = \"shop\""));
+    assert!(!program.plan(&["show", "--number", "77"]).ok);
     assert_eq!(program.stop(), Some(0));
 }

@@ -36,7 +36,7 @@ enum Action {
         #[arg(value_name = "FILE")]
         file: PathBuf,
         /// Do not ask, also where something ends or is counted anew; nobody is asked where there is no terminal
-        #[arg(long, short)]
+        #[arg(long)]
         yes: bool,
     },
     /// Tell what applying a plan would change: what ends, what is counted anew, what is new

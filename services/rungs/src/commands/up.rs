@@ -40,7 +40,8 @@ pub(crate) struct Arguments {
 
 const EXAMPLE: &str = "Keeps everything it acknowledged in the data folder, also when it is killed; started again, it \
 goes on from there. Ctrl-C (or SIGTERM) drains and ends; a second one ends at once. A change of the plan file is \
-applied while it runs; a plan with mistakes changes nothing. With [clickhouse] url in the settings no embedded \
+applied while it runs; a plan with mistakes changes nothing. The file is the whole plan: what is in force and not in it \
+ends, also what was applied by hand, and is told. With [clickhouse] url in the settings no embedded \
 ClickHouse is started.
 
 Examples:

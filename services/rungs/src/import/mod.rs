@@ -30,6 +30,7 @@ use batches::Batch;
 use identity::Identity;
 use position::Position;
 use progress::Progress;
+use rows::Rows;
 use send::{Collector, Sent};
 
 /// Batches that are on their way at the same time.
@@ -71,8 +72,12 @@ pub(crate) async fn run(job: Job) -> Result<(), Failure> {
 async fn resume(job: &Job, collector: &Collector) -> Result<(Position, Identity), Failure> {
     let (file, columns, site) = (job.file.clone(), job.columns.clone(), job.site.clone());
     let shift_to_now = job.shift_to_now;
-    let base =
-        tokio::task::spawn_blocking(move || identity::base(&file, &columns, &site, shift_to_now)).await??;
+    let identify = move || {
+        // A file that is not as the columns say is told before anybody is asked.
+        drop(Rows::open(&file, &columns)?);
+        identity::base(&file, &columns, &site, shift_to_now)
+    };
+    let base = tokio::task::spawn_blocking(identify).await??;
     let position = Position::load(&base, &job.file);
     if position.is_none() {
         server::check(collector, &base).await?;
