@@ -21,6 +21,7 @@ mod keys;
 pub mod limits;
 mod metrics;
 mod outcome;
+pub mod publish;
 mod receive;
 mod record;
 pub mod refusal;
@@ -33,6 +34,8 @@ mod validate;
 pub use derive::channels::CHANNELS;
 pub use derive::context::{ALLOWED as CONTEXT_ALLOWED, ALLOWED_IN as CONTEXT_ALLOWED_IN};
 pub use imports::{ImportProgress, ImportStatus, ImportStatusError};
+pub use metrics::Metrics;
+pub use outcome::Undecided;
 pub use server::{Bound, Collector, CollectorError, run};
 pub use spill_metrics::{SpillMetrics, SpillState};
 

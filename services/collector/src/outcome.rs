@@ -7,7 +7,7 @@ use crate::rejection::{Reason, Rejection};
 /// Events whose fate is not decided.
 #[derive(Debug)]
 #[must_use = "events end accepted, rejected or refused"]
-pub(crate) struct Undecided<'m> {
+pub struct Undecided<'m> {
     metrics: &'m Metrics,
     events: u64,
 }
@@ -29,7 +29,8 @@ pub(crate) struct Rejected {
 }
 
 impl<'m> Undecided<'m> {
-    pub(crate) fn new(metrics: &'m Metrics, events: usize) -> Self {
+    /// So many events of a request.
+    pub fn new(metrics: &'m Metrics, events: usize) -> Self {
         Self { metrics, events: events as u64 }
     }
 
@@ -42,6 +43,11 @@ impl<'m> Undecided<'m> {
     /// Ends all that are left: the request fails.
     pub(crate) fn refuse(mut self) {
         self.metrics.refused.inc_by(std::mem::take(&mut self.events));
+    }
+
+    /// Where it is counted what becomes of them.
+    pub(crate) fn metrics(&self) -> &'m Metrics {
+        self.metrics
     }
 
     /// All that are left are with the log now.
