@@ -11,9 +11,10 @@ use runtime::Tasks;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
 
-use crate::build::{BuildError, Builder, Built, follow};
+use crate::build::{BuildError, Builder, Built};
 use crate::ending::{Ending, Stop};
-use crate::funnel_lane::{FoldSettings, FunnelLane};
+use crate::funnel_lane::FoldSettings;
+use crate::joining::{Orders, Waiting};
 use crate::lane::{BuildOrder, Effects, Lane, Refused};
 use crate::snapshot::{FunnelSnapshot, LaneBoard, LaneSnapshot, LaneState};
 use crate::store::{Store, Write};
@@ -45,10 +46,10 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) built: mpsc::Receiver<Built>,
     pub(crate) built_sender: mpsc::Sender<Built>,
     /// Builds that are ahead of the lane.
-    pub(crate) waiting: Vec<Built>,
+    pub(crate) waiting: Waiting,
     pub(crate) one_at_a_time: Arc<Mutex<()>>,
-    /// The generations that the lane waits for, for builds to look whether they are still wanted.
-    pub(crate) orders: Arc<std::sync::Mutex<Vec<(String, String, u64)>>>,
+    /// What the lane waits for, for builds to look whether they are still wanted.
+    pub(crate) orders: Orders,
     pub(crate) board: LaneBoard,
     pub(crate) tasks: Tasks,
     pub(crate) runtime: Handle,
@@ -187,32 +188,22 @@ impl<S: Store> LaneThread<S> {
 
     /// Starts a build on a thread of its own: it begins once everything before the cut-off is stored.
     fn start_build(&mut self, order: BuildOrder, barrier: tokio::sync::oneshot::Receiver<()>) {
-        let name =
-            |order: &BuildOrder| (order.funnel.site.clone(), order.funnel.id.clone(), order.generation);
-        let key = name(&order);
-        {
-            let mut orders = self.orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            orders.retain(|known| (&known.0, &known.1) != (&key.0, &key.1));
-            orders.push(key.clone());
-        }
-        let (orders, stop) = (Arc::clone(&self.orders), self.stop.clone());
-        let wanted = move || {
-            let orders = orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            orders.contains(&key) && stop.ending().is_none()
-        };
+        self.orders.follow(&self.lane);
+        let (orders, stop, wanted) = (self.orders.clone(), self.stop.clone(), order.clone());
+        let wanted = move || orders.contains(&wanted) && stop.ending().is_none();
         let builder = Builder {
             store: self.store.clone(),
             source: Arc::clone(&self.source),
             partition: self.lane.partition.clone(),
             settings: self.settings.clone(),
-            runtime: self.runtime.clone(),
             wanted: Arc::new(wanted),
         };
         let (sender, turn) = (self.built_sender.clone(), Arc::clone(&self.one_at_a_time));
+        let runtime = self.runtime.clone();
         let started = self.tasks.spawn_thread("aggregator-build", move || {
-            let _turn = builder.runtime.block_on(turn.lock());
-            if builder.runtime.block_on(barrier).is_ok() {
-                build_until_done(&builder, &order, &sender);
+            let _turn = runtime.block_on(turn.lock());
+            if runtime.block_on(barrier).is_ok() {
+                build_until_done(&runtime, &builder, &order, &sender);
             }
         });
         if let Err(error) = started {
@@ -220,63 +211,14 @@ impl<S: Store> LaneThread<S> {
         }
     }
 
-    /// Takes over finished builds that are still wanted, once the lane has come as far as they have.
+    /// Takes over finished builds, once the lane has come as far as they have.
     fn adopt_built(&mut self) -> Result<(), LaneError> {
         while let Ok(built) = self.built.try_recv() {
             self.waiting.push(built);
         }
-        for mut built in std::mem::take(&mut self.waiting) {
-            if !self.lane.wants(&built.order) {
-                continue;
-            }
-            if self.bring_here(&mut built.lane)? {
-                self.adopt(built.lane)?;
-            } else {
-                self.waiting.push(built);
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings a built funnel over the records that the lane took meanwhile; whether it stands at the lane's position now.
-    fn bring_here(&mut self, lane: &mut FunnelLane) -> Result<bool, LaneError> {
-        let (position, mut clock_ms) = (self.lane.next_offset(), lane.fold().clock_ms());
+        self.orders.follow(&self.lane);
         let mut effects = Effects::default();
-        while lane.joins_at < position {
-            match self.source.read(self.lane.partition.partition, lane.joins_at, READ_BYTES) {
-                // What the lane has taken cannot be read just now.
-                Ok(records) if records.is_empty() => break,
-                Ok(mut records) => {
-                    let mut rows = Vec::new();
-                    let reaches = records.iter().any(|record| record.offset >= position);
-                    records.retain(|record| record.offset < position);
-                    follow(lane, &records, &mut clock_ms, &self.lane.partition, &mut rows);
-                    effects.rolling(rows);
-                    if reaches {
-                        // Offsets may have gaps: nothing is left before the lane's position.
-                        lane.joins_at = position;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the log between a build and its lane cannot be read; trying again");
-                    break;
-                }
-            }
-        }
-        self.carry_out(effects)?;
-        Ok(lane.joins_at == position)
-    }
-
-    fn adopt(&mut self, lane: FunnelLane) -> Result<(), LaneError> {
-        tracing::info!(
-            site = lane.key.site,
-            funnel = lane.key.funnel,
-            generation = lane.generation,
-            visitors = lane.fold().visitors(),
-            "funnel built from raw events"
-        );
-        let mut effects = Effects::default();
-        self.lane.adopt(lane, now_ms(), &mut effects);
+        self.waiting.join(&mut self.lane, self.source.as_ref(), now_ms(), &mut effects);
         self.carry_out(effects)
     }
 
@@ -286,7 +228,7 @@ impl<S: Store> LaneThread<S> {
         }
         self.last_snapshot_ms = now_ms;
         let (position, end) = (self.lane.next_offset(), Some(end.clone()));
-        let state = if self.lane.builds_under_way() > 0 { LaneState::Rebuilding } else { LaneState::Live };
+        let state = if !self.lane.building().is_empty() { LaneState::Rebuilding } else { LaneState::Live };
         let funnels = self.lane.funnels_mut().iter_mut().map(|lane| {
             let mut counts = lane.open_counts(now_ms).into_iter();
             let everybody = counts.next().map(|(_, _, counts)| counts).unwrap_or_default();
@@ -336,10 +278,15 @@ impl<S: Store> LaneThread<S> {
 }
 
 /// Builds, again and again with growing pauses if the warehouse or the log fails.
-fn build_until_done<S: Store>(builder: &Builder<S>, order: &BuildOrder, sender: &mpsc::Sender<Built>) {
+fn build_until_done<S: Store>(
+    runtime: &Handle,
+    builder: &Builder<S>,
+    order: &BuildOrder,
+    sender: &mpsc::Sender<Built>,
+) {
     let mut pause = FIRST_BUILD_PAUSE;
     loop {
-        match builder.build(order.clone()) {
+        match runtime.block_on(builder.build(order.clone())) {
             Ok(built) => {
                 // The lane is gone only when the service ends; the build starts again with the next start.
                 let _ = sender.blocking_send(built);
