@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench clean libchdb kafka grafana-schema sdks deploy-tools tools
+.PHONY: help build run test lint simulate bench clean libchdb kafka grafana-schema sdks deploy-tools tools
 
 CARGO ?= cargo
 
@@ -44,6 +44,11 @@ test: libchdb kafka grafana-schema sdks deploy-tools ## Formatting, lints and al
 lint: tools ## Formatting and lints only
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+SEEDS ?= 10000
+
+simulate: tools ## Simulate the pipeline from SEEDS=n seeds on all cores, or tell each step of SEED=n
+	$(CARGO) run --release --locked -p simulation -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 bench: build ## Throughput and latency, as ratios to the bare limits of this machine
 	$(CARGO) run --release --locked -p load-tests --bin rungs-bench

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use event_log::{LogRecord, ReadError, Source};
 use funnel::intake::Incoming;
 use rungs_proto::view::RecordView;
-use tokio::runtime::Handle;
 use warehouse::WarehouseError;
 use warehouse::rows::RollingRow;
 
@@ -47,14 +46,14 @@ pub struct Builder<S: Store> {
     pub source: Arc<dyn Source>,
     pub partition: PartitionId,
     pub settings: FoldSettings,
-    pub runtime: Handle,
     /// Whether the order is still wanted.
     pub wanted: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 impl<S: Store> Builder<S> {
-    /// Carries out an order; returns the funnel standing at the end of the log as it was a moment ago.
-    pub fn build(&self, order: BuildOrder) -> Result<Built, BuildError> {
+    /// Carries out an order; returns the funnel standing at the end of the log as it was a moment ago. It reads the log
+    /// in between, which may block: for a thread of its own.
+    pub async fn build(&self, order: BuildOrder) -> Result<Built, BuildError> {
         self.check_wanted()?;
         let (generation, clock_ms) = (order.generation, order.clock_ms);
         let mut lane =
@@ -62,18 +61,18 @@ impl<S: Store> Builder<S> {
         if order.repairs {
             let key =
                 GenerationKey { funnel: lane.key.clone(), generation, partition: self.partition.partition };
-            self.runtime.block_on(self.store.remove_journeys(&key))?;
+            self.store.remove_journeys(&key).await?;
         }
-        self.fold_raw(&order, &mut lane)?;
+        self.fold_raw(&order, &mut lane).await?;
         while lane.fold().changed() > 0 {
             let piece = lane.journey_rows(JOURNEYS_PER_WRITE, order.cutoff, &self.partition);
-            self.persist(Write::Journeys(piece))?;
+            self.persist(Write::Journeys(piece)).await?;
         }
-        self.catch_up(&mut lane, order.clock_ms)?;
+        self.catch_up(&mut lane, order.clock_ms).await?;
         Ok(Built { lane, order })
     }
 
-    fn fold_raw(&self, order: &BuildOrder, lane: &mut FunnelLane) -> Result<(), BuildError> {
+    async fn fold_raw(&self, order: &BuildOrder, lane: &mut FunnelLane) -> Result<(), BuildError> {
         let range = RawRange {
             site: order.funnel.site.clone(),
             events: order.funnel.event_names(),
@@ -81,31 +80,32 @@ impl<S: Store> Builder<S> {
             partitions: self.partition.partitions,
             before: (self.partition.epoch, order.cutoff),
         };
-        let (total, mut events) = self.runtime.block_on(self.store.raw(&range))?;
+        let (total, mut events) = self.store.raw(&range).await?;
         let (mut done, mut told) = (0u64, Instant::now());
         let mut rows = Vec::new();
         let cutoff = (order.cutoff, order.clock_ms);
-        while let Some(event) = self.runtime.block_on(events.next())? {
+        while let Some(event) = events.next().await? {
             if done == 0 {
                 lane.start_history_at(event.ts.min(order.clock_ms));
             }
             done += 1;
             let incoming = Incoming { ts: event.ts.min(order.clock_ms), ..event.incoming() };
-            self.write_history(lane, incoming.ts, cutoff, &mut rows)?;
+            self.write_history(lane, incoming.ts, cutoff, &mut rows).await?;
             lane.fold_raw(&incoming);
             if done % 256 == 0 && told.elapsed() >= PROGRESS_INTERVAL {
                 told = Instant::now();
                 self.check_wanted()?;
                 let share = done as f64 / total.max(1) as f64;
-                self.persist(Write::Progress(vec![lane.building_row(share.min(0.99), &self.partition)]))?;
+                let row = lane.building_row(share.min(0.99), &self.partition);
+                self.persist(Write::Progress(vec![row])).await?;
             }
         }
-        self.write_history(lane, order.clock_ms, cutoff, &mut rows)?;
-        self.write_rows(&mut rows)
+        self.write_history(lane, order.clock_ms, cutoff, &mut rows).await?;
+        self.write_rows(&mut rows).await
     }
 
     /// Closes the minutes up to a time, a bounded number at once: years may lie between two events.
-    fn write_history(
+    async fn write_history(
         &self,
         lane: &mut FunnelLane,
         until_ms: i64,
@@ -113,21 +113,21 @@ impl<S: Store> Builder<S> {
         rows: &mut Vec<RollingRow>,
     ) -> Result<(), BuildError> {
         while !lane.history_until(until_ms, cutoff, ROWS_PER_WRITE, &self.partition, rows) {
-            self.write_rows(rows)?;
+            self.write_rows(rows).await?;
             self.check_wanted()?;
         }
         Ok(())
     }
 
     /// Follows the log until its end as it was when a round began lies within one read.
-    fn catch_up(&self, lane: &mut FunnelLane, clock_ms: i64) -> Result<(), BuildError> {
+    async fn catch_up(&self, lane: &mut FunnelLane, clock_ms: i64) -> Result<(), BuildError> {
         let mut clock_ms = clock_ms;
         let mut rows = Vec::new();
         loop {
             self.check_wanted()?;
             let records = self.source.read(self.partition.partition, lane.joins_at, READ_BYTES)?;
             follow(lane, &records, &mut clock_ms, &self.partition, &mut rows);
-            self.write_rows(&mut rows)?;
+            self.write_rows(&mut rows).await?;
             let end = *self.source.end(self.partition.partition).borrow();
             if records.is_empty() || end.saturating_sub(lane.joins_at) < 1_000 {
                 return Ok(());
@@ -135,16 +135,16 @@ impl<S: Store> Builder<S> {
         }
     }
 
-    fn write_rows(&self, rows: &mut Vec<RollingRow>) -> Result<(), BuildError> {
+    async fn write_rows(&self, rows: &mut Vec<RollingRow>) -> Result<(), BuildError> {
         for piece in in_pieces(std::mem::take(rows), ROWS_PER_WRITE) {
-            self.persist(Write::Rolling(piece))?;
+            self.persist(Write::Rolling(piece)).await?;
         }
         Ok(())
     }
 
-    fn persist(&self, write: Write) -> Result<(), BuildError> {
+    async fn persist(&self, write: Write) -> Result<(), BuildError> {
         let wanted = Arc::clone(&self.wanted);
-        match self.runtime.block_on(persist(&self.store, &write, move || !wanted())) {
+        match persist(&self.store, &write, move || !wanted()).await {
             true => Ok(()),
             false => Err(BuildError::Cancelled),
         }

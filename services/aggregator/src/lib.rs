@@ -10,6 +10,7 @@ pub mod clickhouse;
 pub mod counters;
 mod ending;
 pub mod funnel_lane;
+pub mod joining;
 mod journey_budget;
 pub mod lane;
 mod lane_thread;

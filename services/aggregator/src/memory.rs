@@ -1,5 +1,5 @@
-//! A model of the warehouse for tests and simulation: tables as maps that keep the row with the largest version, written
-//! whole or not at all.
+//! A model of the warehouse for tests and simulation: tables as maps that keep the row with the largest version. A write
+//! is applied whole, or as far as a test says.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,14 +31,10 @@ pub struct Tables {
     pub logs: Vec<String>,
 }
 
-/// Called before each read of a restore, so that a test can let another writer go on in between.
-type BeforeRead = Arc<dyn Fn(&mut Tables) + Send + Sync>;
-
 /// A warehouse in memory; clones share the tables.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     tables: Arc<Mutex<Tables>>,
-    before_read: Arc<Mutex<Option<BeforeRead>>>,
 }
 
 /// Raw events in time order.
@@ -55,40 +51,35 @@ impl MemoryStore {
     pub fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Lets `hook` change the tables before each read.
-    pub fn before_each_read(&self, hook: Option<BeforeRead>) {
-        *self.before_read.lock().unwrap_or_else(PoisonError::into_inner) = hook;
-    }
-
-    fn read(&self) -> MutexGuard<'_, Tables> {
-        let hook = self.before_read.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut tables = self.tables();
-        if let Some(hook) = hook {
-            hook(&mut tables);
-        }
-        tables
-    }
 }
 
 impl Tables {
     /// Executes one write whole.
     pub fn apply(&mut self, write: &Write) {
+        self.apply_first(write, usize::MAX);
+    }
+
+    /// Executes a write as one that was cut off: only its first rows.
+    pub fn apply_first(&mut self, write: &Write, rows: usize) {
         match write {
             Write::Events(batch) => {
-                for (epoch, offset, site, event) in decode_events(batch) {
-                    let key = (site, event.visitor_id.clone(), event.message_id.clone());
-                    let known = self.events.get(&key).map(|(epoch, offset, _)| (*epoch, *offset));
-                    if known.is_none_or(|first| (epoch, offset) < first) {
-                        self.events.insert(key, (epoch, offset, event));
-                    }
-                }
+                decode_events(batch).into_iter().take(rows).for_each(|row| self.upsert_event(row))
             }
-            Write::Rolling(rows) => rows.iter().for_each(|row| upsert_rolling(&mut self.rolling, row)),
-            Write::Open(rows) => rows.iter().for_each(|row| upsert_rolling(&mut self.open, row)),
-            Write::Journeys(rows) => rows.iter().for_each(|row| self.upsert_journey(row)),
-            Write::Progress(rows) => rows.iter().for_each(|row| self.upsert_progress(row)),
+            Write::Rolling(all) => {
+                all.iter().take(rows).for_each(|row| upsert_rolling(&mut self.rolling, row))
+            }
+            Write::Open(all) => all.iter().take(rows).for_each(|row| upsert_rolling(&mut self.open, row)),
+            Write::Journeys(all) => all.iter().take(rows).for_each(|row| self.upsert_journey(row)),
+            Write::Progress(all) => all.iter().take(rows).for_each(|row| self.upsert_progress(row)),
             Write::Reached { .. } | Write::Barrier(_) => {}
+        }
+    }
+
+    fn upsert_event(&mut self, (epoch, offset, site, event): (u32, u64, String, RawEvent)) {
+        let key = (site, event.visitor_id.clone(), event.message_id.clone());
+        let known = self.events.get(&key).map(|(epoch, offset, _)| (*epoch, *offset));
+        if known.is_none_or(|first| (epoch, offset) < first) {
+            self.events.insert(key, (epoch, offset, event));
         }
     }
 
@@ -238,7 +229,7 @@ impl Store for MemoryStore {
         partition: u32,
         kind: &'static str,
     ) -> Result<Vec<ProgressRow>, WarehouseError> {
-        let rows = self.read();
+        let rows = self.tables();
         let mine =
             |row: &&ProgressRow| row.log_id == log_id && row.log_partition == partition && row.kind == kind;
         Ok(rows.progress.values().filter(mine).cloned().collect())
@@ -249,7 +240,7 @@ impl Store for MemoryStore {
         key: &GenerationKey,
         take: &mut (dyn FnMut(StoredJourney) + Send),
     ) -> Result<(), WarehouseError> {
-        for row in self.read().journeys.values() {
+        for row in self.tables().journeys.values() {
             let funnel = (&row.site, &row.funnel, row.definition)
                 == (&key.funnel.site, &key.funnel.funnel, key.funnel.definition);
             if funnel && row.generation == key.generation && row.log_partition == key.partition {
@@ -260,7 +251,7 @@ impl Store for MemoryStore {
     }
 
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
-        let tables = self.read();
+        let tables = self.tables();
         let wanted = |((site, visitor, _), (epoch, offset, event)): &(
             &(String, String, String),
             &(u32, u64, RawEvent),

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::counters::LaneCounters;
 use crate::ending::{Ending, Stop};
 use crate::funnel_lane::{FoldSettings, PartitionId};
+use crate::joining::{Orders, Waiting};
 use crate::journey_budget::JourneyBudget;
 use crate::lane::{Effects, FlushLimits, Lane};
 use crate::lane_thread::LaneThread;
@@ -186,9 +187,9 @@ impl Shared {
             writes,
             built,
             built_sender,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             one_at_a_time: Arc::clone(&self.builds),
-            orders: Arc::default(),
+            orders: Orders::default(),
             board: self.board.lane(partition).cloned().unwrap_or_default(),
             tasks: tasks.clone(),
             runtime: Handle::current(),

@@ -23,6 +23,7 @@ pub mod limits;
 mod log_json;
 mod metrics;
 mod outcome;
+pub mod publish;
 mod receive;
 mod record;
 pub mod refusal;
@@ -36,7 +37,8 @@ pub use derive::channels::CHANNELS;
 pub use derive::context::{ALLOWED as CONTEXT_ALLOWED, ALLOWED_IN as CONTEXT_ALLOWED_IN};
 pub use imports::{ImportProgress, ImportStatus, ImportStatusError};
 pub use log_json::event_of_json;
-pub use metrics::unkept_rejections;
+pub use metrics::{Metrics, unkept_rejections};
+pub use outcome::Undecided;
 pub use server::{Bound, Collector, CollectorError, run};
 pub use spill_metrics::{SpillMetrics, SpillState};
 

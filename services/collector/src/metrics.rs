@@ -8,7 +8,7 @@ use crate::rejection::Reason;
 
 /// Handles of every metric.
 #[derive(Debug)]
-pub(crate) struct Metrics {
+pub struct Metrics {
     requests: IntCounterVec,
     refused_requests: IntCounterVec,
     /// The handles of status 200, by endpoint.
@@ -33,7 +33,8 @@ const ACK_SECONDS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 impl Metrics {
-    pub(crate) fn register(metrics: &runtime::Metrics) -> Result<Self, prometheus::Error> {
+    /// Registers all of them.
+    pub fn register(metrics: &runtime::Metrics) -> Result<Self, prometheus::Error> {
         let requests = metrics.counter_vec(
             "rungs_collector_requests_total",
             "HTTP requests by endpoint and status.",

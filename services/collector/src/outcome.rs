@@ -9,7 +9,7 @@ use crate::rejection::{Reason, Rejection};
 /// Events whose fate is not decided.
 #[derive(Debug)]
 #[must_use = "events end accepted, rejected or refused"]
-pub(crate) struct Undecided<'m> {
+pub struct Undecided<'m> {
     metrics: &'m Metrics,
     /// Counts what is accepted, once it is known whose events these are.
     site: Option<IntCounter>,
@@ -34,7 +34,8 @@ pub(crate) struct Rejected {
 }
 
 impl<'m> Undecided<'m> {
-    pub(crate) fn new(metrics: &'m Metrics, events: usize) -> Self {
+    /// So many events of a request.
+    pub fn new(metrics: &'m Metrics, events: usize) -> Self {
         Self { metrics, site: None, events: events as u64 }
     }
 
@@ -52,6 +53,11 @@ impl<'m> Undecided<'m> {
     /// Ends all that are left: the request fails.
     pub(crate) fn refuse(mut self) {
         self.metrics.refused.inc_by(std::mem::take(&mut self.events));
+    }
+
+    /// Where it is counted what becomes of them.
+    pub(crate) fn metrics(&self) -> &'m Metrics {
+        self.metrics
     }
 
     /// All that are left are with the log now.

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::http::header::{
@@ -35,6 +35,7 @@ use crate::keys::{self, Caller, Keys};
 use crate::limits::BUSY_ANSWER_DELAY_MS;
 use crate::metrics::Metrics;
 use crate::outcome::{Rejected, Undecided};
+use crate::publish::publish;
 use crate::refusal::Refusal;
 use crate::validate::{self, Validator};
 
@@ -152,7 +153,8 @@ impl Incoming<'_> {
         };
         // An import can wait, and must be in its place when it is acknowledged: it does not go through a spill.
         let log = if import_id.is_some() { &self.state.direct } else { &self.state.publisher };
-        let accepted = self.publish(log.as_ref(), messages, open).await?;
+        let published = publish(log.as_ref(), messages, open).await;
+        let accepted = published.map_err(|error| self.not_stored(error))?;
         Ok(Answer::Stored { accepted, rejected, ids: Vec::new() })
     }
 
@@ -198,36 +200,6 @@ impl Incoming<'_> {
             return None;
         }
         keys::in_query(query, "import")
-    }
-
-    async fn publish(
-        &self,
-        log: &dyn Publisher,
-        messages: Vec<Message>,
-        open: Undecided<'_>,
-    ) -> Result<u64, Refusal> {
-        if messages.is_empty() {
-            return Ok(open.published().accept());
-        }
-        let started = Instant::now();
-        let receipt = match log.publish(messages) {
-            Ok(receipt) => receipt,
-            Err(error) => {
-                open.refuse();
-                return Err(self.not_stored(error));
-            }
-        };
-        let published = open.published();
-        match receipt.await {
-            Ok(()) => {
-                self.state.metrics.ack_seconds.observe(started.elapsed().as_secs_f64());
-                Ok(published.accept())
-            }
-            Err(error) => {
-                published.refuse();
-                Err(self.not_stored(error))
-            }
-        }
     }
 
     fn not_stored(&self, error: PublishError) -> Refusal {

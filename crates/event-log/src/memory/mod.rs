@@ -103,6 +103,16 @@ impl MemoryLog {
         count
     }
 
+    /// The offset before which no reader needs records any more.
+    pub fn released(&self, partition: u32) -> u64 {
+        self.lock().partitions.get(partition as usize).map_or(0, |partition| partition.released)
+    }
+
+    /// Bytes of the values of records that were not released.
+    pub fn unreleased_bytes(&self) -> u64 {
+        self.lock().partitions.iter().map(|partition| partition.unreleased_bytes() as u64).sum()
+    }
+
     /// Refuses further messages as closed.
     pub fn close(&self) {
         self.lock().closed = true;

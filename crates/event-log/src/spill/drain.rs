@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
-use super::{Remote, Shared};
+use super::{Remote, Shared, Shelter};
+use crate::Message;
 use crate::kafka::SendError;
-use crate::{Message, Source};
 
 /// Bytes of one round, over all partitions, about.
 const ROUND_BYTES: usize = 4 << 20;
@@ -26,12 +26,12 @@ pub(super) enum Drained {
     Failed,
 }
 
-pub(super) struct Drain<R> {
-    shared: Arc<Shared<R>>,
+pub(super) struct Drain<R, L> {
+    shared: Arc<Shared<R, L>>,
 }
 
-impl<R: Remote> Drain<R> {
-    pub(super) fn new(shared: Arc<Shared<R>>) -> Self {
+impl<R: Remote, L: Shelter> Drain<R, L> {
+    pub(super) fn new(shared: Arc<Shared<R, L>>) -> Self {
         Self { shared }
     }
 

@@ -1,12 +1,12 @@
 //! The spill's thread: sees when Kafka fails or is slow, moves what is on its way into the local log, drains that when
-//! Kafka is back, and lets calls go straight again.
+//! Kafka is back, and lets calls go straight again. A simulation takes its steps itself ([`Attendant`]).
 
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::direct::{Direct, Waiting};
 use super::drain::{Drain, Drained};
-use super::{Held, Mode, Remote, SLOW_LIMIT, Shared};
+use super::{Held, Mode, Remote, SLOW_LIMIT, Shared, Shelter};
 use crate::Receipt;
 
 /// How often calls on their way are looked at.
@@ -15,17 +15,39 @@ const LOOK: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) struct Keeper<R: Remote> {
-    shared: Arc<Shared<R>>,
-    drain: Drain<R>,
+/// What the keeper does after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The next step.
+    AtOnce,
+    /// Calls go straight to Kafka: it waits for trouble, looking now and then.
+    Look,
+    /// Kafka does not take what it is handed: it waits a little longer each time.
+    Rest,
+}
+
+/// A spill's keeper without its thread.
+pub struct Attendant<R: Remote, L: Shelter>(pub(super) Keeper<R, L>);
+
+impl<R: Remote, L: Shelter> Attendant<R, L> {
+    /// One look at calls on their way, or one round of draining; tells when the thread would take the next one. Calls that
+    /// wait for longer than `slow_limit` are stored locally; the thread's is [`SLOW_LIMIT`].
+    pub fn step(&mut self, slow_limit: Duration) -> Next {
+        self.0.step(slow_limit)
+    }
+}
+
+pub(super) struct Keeper<R: Remote, L: Shelter> {
+    shared: Arc<Shared<R, L>>,
+    drain: Drain<R, L>,
     /// Whether Kafka was asked and is as it must be.
     verified: bool,
     pause: Duration,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
-impl<R: Remote> Keeper<R> {
-    pub(super) fn new(shared: Arc<Shared<R>>, verified: bool) -> Self {
+impl<R: Remote, L: Shelter> Keeper<R, L> {
+    pub(super) fn new(shared: Arc<Shared<R, L>>, verified: bool) -> Self {
         // Only to wait for receipts on this thread.
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
         Self { drain: Drain::new(Arc::clone(&shared)), shared, verified, pause: FIRST_PAUSE, runtime }
@@ -34,9 +56,18 @@ impl<R: Remote> Keeper<R> {
     /// Until the spill is closed.
     pub(super) fn run(mut self) {
         while !self.is_closed() {
-            let direct = matches!(self.shared.state().mode, Mode::Direct);
-            if direct { self.watch() } else { self.drain() }
+            match self.step(SLOW_LIMIT) {
+                Next::AtOnce => {}
+                Next::Look => self.look(),
+                Next::Rest => self.rest(),
+            }
         }
+    }
+
+    /// One look at calls on their way, or one round of draining; what to do before the next one.
+    fn step(&mut self, slow_limit: Duration) -> Next {
+        let direct = matches!(self.shared.state().mode, Mode::Direct);
+        if direct { self.watch(slow_limit) } else { self.drain() }
     }
 
     fn is_closed(&self) -> bool {
@@ -44,12 +75,19 @@ impl<R: Remote> Keeper<R> {
     }
 
     /// Waits for trouble while calls go straight to Kafka.
-    fn watch(&mut self) {
+    fn look(&self) {
         let mut state = self.shared.state();
-        if !state.calls.are_in_trouble(SLOW_LIMIT) {
+        if !state.closed && !state.calls.are_in_trouble(SLOW_LIMIT) {
             let woken = self.shared.wake.wait_timeout(state, LOOK);
             drop(woken.unwrap_or_else(PoisonError::into_inner));
-            return;
+        }
+    }
+
+    /// Moves calls into the local log if there is trouble.
+    fn watch(&mut self, slow_limit: Duration) -> Next {
+        let mut state = self.shared.state();
+        if !state.calls.are_in_trouble(slow_limit) {
+            return Next::Look;
         }
         tracing::warn!("Kafka fails or is slow; events are stored locally until it is back");
         state.mode = Mode::Spilling;
@@ -58,6 +96,7 @@ impl<R: Remote> Keeper<R> {
         drop(state);
         self.shared.remote.purge();
         self.answer(moved);
+        Next::AtOnce
     }
 
     /// Answers calls that were moved to the local log as soon as it has them.
@@ -70,15 +109,16 @@ impl<R: Remote> Keeper<R> {
         }
     }
 
-    fn drain(&mut self) {
+    fn drain(&mut self) -> Next {
         if !self.verify() {
-            return self.rest();
+            return Next::Rest;
         }
         match self.drain.round() {
             Drained::Some => self.pause = FIRST_PAUSE,
-            Drained::Failed => self.rest(),
+            Drained::Failed => return Next::Rest,
             Drained::All => self.hand_back(),
         }
+        Next::AtOnce
     }
 
     fn verify(&mut self) -> bool {
@@ -150,7 +190,7 @@ pub(super) struct Moved {
     answer: tokio::sync::oneshot::Sender<Result<(), crate::PublishError>>,
 }
 
-impl<R: Remote> Shared<R> {
+impl<R: Remote, L: Shelter> Shared<R, L> {
     /// Queues a call for the local log; one that it refuses is answered at once.
     fn move_over(&self, call: Waiting) -> Option<Moved> {
         match self.store(call.messages.to_vec()) {
@@ -169,13 +209,16 @@ impl<R: Remote> Shared<R> {
         if let Mode::Holding { held, .. } = std::mem::replace(&mut state.mode, Mode::Spilling) {
             open.extend(held.into_iter().map(Waiting::from));
         }
-        let moved: Vec<_> = open.into_iter().map(|call| self.move_over(call)).collect();
+        let moved: Vec<_> = open.into_iter().filter_map(|call| self.move_over(call)).collect();
         drop(state);
+        if moved.is_empty() {
+            return;
+        }
         // On a thread of its own: the caller's may be one of a runtime's.
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
-                for Moved { receipt, answer } in moved.into_iter().flatten() {
+                for Moved { receipt, answer } in moved {
                     drop(answer.send(runtime.block_on(receipt)));
                 }
             });

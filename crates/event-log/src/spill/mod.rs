@@ -21,6 +21,7 @@
 mod direct;
 mod drain;
 mod keeper;
+mod shelter;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,9 +32,11 @@ use tokio::sync::oneshot;
 
 use crate::kafka::{KafkaError, KafkaPublisher, KafkaSettings, SendError, ensure_topics};
 use crate::local::{LocalLog, LocalLogSettings, OpenError};
-use crate::{Clock, Message, PlanTopic, PublishError, Publisher, Receipt, Source};
+use crate::{Clock, Message, PlanTopic, PublishError, Publisher, Receipt};
 use direct::{Calls, Direct};
 use keeper::Keeper;
+pub use keeper::{Attendant, Next};
+pub use shelter::Shelter;
 
 /// A call that Kafka has not acknowledged for this long is stored locally, and so are those that follow.
 pub const SLOW_LIMIT: Duration = Duration::from_secs(2);
@@ -101,15 +104,15 @@ pub enum SpillError {
 }
 
 /// A publisher that goes on while Kafka is away. Dropping it stores what is on its way.
-pub struct Spill<R: Remote> {
-    shared: Arc<Shared<R>>,
+pub struct Spill<R: Remote, L: Shelter = LocalLog> {
+    shared: Arc<Shared<R, L>>,
     keeper: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What callers and the keeper's thread share.
-struct Shared<R> {
+struct Shared<R, L> {
     remote: R,
-    local: LocalLog,
+    local: L,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
     wake: Condvar,
@@ -140,19 +143,45 @@ impl<R: Remote> Spill<R> {
     /// Opens the local log (retention in `settings` is of no account: what was handed over goes at once) and asks whether
     /// Kafka is there. Without it, or with records left by the process before, the spill begins by draining.
     pub fn open(remote: R, settings: LocalLogSettings, clock: Arc<dyn Clock>) -> Result<Self, SpillError> {
-        let verified = match remote.ensure() {
-            Ok(()) => true,
-            Err(error) if error.may_pass() => {
-                tracing::warn!(%error, "Kafka is away; events are stored locally until it is back");
-                false
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let verified = verify(&remote)?;
         let partitions = remote.partitions();
         let settings = LocalLogSettings { partitions, retention_ms: 0, retention_bytes: 0, ..settings };
         let dir = settings.dir.clone();
         let local = LocalLog::open(settings, Arc::clone(&clock))?;
-        let shared = Shared {
+        let (spill, keeper) = Self::over(remote, local, clock, verified);
+        let thread = std::thread::Builder::new().name("spill".to_owned()).spawn(move || keeper.run());
+        let thread = thread.map_err(|cause| OpenError::Storage { dir, cause: cause.to_string() })?;
+        *spill.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(spill)
+    }
+}
+
+/// Whether Kafka is there; an error if it is not as it must be.
+fn verify<R: Remote>(remote: &R) -> Result<bool, KafkaError> {
+    match remote.ensure() {
+        Ok(()) => Ok(true),
+        Err(error) if error.may_pass() => {
+            tracing::warn!(%error, "Kafka is away; events are stored locally until it is back");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+impl<R: Remote, L: Shelter> Spill<R, L> {
+    /// As [`Spill::open`], over a local log that is open, and without a thread: the caller takes the steps of the attendant.
+    pub fn unattended(
+        remote: R,
+        local: L,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, Attendant<R, L>), KafkaError> {
+        let verified = verify(&remote)?;
+        let (spill, keeper) = Self::over(remote, local, clock, verified);
+        Ok((spill, Attendant(keeper)))
+    }
+
+    fn over(remote: R, local: L, clock: Arc<dyn Clock>, verified: bool) -> (Self, Keeper<R, L>) {
+        let shared = Arc::new(Shared {
             remote,
             clock,
             state: Mutex::new(State { mode: Mode::Spilling, calls: Calls::default(), closed: false }),
@@ -160,15 +189,12 @@ impl<R: Remote> Spill<R> {
             spilled: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             local,
-        };
-        let shared = Arc::new(shared);
+        });
         if verified && shared.is_drained() {
             shared.state().mode = Mode::Direct;
         }
         let keeper = Keeper::new(Arc::clone(&shared), verified);
-        let thread = std::thread::Builder::new().name("spill".to_owned()).spawn(move || keeper.run());
-        let thread = thread.map_err(|cause| OpenError::Storage { dir, cause: cause.to_string() })?;
-        Ok(Self { shared, keeper: Mutex::new(Some(thread)) })
+        (Self { shared, keeper: Mutex::new(None) }, keeper)
     }
 
     /// Kafka itself, for imports and control records.
@@ -233,19 +259,19 @@ impl<R: Remote> Spill<R> {
             if keeper.join().is_err() {
                 tracing::error!("the spill's thread had panicked");
             }
-            self.shared.end();
         }
+        self.shared.end();
         self.shared.local.close();
     }
 }
 
-impl<R: Remote> Drop for Spill<R> {
+impl<R: Remote, L: Shelter> Drop for Spill<R, L> {
     fn drop(&mut self) {
         self.close(Duration::ZERO);
     }
 }
 
-impl<R: Remote> Publisher for Spill<R> {
+impl<R: Remote, L: Shelter> Publisher for Spill<R, L> {
     fn partitions(&self) -> u32 {
         self.shared.remote.partitions()
     }
@@ -285,7 +311,7 @@ impl<R: Remote> Publisher for Spill<R> {
     }
 }
 
-impl<R: Remote> Shared<R> {
+impl<R: Remote, L: Shelter> Shared<R, L> {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

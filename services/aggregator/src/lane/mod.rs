@@ -220,9 +220,9 @@ impl Lane {
         self.funnels.iter_mut().map(FunnelLane::forget_idle).sum()
     }
 
-    /// How many builds it waits for.
-    pub fn builds_under_way(&self) -> usize {
-        self.building.len()
+    /// The builds it waits for.
+    pub fn building(&self) -> &[BuildOrder] {
+        &self.building
     }
 
     /// Takes a record. `plan_text` finds the text of a plan by its number.

@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::build::Built;
 use crate::ending::{Ending, Stop};
 use crate::funnel_lane::FoldSettings;
+use crate::joining::{Orders, Waiting};
 use crate::journey_budget::Share;
 use crate::lane::{Effects, Lane, Refused};
 use crate::refused::{PANICKED, rejection};
@@ -52,10 +53,10 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) built: mpsc::Receiver<Built>,
     pub(crate) built_sender: mpsc::Sender<Built>,
     /// Builds that are ahead of the lane.
-    pub(crate) waiting: Vec<Built>,
+    pub(crate) waiting: Waiting,
     pub(crate) one_at_a_time: Arc<Mutex<()>>,
-    /// The generations that the lane waits for, for builds to look whether they are still wanted.
-    pub(crate) orders: Arc<std::sync::Mutex<Vec<(String, String, u64)>>>,
+    /// What the lane waits for, for builds to look whether they are still wanted.
+    pub(crate) orders: Orders,
     pub(crate) board: LaneBoard,
     pub(crate) tasks: Tasks,
     pub(crate) runtime: Handle,
@@ -92,7 +93,7 @@ impl<S: Store> LaneThread<S> {
             tracing::error!(partition = self.lane.partition.partition, %error, "the lane ends");
         }
         // Builds for this lane have nobody to hand their funnels to.
-        self.orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
+        self.orders.clear();
     }
 
     fn serve(&mut self) -> Result<(), LaneError> {

@@ -18,9 +18,9 @@ impl<S: Store> LaneThread<S> {
         }
         self.last_snapshot_ms = now_ms;
         let (position, end) = (self.lane.next_offset(), Some(end.clone()));
-        let state = match self.lane.builds_under_way() {
+        let state = match self.lane.building() {
             _ if is_paused => LaneState::Paused,
-            0 => LaneState::Live,
+            [] => LaneState::Live,
             _ => LaneState::Rebuilding,
         };
         let funnels = self.lane.funnels_mut().iter_mut().map(|lane| {

@@ -4,7 +4,9 @@
 //!
 //! A plan with mistakes changes nothing. A crash between the two writes heals at the next start, which announces the
 //! latest plan again (the aggregator ignores a number that it has); a log that is full for a while is tried again
-//! ([`PlanInForce::keep_announced`]).
+//! ([`PlanInForce::keep_announced`]). Kafka may have taken a part of an announcement that failed, so a plan is announced
+//! under one generation however often: its partitions would else build new funnels under different ones, and no reader
+//! would ever find one that all of them have.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,13 +92,15 @@ impl PlanInForce {
         let latest = self.latest();
         if let Some(latest) = latest.as_deref().filter(|latest| latest.text == text) {
             if *announced < latest.number {
-                self.announce(latest.number, &mut announced).await?;
+                self.announce(latest, &mut announced).await?;
             }
             return Ok(Applied { number: latest.number, changed: false });
         }
         let number = latest.map_or(0, |latest| latest.number) + 1;
-        self.append(PlanRecord { number, applied_at_ms: self.clock.now_ms(), text: text.to_owned() }).await?;
-        self.announce(number, &mut announced).await?;
+        let applied_at_ms = self.generations.next(self.clock.now_ms()).cast_signed();
+        let plan = PlanRecord { number, applied_at_ms, text: text.to_owned() };
+        self.append(plan.clone()).await?;
+        self.announce(&plan, &mut announced).await?;
         tracing::info!(number, "a tracking plan was put in force");
         Ok(Applied { number, changed: true })
     }
@@ -105,7 +109,7 @@ impl PlanInForce {
     pub(crate) async fn announce_latest(&self) -> Result<(), ApplyError> {
         let mut announced = self.announced.lock().await;
         match self.latest() {
-            Some(latest) if *announced < latest.number => self.announce(latest.number, &mut announced).await,
+            Some(latest) if *announced < latest.number => self.announce(&latest, &mut announced).await,
             _ => Ok(()),
         }
     }
@@ -152,9 +156,10 @@ impl PlanInForce {
         Ok(())
     }
 
-    /// One record a partition, in one call: all of them or none.
-    async fn announce(&self, number: u64, announced: &mut u64) -> Result<(), ApplyError> {
-        let value = control_record(number, self.generations.next(self.clock.now_ms()));
+    /// One record a partition, in one call. The time of application, which is the topic's, names the generation.
+    async fn announce(&self, plan: &PlanRecord, announced: &mut u64) -> Result<(), ApplyError> {
+        let number = plan.number;
+        let value = control_record(number, plan.applied_at_ms.cast_unsigned());
         let message = |partition| Message { partition, value: value.clone() };
         let messages = (0..self.publisher.partitions()).map(message).collect();
         let published = match self.publisher.publish(messages) {

@@ -97,8 +97,19 @@ async fn applying_a_plan_again_finishes_what_a_full_log_kept_from_being_announce
     bench.plans.apply("plan.toml", PLAN).await.unwrap_err();
     let applied = bench.plans.apply("plan.toml", PLAN).await.unwrap();
     assert_eq!(applied, Applied { number: 1, changed: false });
-    // A generation is never given out twice.
-    assert_eq!(announced(&bench.log, 1), [(1, 1_001)]);
+    assert_eq!(announced(&bench.log, 1), [(1, 1_000)]);
+}
+
+#[tokio::test]
+async fn a_plan_is_announced_under_one_generation_however_often() {
+    let bench = bench();
+    bench.log.lose_next_acknowledgement();
+    bench.plans.apply("plan.toml", PLAN).await.unwrap_err();
+    bench.clock.set(2_000);
+    bench.plans.apply("plan.toml", PLAN).await.unwrap();
+    bench.clock.set(3_000);
+    restarted(&bench.log, &bench.clock, 2_500).announce_latest().await.unwrap();
+    assert_eq!(announced(&bench.log, 1), [(1, 1_000); 3]);
 }
 
 #[tokio::test]

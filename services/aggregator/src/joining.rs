@@ -1,0 +1,105 @@
+//! How a built funnel joins its lane. [`Orders`] tells builds whether they are still wanted; [`Waiting`] holds those that
+//! are done until the lane stands where they do, and hands them over. The lane's thread drives both, and so does the
+//! simulation.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_log::Source;
+
+use crate::build::{Built, follow};
+use crate::funnel_lane::FunnelLane;
+use crate::lane::{BuildOrder, Effects, Lane};
+
+/// Bytes of the log that are read at once to bring a built funnel to its lane.
+const READ_BYTES: usize = 1 << 20;
+
+/// The builds that a lane waits for, as (site, funnel, generation). Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Orders(Arc<Mutex<Vec<(String, String, u64)>>>);
+
+impl Orders {
+    /// Learns what the lane waits for now. To be called after whatever may have changed it: a build that nobody waits for
+    /// must end, for others wait for their turn behind it, and the log keeps no records for it.
+    pub fn follow(&self, lane: &Lane) {
+        let name =
+            |order: &BuildOrder| (order.funnel.site.clone(), order.funnel.id.clone(), order.generation);
+        let mut orders = self.lock();
+        orders.clear();
+        orders.extend(lane.building().iter().map(name));
+    }
+
+    /// The lane has ended and waits for nothing.
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Whether the lane waits for it.
+    pub fn contains(&self, order: &BuildOrder) -> bool {
+        self.lock().iter().any(|(site, funnel, generation)| {
+            (site, funnel, *generation) == (&order.funnel.site, &order.funnel.id, order.generation)
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, String, u64)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Built funnels that do not stand where their lane does.
+#[derive(Default)]
+pub struct Waiting(Vec<Built>);
+
+impl Waiting {
+    /// Adds a funnel that was built.
+    pub fn push(&mut self, built: Built) {
+        self.0.push(built);
+    }
+
+    /// Hands over those that are still wanted and reach the lane's position; the others wait on, or are forgotten.
+    pub fn join(&mut self, lane: &mut Lane, source: &dyn Source, now_ms: i64, effects: &mut Effects) {
+        for mut built in std::mem::take(&mut self.0) {
+            if !lane.wants(&built.order) {
+                continue;
+            }
+            if bring(&mut built.lane, lane, source, effects) {
+                tracing::info!(
+                    site = built.lane.key.site,
+                    funnel = built.lane.key.funnel,
+                    generation = built.lane.generation,
+                    visitors = built.lane.fold().visitors(),
+                    "funnel built from raw events"
+                );
+                lane.adopt(built.lane, now_ms, effects);
+            } else {
+                self.0.push(built);
+            }
+        }
+    }
+}
+
+/// Brings a built funnel over the records that its lane took meanwhile; whether it stands at the lane's position now.
+fn bring(built: &mut FunnelLane, lane: &Lane, source: &dyn Source, effects: &mut Effects) -> bool {
+    let (position, mut clock_ms) = (lane.next_offset(), built.fold().clock_ms());
+    while built.joins_at < position {
+        match source.read(lane.partition.partition, built.joins_at, READ_BYTES) {
+            // What the lane has taken cannot be read just now.
+            Ok(records) if records.is_empty() => break,
+            Ok(mut records) => {
+                let mut rows = Vec::new();
+                let reaches = records.iter().any(|record| record.offset >= position);
+                records.retain(|record| record.offset < position);
+                follow(built, &records, &mut clock_ms, &lane.partition, &mut rows);
+                effects.rolling(rows);
+                if reaches {
+                    // Offsets may have gaps: nothing is left before the lane's position.
+                    built.joins_at = position;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the log between a build and its lane cannot be read; trying again");
+                break;
+            }
+        }
+    }
+    built.joins_at == position
+}

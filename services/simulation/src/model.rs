@@ -1,0 +1,131 @@
+//! What must come out, by the definition: which events count in a generation, the counts at any minute end, and which
+//! generation of which funnel a partition must have in the end. The counts themselves are [`funnel::model`]'s.
+
+use std::collections::{BTreeMap, HashSet};
+
+use event_log::LogRecord;
+use funnel::fold::{FoldEvent, Spec};
+use funnel::plan::{Funnel, Plan};
+use funnel::{Counts, model};
+use prost::Message;
+use rungs_proto::v1::control::Action;
+use rungs_proto::v1::record::Body;
+use rungs_proto::v1::{Control, Event, Record};
+
+use crate::client::key_of;
+use crate::plans::{self, CHANNELS, HORIZON_MS, MAX_TAIL_EVENTS};
+
+/// A record of a partition.
+pub struct Known {
+    pub offset: u64,
+    /// The partition's clock with this record.
+    pub clock_ms: i64,
+    pub body: Body,
+}
+
+/// Everything that was appended to a partition.
+pub fn known(records: &[LogRecord]) -> Vec<Known> {
+    let mut clock_ms = 0;
+    let read = |record: &LogRecord| {
+        clock_ms = record.appended_at_ms.max(clock_ms);
+        let body = Record::decode(record.value.clone()).unwrap().body.unwrap();
+        Known { offset: record.offset, clock_ms, body }
+    };
+    records.iter().map(read).collect()
+}
+
+/// Each funnel's (generation, first offset after the control record that began it), by (site, funnel).
+pub type Begun = BTreeMap<(String, String), (u64, u64)>;
+
+/// The plan in force at the end of a partition, and what was begun under it.
+pub fn in_force(records: &[Known]) -> (u64, Begun) {
+    let (mut number, mut plan, mut funnels) = (0, Plan::default(), Begun::new());
+    for Known { offset, body, .. } in records {
+        let Body::Control(Control { generation, action: Some(action) }) = body else { continue };
+        let began = (*generation, offset + 1);
+        match action {
+            Action::PlanApplied(applied) if applied.number >= number => {
+                let (before, next) = (plan, plans::plan(applied.number));
+                let same = |funnel: &Funnel| {
+                    let old = before.funnel(&funnel.site, &funnel.id);
+                    old.is_some_and(|old| plans::definition(old) == plans::definition(funnel))
+                };
+                let stays = |key: &(String, String)| next.funnel(&key.0, &key.1).is_some_and(same);
+                funnels.retain(|key, _| stays(key));
+                for funnel in &next.funnels {
+                    funnels.entry((funnel.site.clone(), funnel.id.clone())).or_insert(began);
+                }
+                (number, plan) = (applied.number, next);
+            }
+            Action::PlanApplied(_) => {}
+            Action::ImportCompleted(rungs_proto::v1::ImportCompleted { site, .. })
+            | Action::Rebuild(rungs_proto::v1::Rebuild { site }) => {
+                for (_, known) in funnels.iter_mut().filter(|((of, _), _)| of == site) {
+                    *known = began.max(*known);
+                }
+            }
+        }
+    }
+    (number, funnels)
+}
+
+/// A funnel's generation in a partition: what counts, and when.
+pub struct Expected {
+    spec: Spec,
+    /// Offset, clock, and the event if it counts.
+    records: Vec<(u64, i64, Option<FoldEvent>)>,
+    cutoff: u64,
+    pub cutoff_clock_ms: i64,
+}
+
+impl Expected {
+    /// The generation that was built up to `cutoff`: all distinct events before it, then those that are not late.
+    pub fn new(known: &[Known], funnel: &Funnel, cutoff: u64) -> Self {
+        let mut seen = HashSet::new();
+        let mut record = |Known { offset, clock_ms, body }: &Known| {
+            let Body::Event(event) = body else { return (*offset, *clock_ms, None) };
+            let first = seen.insert(key_of(event));
+            let horizon_start = clock_ms - HORIZON_MS;
+            let ts = event.ts_ms.min(*clock_ms);
+            let late = ts < horizon_start || event.own_ts_ms < horizon_start;
+            let counts = first && (*offset < cutoff || !late) && event.site == funnel.site;
+            (*offset, *clock_ms, counts.then(|| folded(event, ts, funnel)).flatten())
+        };
+        let records: Vec<_> = known.iter().map(&mut record).collect();
+        let before = records.iter().filter(|record| record.0 < cutoff);
+        let cutoff_clock_ms = before.map(|record| record.1).max().unwrap_or(0);
+        Self { spec: Spec::new(funnel, HORIZON_MS, MAX_TAIL_EVENTS), records, cutoff, cutoff_clock_ms }
+    }
+
+    /// Counts at a minute end, by breakdown value: the history of the build before the cut-off, else the state after all
+    /// records appended before it.
+    pub fn at(&self, end_ms: i64) -> BTreeMap<String, Counts> {
+        let built = end_ms <= self.cutoff_clock_ms;
+        let counts = |record: &&(u64, i64, Option<FoldEvent>)| {
+            if built { record.0 < self.cutoff } else { record.1 < end_ms }
+        };
+        let events: Vec<FoldEvent> =
+            self.records.iter().filter(counts).filter_map(|record| record.2).collect();
+        let name = |id: u16| id.checked_sub(1).map_or("", |at| CHANNELS[usize::from(at)]).to_owned();
+        model::counts(&self.spec, &events, end_ms)
+            .into_iter()
+            .map(|(id, counts)| (name(id), counts))
+            .collect()
+    }
+}
+
+/// An event as the definition takes it, if it matches.
+fn folded(event: &Event, ts: i64, funnel: &Funnel) -> Option<FoldEvent> {
+    let step = funnel.steps.iter().position(|step| step.id == event.event);
+    let offer = funnel.steps.iter().position(|step| step.id == "b").filter(|_| event.event == "o");
+    let matches = step.map(|step| 1 << step).or(offer.map(|step| 1 << (step + 16)))?;
+    let value = CHANNELS.iter().position(|channel| *channel == event.channel).unwrap() as u16 + 1;
+    Some(FoldEvent {
+        visitor: event.visitor_id[1..].parse().unwrap(),
+        message: 0,
+        ts,
+        own_ts: event.own_ts_ms,
+        matches,
+        values: [value, 0, 0, 0],
+    })
+}
