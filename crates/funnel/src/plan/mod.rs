@@ -13,12 +13,14 @@ mod find;
 mod lookup;
 mod matching;
 mod parse;
+mod redirects;
 
 pub use coach::Advice;
 pub use commitment::Commitment;
 pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
+pub use redirects::{NotARedirect, Redirect};
 
 /// Limits of a plan; each is named in the error that refuses a plan beyond it.
 pub mod limits {
@@ -42,6 +44,8 @@ pub mod limits {
     pub const MAX_ID_BYTES: usize = 64;
     /// Bytes of an event's or property's name in a plan.
     pub const MAX_NAME_BYTES: usize = 256;
+    /// Bytes of an address that a counted link leads to.
+    pub const MAX_DESTINATION_BYTES: usize = 2_048;
     /// A conversion or rolling window, at most: 92 days.
     pub const MAX_WINDOW_MS: i64 = 92 * 86_400_000;
     /// A conversion or rolling window, at least: a minute.
@@ -70,6 +74,8 @@ pub struct Site {
     pub secret_keys_sha256: Vec<[u8; 32]>,
     /// Origins that browsers may send from.
     pub origins: Origins,
+    /// Where counted links may lead; nowhere by default. Asked by [`Site::destination`].
+    pub redirects: Vec<Redirect>,
 }
 
 /// Origins that browsers may send from. Requests without an Origin header (servers, pixels) are not limited by it.
