@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench clean libchdb kafka tools
+.PHONY: help build run test lint bench clean tag libchdb kafka esbuild tools
 
 CARGO ?= cargo
 
@@ -14,6 +14,9 @@ libchdb: tools
 kafka: tools
 	@scripts/fetch-kafka.sh >/dev/null
 
+esbuild: tools
+	@scripts/fetch-esbuild.sh >/dev/null
+
 tools:
 	@scripts/need.sh cargo npm
 
@@ -23,8 +26,8 @@ build: libchdb ## Build target/release/rungs
 run: build ## Start everything with the example data; Ctrl-C ends it, the next run goes on
 	@examples/run.sh
 
-test: libchdb kafka ## Formatting, lints and all tests, as CI runs them
-	@scripts/need.sh --install chromium
+test: libchdb kafka esbuild ## Formatting, lints and all tests, as CI runs them
+	@scripts/need.sh --install chromium curl python3
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked
@@ -36,6 +39,9 @@ lint: tools ## Formatting and lints only
 
 bench: build ## Throughput and latency, as ratios to the bare limits of this machine
 	$(CARGO) run --release --locked -p load-tests --bin rungs-bench
+
+tag: ## Write the minified tag anew after a change in services/collector/tag
+	@scripts/minify-tag.sh
 
 clean: ## Remove what was built, and the data of `make run`
 	$(CARGO) clean

@@ -12,7 +12,8 @@ how() {
   case "$1" in
     cargo) say "cargo is missing: install Rust with rustup (https://rustup.rs); the toolchain is pinned in rust-toolchain.toml" ;;
     npm) say "npm is missing: install Node.js; it fetches the embedded ClickHouse (scripts/fetch-libchdb.sh)" ;;
-    chromium) say "chromium is missing: the live page is tested in it. On Debian: apt-get install chromium" ;;
+    chromium) say "chromium is missing: the live page and the tag are tested in it. On Debian: apt-get install chromium" ;;
+    curl | python3) say "$1 is missing: the examples of docs/server-side.md are tested with it. On Debian: apt-get install $1" ;;
     *) say "$1 is missing" ;;
   esac
 }
