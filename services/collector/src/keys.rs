@@ -116,6 +116,7 @@ mod tests {
             write_keys: vec!["wk".into()],
             secret_keys_sha256: vec![Sha256::digest(b"sk").into()],
             origins: Origins::Any,
+            redirects: vec![],
         };
         Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }))
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::http::Method;
 use actix_web::http::header::{
@@ -17,7 +17,9 @@ use event_log::{Clock, Generations, Message, PublishError, Publisher, SystemCloc
 use rungs_proto::v1::ImportCompleted;
 use runtime::Shutdown;
 use runtime::settings::CollectorSettings;
+use url::Url;
 
+use crate::adapters::click::{self, Click};
 use crate::adapters::{self, Endpoint, Form};
 use crate::answer::{self, Answer, RequestId};
 use crate::body::{self, InFlight, Permit};
@@ -26,15 +28,18 @@ use crate::derive::user_agent::{self, Agent};
 use crate::draft::Parsed;
 use crate::imports::{self, ImportStatus};
 use crate::keys::{self, Caller, Keys};
+use crate::limits::CLICK_WAIT_MS;
 use crate::metrics::Metrics;
 use crate::outcome::{Rejected, Undecided};
 use crate::refusal::Refusal;
+use crate::tag::{self, TagPaths};
 use crate::validate::{self, Validator};
 
 /// What all requests share.
 pub(crate) struct State {
     pub(crate) settings: CollectorSettings,
     pub(crate) country_header: Option<HeaderName>,
+    pub(crate) tag_paths: TagPaths,
     pub(crate) publisher: Arc<dyn Publisher>,
     /// Takes imports and control records.
     pub(crate) direct: Arc<dyn Publisher>,
@@ -51,7 +56,7 @@ pub(crate) struct State {
 /// Handles a request.
 pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
     let request_id = RequestId::of(request.headers());
-    let (endpoint, import_id) = adapters::find(request.path());
+    let (endpoint, import_id) = state.find(&request);
     let incoming = Incoming { request: &request, state: &state, endpoint, import_id };
     let result = incoming.handle(payload).await;
     // A picture is a picture, also where its event is not stored: a broken image in a mail helps nobody.
@@ -67,6 +72,18 @@ pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<
     let response = answer::respond(result, request.headers(), &request_id, closing);
     state.metrics.request(endpoint, response.status().as_u16());
     response
+}
+
+impl State {
+    /// What a request's path and method lead to; an import's id is in the path.
+    fn find<'r>(&self, request: &'r HttpRequest) -> (Endpoint, Option<&'r str>) {
+        match adapters::find(request.path()) {
+            (Endpoint::Unknown, _) => {
+                (tag::for_method(self.tag_paths.find(request.path()), request.method()), None)
+            }
+            (endpoint, import_id) => (tag::for_method(endpoint, request.method()), import_id),
+        }
+    }
 }
 
 /// A request and where it goes.
@@ -86,8 +103,15 @@ impl Incoming<'_> {
         if self.endpoint == Endpoint::Unknown {
             return Err(Refusal::NotFound);
         }
-        if method.as_str() != self.endpoint.method() {
+        // Programs that check links and caches ask for heads.
+        let takes_head = matches!(self.endpoint, Endpoint::Click | Endpoint::Script(_));
+        if method.as_str() != self.endpoint.method() && !(takes_head && *method == Method::HEAD) {
             return Err(Refusal::MethodNotAllowed(self.endpoint.method()));
+        }
+        match self.endpoint {
+            Endpoint::Click => return self.click().await,
+            Endpoint::Script(script) => return Ok(Answer::Script(script.served(self.headers()))),
+            _ => {}
         }
         if self.state.shutdown.is_requested() {
             return Err(Refusal::ShuttingDown);
@@ -114,6 +138,33 @@ impl Incoming<'_> {
         let event = adapters::parse_pixel(self.request.query_string());
         let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits())?;
         self.store(parsed, now_ms()).await
+    }
+
+    /// Sends the visitor on wherever the plan allows it, also where the event is not stored: nobody is to be stranded by
+    /// what is wrong with a count, or with the log. A HEAD is nobody's click.
+    async fn click(&self) -> Result<Answer, Refusal> {
+        let query = self.request.query_string();
+        let destination = self.destination(query)?;
+        let Click { event, visitor } = click::parse(query, &destination);
+        if *self.request.method() == Method::GET {
+            let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits());
+            let stored = async { self.store(parsed?, now_ms()).await };
+            match tokio::time::timeout(Duration::from_millis(CLICK_WAIT_MS), stored).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(refusal)) => tracing::debug!(%refusal, "click refused"),
+                Err(_) => tracing::debug!("click not acknowledged in time"),
+            }
+        }
+        Ok(Answer::Redirect(click::with_visitor(destination, &visitor)))
+    }
+
+    fn destination(&self, query: &str) -> Result<Url, Refusal> {
+        let keys = self.state.keys.load();
+        let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
+        let key = keys::in_head(self.headers(), query).unwrap_or_default();
+        let site = keys.caller(&key)?.site;
+        let to = click::destination(query).ok_or(Refusal::NoDestination)?;
+        site.destination(&to).ok_or(Refusal::DestinationNotAllowed)
     }
 
     /// Validates the events and waits until the good ones are durable.

@@ -2,6 +2,7 @@
 //! of its own. A vendor's client gets a file here and a row in the table, nothing else.
 
 mod batch;
+pub(crate) mod click;
 mod event;
 mod events;
 mod pixel;
@@ -9,6 +10,7 @@ mod protobuf;
 
 use crate::draft::{Kind, Parsed};
 use crate::refusal::Refusal;
+use crate::tag::Script;
 
 pub(crate) use events::Limits;
 
@@ -25,6 +27,10 @@ pub(crate) enum Endpoint {
     Beacon,
     /// The query is the event, the answer a picture.
     Pixel,
+    /// The query is the event and where to send the visitor on to.
+    Click,
+    /// The tag; its events where they are posted.
+    Script(Script),
     /// A page that tells what this is.
     Root,
     /// `POST /v1/imports/{id}/complete`
@@ -54,6 +60,9 @@ pub(crate) const ROUTES: &[(&str, Endpoint)] = &[
     ("/v1/events", Endpoint::Events),
     ("/v1/beacon", Endpoint::Beacon),
     ("/v1/pixel.gif", Endpoint::Pixel),
+    ("/v1/click", Endpoint::Click),
+    ("/rungs.js", Endpoint::Script(Script::Tag)),
+    ("/rungs-extra.js", Endpoint::Script(Script::Extra)),
     ("/", Endpoint::Root),
 ];
 
@@ -73,7 +82,7 @@ impl Endpoint {
     /// The method it takes, beside OPTIONS.
     pub(crate) fn method(self) -> &'static str {
         match self {
-            Self::Pixel | Self::Root | Self::ImportStatus => "GET",
+            Self::Pixel | Self::Click | Self::Script(_) | Self::Root | Self::ImportStatus => "GET",
             _ => "POST",
         }
     }
@@ -91,6 +100,8 @@ impl Endpoint {
             Self::Events => "events",
             Self::Beacon => "beacon",
             Self::Pixel => "pixel",
+            Self::Click => "click",
+            Self::Script(_) => "tag",
             Self::Root => "root",
             Self::ImportComplete | Self::ImportStatus => "imports",
             Self::Unknown => "unknown",

@@ -6,6 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// The event as JSON, for the JSON adapter; an unreadable `data` or `properties` becomes a rejection there.
@@ -41,10 +42,14 @@ pub(crate) fn parse(query: &str) -> Vec<u8> {
     Value::Object(event).to_string().into_bytes()
 }
 
-/// Both base64 alphabets, with or without padding; `+` may have become a space on its way.
+/// Both base64 alphabets, with or without padding; `+` may have become a space on its way. What is no JSON is an event all
+/// the same, that will be rejected and counted: nobody reads the answer to a picture.
 fn decode(data: &str) -> Vec<u8> {
     let data = data.trim_end_matches('=').replace(' ', "+");
-    URL_SAFE_NO_PAD.decode(&data).or_else(|_| STANDARD_NO_PAD.decode(&data)).unwrap_or_default()
+    let decoded =
+        URL_SAFE_NO_PAD.decode(&data).or_else(|_| STANDARD_NO_PAD.decode(&data)).unwrap_or_default();
+    let is_json = serde_json::from_slice::<IgnoredAny>(&decoded).is_ok();
+    if is_json { decoded } else { b"[null]".to_vec() }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod browsers;
+mod clicks;
 mod derived;
 mod docs;
 mod forms;
@@ -9,5 +10,7 @@ mod imports;
 mod lifecycle;
 mod refusals;
 mod rejections;
+mod server_side;
 mod support;
+mod tag;
 mod times;
