@@ -9,7 +9,7 @@ const LONGER: [(&str, usize); 2] =
     [("services/aggregator/src/funnel_lane.rs", 480), ("services/aggregator/tests/crashes.rs", 650)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 27] = [
+const SLEEPS: [(&str, &str); 28] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -30,6 +30,7 @@ const SLEEPS: [(&str, &str); 27] = [
     ("services/aggregator/src/run.rs", "a pause before another attempt; clean-up now and then"),
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
+    ("services/collector/tests/tag/", "waits for what a browser does, with a deadline"),
     ("services/console/examples/demo.rs", "visitors come over time"),
     ("services/console/src/live_reads.rs", "one read a second; its tests run on paused time"),
     ("services/console/src/readiness.rs", "a pause before another attempt"),
