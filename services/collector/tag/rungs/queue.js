@@ -16,8 +16,8 @@ const MAX_SENT = 100;
 // A first repetition, and the age from which an event is repeated by whatever page is open.
 const RETRY_MS = 5e3;
 const MAX_RETRY_MS = 3e5;
-// Browsers let a request outlive its page up to 64 KiB.
-const MAX_KEEPALIVE = 6e4;
+// Browsers let a request outlive its page up to 64 KiB; a character takes up to three bytes.
+const MAX_KEEPALIVE = 2e4;
 
 let pause = RETRY_MS;
 let timer;

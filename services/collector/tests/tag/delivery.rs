@@ -34,6 +34,21 @@ async fn a_page_that_closes_right_after_a_click_has_sent_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_requests_end_with_their_page_a_beacon_does_not() {
+    let Some(mut visit) = Visit::start().await else { return };
+    let old =
+        "<script>delete Request.prototype.keepalive; window.fetch = () => new Promise(() => {})</script>";
+    let html = format!("{old}{}", crate::page::tag(&visit.running, r#"data-pages="off""#));
+    let address = visit.site.page("/a", "", &html);
+    visit.go(&address);
+    visit.page.evaluate("rungs('event', 'left')");
+    visit.page.until(QUEUED, &json!(1));
+    visit.page.go("about:blank");
+    visit.until_names(&["left"]);
+    assert_once(&visit.running);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_loses_nothing_but_the_oldest_beyond_the_bound_and_repeats_nothing() {
     let Some(mut visit) = Visit::start().await else { return };
     visit.open("/a", "", "");
