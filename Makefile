@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint simulate bench clean libchdb kafka grafana-schema sdks deploy-tools tools
+.PHONY: help build run test lint simulate bench clean tag libchdb kafka esbuild grafana-schema sdks deploy-tools tools
 
 CARGO ?= cargo
 
@@ -22,6 +22,9 @@ deploy-tools:
 	@scripts/need.sh go python3 curl
 	@scripts/fetch-deploy-tools.sh >/dev/null
 
+esbuild: tools
+	@scripts/fetch-esbuild.sh >/dev/null
+
 tools:
 	@scripts/need.sh cargo npm
 
@@ -34,8 +37,8 @@ run: build ## Start everything with the example data; Ctrl-C ends it, the next r
 grafana-schema: tools
 	@scripts/fetch-grafana-schema.sh >/dev/null
 
-test: libchdb kafka grafana-schema sdks deploy-tools ## Formatting, lints and all tests, as CI runs them
-	@scripts/need.sh --install chromium prometheus
+test: libchdb kafka esbuild grafana-schema sdks deploy-tools ## Formatting, lints and all tests, as CI runs them
+	@scripts/need.sh --install chromium curl prometheus python3
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked
@@ -52,6 +55,9 @@ simulate: tools ## Simulate the pipeline from SEEDS=n seeds on all cores, or tel
 
 bench: build ## Throughput and latency, as ratios to the bare limits of this machine
 	$(CARGO) run --release --locked -p load-tests --bin rungs-bench
+
+tag: ## Write the minified tag anew after a change in services/collector/tag
+	@scripts/minify-tag.sh
 
 clean: ## Remove what was built, and the data of `make run`
 	$(CARGO) clean

@@ -54,6 +54,8 @@ pub struct CollectorSettings {
     pub head_timeout_ms: u64,
     /// A header that the reverse proxy sets with the visitor's two-letter country; none by default.
     pub country_header: Option<String>,
+    /// The tag is served at this path too; none by default.
+    pub tag_path: Option<String>,
 }
 
 /// `[aggregator]`
@@ -161,6 +163,7 @@ impl Default for CollectorSettings {
             skew_threshold_ms: 60_000,
             head_timeout_ms: 10_000,
             country_header: None,
+            tag_path: None,
         }
     }
 }

@@ -3,16 +3,19 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN,
+    PRAGMA, RETRY_AFTER,
 };
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use std::fmt::Write as _;
+use url::Url;
 
 use crate::cors;
 use crate::json::push_quoted;
 use crate::limits::MAX_REJECTED_LISTED;
 use crate::outcome::Rejected;
 use crate::refusal::Refusal;
+use crate::tag::{RESOURCE_POLICY, Served};
 
 /// A transparent picture of one pixel.
 const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
@@ -21,6 +24,7 @@ const ROOT: &str = "This is a Rungs collector: websites and servers post events 
     POST /v1/track, /v1/batch, /v1/events with your site's write key; answers are JSON.\n\
     Documentation: docs/http-api.md in the project's repository.\n";
 
+const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A request that was handled.
@@ -38,6 +42,9 @@ pub(crate) enum Answer {
     Settings(String),
     SettingsScript(String),
     Pixel,
+    /// The visitor goes on to where a link leads.
+    Redirect(Url),
+    Script(Served),
     Root,
     Preflight,
 }
@@ -83,9 +90,10 @@ pub(crate) fn respond(
     request_id: &RequestId,
     closing: bool,
 ) -> HttpResponse {
-    let status = result.as_ref().map_or_else(|refusal| refusal.wire().status, |_| StatusCode::OK);
-    let mut builder = HttpResponse::build(status);
-    cors::allow(&mut builder, headers.get(ORIGIN));
+    let mut builder = HttpResponse::build(status(&result));
+    // Caches share the tag between sites, so its answer names none.
+    let origin = headers.get(ORIGIN).filter(|_| !matches!(result, Ok(Answer::Script(_))));
+    cors::allow(&mut builder, origin);
     builder.insert_header((REQUEST_ID, request_id.0.clone()));
     if closing {
         builder.force_close();
@@ -98,6 +106,8 @@ pub(crate) fn respond(
         Ok(Answer::Settings(text)) => json(kept(&mut builder), text),
         Ok(Answer::SettingsScript(text)) => script(kept(&mut builder), text),
         Ok(Answer::Pixel) => pixel(&mut builder),
+        Ok(Answer::Redirect(destination)) => redirect(&mut builder, &destination),
+        Ok(Answer::Script(served)) => served.answer(&mut builder, headers),
         Ok(Answer::Root) => builder
             .insert_header((CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")))
             .body(ROOT),
@@ -109,10 +119,30 @@ pub(crate) fn respond(
     }
 }
 
-fn pixel(builder: &mut HttpResponseBuilder) -> HttpResponse {
+fn status(result: &Result<Answer, Refusal>) -> StatusCode {
+    match result {
+        Ok(Answer::Redirect(_)) => StatusCode::FOUND,
+        Ok(Answer::Script(Served::NotModified(_))) => StatusCode::NOT_MODIFIED,
+        Ok(_) => StatusCode::OK,
+        Err(refusal) => refusal.wire().status,
+    }
+}
+
+/// Each showing is to be asked for: mail programs and proxies keep pictures unless every header of every age forbids it.
+fn uncached(builder: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
     builder
+        .insert_header((
+            CACHE_CONTROL,
+            HeaderValue::from_static("no-store, no-cache, must-revalidate, max-age=0"),
+        ))
+        .insert_header((PRAGMA, HeaderValue::from_static("no-cache")))
+        .insert_header((EXPIRES, HeaderValue::from_static("0")))
+}
+
+fn pixel(builder: &mut HttpResponseBuilder) -> HttpResponse {
+    uncached(builder)
         .insert_header((CONTENT_TYPE, HeaderValue::from_static("image/gif")))
-        .insert_header((CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .insert_header(RESOURCE_POLICY)
         .body(PIXEL)
 }
 
@@ -124,6 +154,13 @@ fn kept(builder: &mut HttpResponseBuilder) -> &mut HttpResponseBuilder {
 fn script(builder: &mut HttpResponseBuilder, text: String) -> HttpResponse {
     let script = HeaderValue::from_static("text/javascript; charset=utf-8");
     builder.insert_header((CONTENT_TYPE, script)).body(text)
+}
+
+fn redirect(builder: &mut HttpResponseBuilder, destination: &Url) -> HttpResponse {
+    uncached(builder)
+        .insert_header((LOCATION, destination.as_str()))
+        .insert_header((ROBOTS, HeaderValue::from_static("noindex, nofollow")))
+        .finish()
 }
 
 fn json(builder: &mut HttpResponseBuilder, text: String) -> HttpResponse {

@@ -120,6 +120,7 @@ mod tests {
             secret_keys_sha256: vec![Sha256::digest(b"sk").into()],
             origins: Origins::Any,
             retention_days: None,
+            redirects: vec![],
         };
         Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }))
     }

@@ -30,6 +30,7 @@ pub mod refusal;
 pub mod rejection;
 mod server;
 mod spill_metrics;
+mod tag;
 mod timestamp;
 mod validate;
 

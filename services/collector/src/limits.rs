@@ -35,6 +35,8 @@ pub const DRAIN_MS: u64 = 10_000;
 pub const BUSY_ANSWER_DELAY_MS: u64 = 1_000;
 /// Browsers may remember the answer to a preflight this long, in seconds.
 pub const PREFLIGHT_MAX_AGE_S: u32 = 600;
+/// A link waits this long for its event to be durable, then sends the visitor on.
+pub const CLICK_WAIT_MS: u64 = 2_000;
 /// User-Agents whose device, browser and system each worker remembers.
 pub const MAX_REMEMBERED_USER_AGENTS: usize = 4_096;
 
@@ -64,6 +66,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "a 503 to Snowplow's trackers, which come back at once, takes this long",
     ),
     ("PREFLIGHT_MAX_AGE_S", "600", "a browser may remember a preflight this long"),
+    ("CLICK_WAIT_MS", "2000", "a visitor who follows a counted link waits for the log, at most"),
     ("MAX_REMEMBERED_USER_AGENTS", "4096", "User-Agents that each worker remembers"),
 ];
 
@@ -90,6 +93,7 @@ mod tests {
             DRAIN_MS as i64,
             BUSY_ANSWER_DELAY_MS as i64,
             i64::from(PREFLIGHT_MAX_AGE_S),
+            CLICK_WAIT_MS as i64,
             MAX_REMEMBERED_USER_AGENTS as i64,
         ];
         let shown: Vec<i64> = TABLE.iter().map(|(_, value, _)| value.parse().unwrap()).collect();

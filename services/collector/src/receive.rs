@@ -1,7 +1,8 @@
 //! One request from its head to its answer: route, body, events, key, log. The steps are in the order of this file;
-//! `vendors` has what other vendors' clients need beside it, `bulk` takes bodies that are too large to be held.
+//! `vendors` has what other vendors' clients need beside it, `bulk` takes bodies that are too large to be held, `clicks` counts a link's click and leads on.
 
 mod bulk;
+mod clicks;
 mod vendors;
 
 use std::borrow::Cow;
@@ -37,12 +38,14 @@ use crate::metrics::Metrics;
 use crate::outcome::{Rejected, Undecided};
 use crate::publish::publish;
 use crate::refusal::Refusal;
+use crate::tag::{self, TagPaths};
 use crate::validate::{self, Validator};
 
 /// What all requests share.
 pub(crate) struct State {
     pub(crate) settings: CollectorSettings,
     pub(crate) country_header: Option<HeaderName>,
+    pub(crate) tag_paths: TagPaths,
     pub(crate) publisher: Arc<dyn Publisher>,
     /// Takes imports and control records.
     pub(crate) direct: Arc<dyn Publisher>,
@@ -61,7 +64,7 @@ pub(crate) struct State {
 /// Handles a request.
 pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
     let request_id = RequestId::of(request.headers());
-    let (endpoint, in_path) = adapters::find(request.path());
+    let (endpoint, in_path) = state.find(&request);
     let incoming = Incoming { request: &request, state: &state, endpoint, in_path };
     let result = incoming.handle(payload).await.inspect_err(|refusal| state.metrics.refused_for(refusal));
     // A picture is a picture, also where its event is not stored: a broken image in a mail helps nobody.
@@ -82,6 +85,18 @@ pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<
     response
 }
 
+impl State {
+    /// What a request's path and method lead to; an import's id is in the path.
+    fn find<'r>(&self, request: &'r HttpRequest) -> (Endpoint, Option<&'r str>) {
+        match adapters::find(request.path()) {
+            (Endpoint::Unknown, _) => {
+                (tag::for_method(self.tag_paths.find(request.path()), request.method()), None)
+            }
+            (endpoint, import_id) => (tag::for_method(endpoint, request.method()), import_id),
+        }
+    }
+}
+
 /// A request and where it goes.
 struct Incoming<'r> {
     request: &'r HttpRequest,
@@ -100,8 +115,15 @@ impl Incoming<'_> {
         if self.endpoint == Endpoint::Unknown {
             return Err(Refusal::NotFound);
         }
-        if method.as_str() != self.endpoint.method() {
+        // Programs that check links and caches ask for heads.
+        let takes_head = matches!(self.endpoint, Endpoint::Click | Endpoint::Script(_));
+        if method.as_str() != self.endpoint.method() && !(takes_head && *method == Method::HEAD) {
             return Err(Refusal::MethodNotAllowed(self.endpoint.method()));
+        }
+        match self.endpoint {
+            Endpoint::Click => return self.click().await,
+            Endpoint::Script(script) => return Ok(Answer::Script(script.served(self.headers()))),
+            _ => {}
         }
         if self.state.shutdown.is_requested() {
             return Err(Refusal::ShuttingDown);

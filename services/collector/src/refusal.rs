@@ -24,6 +24,10 @@ pub enum Refusal {
     WrongSite { key: String, asked: String },
     #[error("the origin {0} is not among the site's origins in the tracking plan")]
     OriginNotAllowed(String),
+    #[error("a link leads to `to`, and it has none")]
+    NoDestination,
+    #[error("the destination is not among the site's redirects in the tracking plan")]
+    DestinationNotAllowed,
     #[error("the body did not arrive in time")]
     BodyTimeout,
     #[error("the body is larger than {limit} bytes ({name}): send fewer events at a time")]
@@ -69,11 +73,13 @@ impl Refusal {
             Self::InvalidBody(_) => (StatusCode::BAD_REQUEST, "invalid_body"),
             Self::InvalidEncoding(_) => (StatusCode::BAD_REQUEST, "invalid_encoding"),
             Self::InvalidRequest(_) => (StatusCode::BAD_REQUEST, "invalid_request"),
+            Self::NoDestination => (StatusCode::BAD_REQUEST, "no_destination"),
             Self::MissingKey => (StatusCode::UNAUTHORIZED, "missing_key"),
             Self::UnknownKey => (StatusCode::UNAUTHORIZED, "unknown_key"),
             Self::SecretKeyRequired => (StatusCode::FORBIDDEN, "secret_key_required"),
             Self::WrongSite { .. } => (StatusCode::FORBIDDEN, "wrong_site"),
             Self::OriginNotAllowed(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
+            Self::DestinationNotAllowed => (StatusCode::FORBIDDEN, "destination_not_allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnknownImport => (StatusCode::NOT_FOUND, "unknown_import"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -97,11 +103,13 @@ impl Refusal {
             Self::InvalidBody(String::new()),
             Self::InvalidEncoding(String::new()),
             Self::InvalidRequest(""),
+            Self::NoDestination,
             Self::MissingKey,
             Self::UnknownKey,
             Self::SecretKeyRequired,
             Self::WrongSite { key: String::new(), asked: String::new() },
             Self::OriginNotAllowed(String::new()),
+            Self::DestinationNotAllowed,
             Self::NotFound,
             Self::UnknownImport,
             Self::MethodNotAllowed(""),

@@ -25,6 +25,7 @@ use crate::keys::Keys;
 use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
 use crate::metrics::Metrics;
 use crate::receive::{State, now_ms, receive};
+use crate::tag::TagPaths;
 
 /// After a failure of the log, the collector reports that it is not ready for this long.
 const LOG_FAILURE_MS: i64 = 5_000;
@@ -59,6 +60,10 @@ pub enum CollectorError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("[collector] country_header is no header's name: {0}")]
     CountryHeader(String),
+    #[error(
+        "[collector] tag_path is no path of its own: {0}; write one such as \"/assets/site.js\", of letters, digits and -._~/"
+    )]
+    TagPath(String),
     #[error(transparent)]
     Metrics(#[from] prometheus::Error),
     #[error("the HTTP server failed: {0}")]
@@ -91,8 +96,12 @@ impl Collector<'_> {
     pub fn bind(self, shutdown: &Shutdown) -> Result<Bound, CollectorError> {
         let metrics = Metrics::register(self.metrics)?;
         let country_header = self.settings.country_header.as_deref().map(header_name).transpose()?;
+        let tag_path = self.settings.tag_path.as_deref();
+        let tag_paths = TagPaths::of(tag_path)
+            .ok_or_else(|| CollectorError::TagPath(tag_path.unwrap_or_default().into()))?;
         let state = Data::new(State {
             country_header,
+            tag_paths,
             publisher: self.publisher,
             direct: self.direct,
             keys: ArcSwapOption::empty(),

@@ -13,12 +13,14 @@ mod find;
 mod lookup;
 mod matching;
 mod parse;
+mod redirects;
 
 pub use coach::Advice;
 pub use commitment::Commitment;
 pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
+pub use redirects::{NotARedirect, Redirect};
 
 /// Limits of a plan; each is named in the error that refuses a plan beyond it.
 pub mod limits {
@@ -42,6 +44,8 @@ pub mod limits {
     pub const MAX_ID_BYTES: usize = 64;
     /// Bytes of an event's or property's name in a plan.
     pub const MAX_NAME_BYTES: usize = 256;
+    /// Bytes of an address that a counted link leads to.
+    pub const MAX_DESTINATION_BYTES: usize = 2_048;
     /// A conversion or rolling window, at most: 92 days.
     pub const MAX_WINDOW_MS: i64 = 92 * 86_400_000;
     /// How long a site's raw events are kept, at most: 100 years.
@@ -74,6 +78,8 @@ pub struct Site {
     pub origins: Origins,
     /// How long its raw events are kept, in days from when they were written; none: as long as the settings say.
     pub retention_days: Option<u16>,
+    /// Where counted links may lead; nowhere by default. Asked by [`Site::destination`].
+    pub redirects: Vec<Redirect>,
 }
 
 /// Origins that browsers may send from. Requests without an Origin header (servers, pixels) are not limited by it.

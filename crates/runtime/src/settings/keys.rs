@@ -110,6 +110,7 @@ fn collector() -> Vec<Row> {
         (S, "skew_threshold", number!(Milliseconds, 0..=DAY, collector.skew_threshold_ms), "Client clocks that differ from ours by less are not corrected."),
         (S, "head_timeout", number!(Milliseconds, 100..=600 * SECOND, collector.head_timeout_ms), "A request's head must have come within this time."),
         (S, "country_header", Place::Optional(|s| &mut s.collector.country_header), "A header that the reverse proxy sets with the visitor's two-letter country. Set it only behind such a proxy."),
+        (S, "tag_path", Place::Optional(|s| &mut s.collector.tag_path), "A path where the tag is served and takes events beside `/rungs.js`, e.g. `/assets/site.js`; its second file is at `/assets/site-extra.js` then."),
     ]
 }
 

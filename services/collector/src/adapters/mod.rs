@@ -3,6 +3,7 @@
 //! table, nothing else.
 
 mod batch;
+pub(crate) mod click;
 mod event;
 mod events;
 mod openpanel;
@@ -20,6 +21,7 @@ mod tests;
 
 use crate::draft::{Kind, Parsed};
 use crate::refusal::Refusal;
+use crate::tag::Script;
 
 pub(crate) use events::{Limits, part as part_of_lines};
 pub(crate) use vendor::Vendor;
@@ -51,6 +53,10 @@ pub(crate) enum Endpoint {
     PostHogScript,
     /// And then this.
     PostHogFlags,
+    /// The query is the event and where to send the visitor on to.
+    Click,
+    /// The tag; its events where they are posted.
+    Script(Script),
     /// A page that tells what this is.
     Root,
     /// `POST /v1/imports/{id}/complete`
@@ -80,6 +86,9 @@ pub(crate) const ROUTES: &[(&str, Endpoint)] = &[
     ("/v1/events", Endpoint::Events),
     ("/v1/beacon", Endpoint::Beacon),
     ("/v1/pixel.gif", Endpoint::Pixel),
+    ("/v1/click", Endpoint::Click),
+    ("/rungs.js", Endpoint::Script(Script::Tag)),
+    ("/rungs-extra.js", Endpoint::Script(Script::Extra)),
     ("/", Endpoint::Root),
     ("/api/s/track", Endpoint::Jitsu(Kind::Track)),
     ("/api/s/page", Endpoint::Jitsu(Kind::Page)),
@@ -142,7 +151,7 @@ impl Endpoint {
     /// The method it takes, beside OPTIONS.
     pub(crate) fn method(self) -> &'static str {
         match self {
-            Self::Pixel | Self::Root | Self::ImportStatus => "GET",
+            Self::Pixel | Self::Click | Self::Script(_) | Self::Root | Self::ImportStatus => "GET",
             Self::SnowplowQuery | Self::SegmentSettings | Self::PostHogConfig | Self::PostHogScript => "GET",
             _ => "POST",
         }
@@ -171,6 +180,8 @@ impl Endpoint {
             Self::SnowplowQuery => Vendor::Snowplow.label(),
             Self::SegmentSettings => "segment_settings",
             Self::PostHogConfig | Self::PostHogScript | Self::PostHogFlags => "posthog_config",
+            Self::Click => "click",
+            Self::Script(_) => "tag",
             Self::Root => "root",
             Self::ImportComplete | Self::ImportStatus => "imports",
             Self::Unknown => "unknown",

@@ -4,6 +4,7 @@
 //! `type, event, name, anonymousId, userId, messageId, timestamp` are the event's; `properties` is a JSON object;
 //! `url`, `referrer` and `utm_*` go to its context; `key` is the write key; every other parameter is a property (text).
 
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 use crate::body::decode_base64;
@@ -12,7 +13,7 @@ use crate::body::decode_base64;
 pub(crate) fn parse(query: &str) -> Vec<u8> {
     let pairs: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).collect();
     if let Some((_, data)) = pairs.iter().find(|(name, _)| name == "data") {
-        return decode_base64(data).unwrap_or_default();
+        return decode(data);
     }
     let (mut event, mut properties) = (Map::new(), Map::new());
     let (mut page, mut campaign) = (Map::new(), Map::new());
@@ -39,6 +40,13 @@ pub(crate) fn parse(query: &str) -> Vec<u8> {
     let context = [("page".into(), Value::Object(page)), ("campaign".into(), Value::Object(campaign))];
     event.insert("context".into(), Value::Object(Map::from_iter(context)));
     Value::Object(event).to_string().into_bytes()
+}
+
+/// What is no JSON is an event all the same, that will be rejected and counted: nobody reads the answer to a picture.
+fn decode(data: &str) -> Vec<u8> {
+    let decoded = decode_base64(data).unwrap_or_default();
+    let is_json = serde_json::from_slice::<IgnoredAny>(&decoded).is_ok();
+    if is_json { decoded } else { b"[null]".to_vec() }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use prost::Message;
 use rungs_proto::v1;
 use serde_json::json;
 
-use crate::support::{event, read, start};
+use crate::support::{assert_uncached, event, read, start};
 
 #[tokio::test]
 async fn each_single_event_path_gives_its_kind() {
@@ -202,9 +202,10 @@ async fn a_pixel_is_always_a_picture_and_counts_what_it_could_not_store() {
             running.client.get(format!("{}/v1/pixel.gif?{query}", running.url)).send().await.unwrap();
         assert_eq!(response.status(), 200, "{query}");
         assert_eq!(
-            (&response.headers()["content-type"], &response.headers()["cache-control"]),
-            (&"image/gif".parse().unwrap(), &"no-store".parse().unwrap())
+            (&response.headers()["content-type"], &response.headers()["cross-origin-resource-policy"]),
+            (&"image/gif".parse().unwrap(), &"cross-origin".parse().unwrap())
         );
+        assert_uncached(response.headers());
         assert!(response.bytes().await.unwrap().starts_with(b"GIF89a"));
     }
     let events = running.events();
@@ -212,7 +213,8 @@ async fn a_pixel_is_always_a_picture_and_counts_what_it_could_not_store() {
     let open = events.iter().find(|event| event.event == "open").unwrap();
     assert_eq!((open.properties.as_str(), open.channel.as_str()), (r#"{"mail":"may"}"#, "email"));
     assert_eq!(running.metric(r#"rungs_collector_rejected_events_total{reason="missing_visitor"}"#), 1.0);
-    running.assert_outcomes(2, 1, 1);
+    assert_eq!(running.metric(r#"rungs_collector_rejected_events_total{reason="not_an_object"}"#), 1.0);
+    running.assert_outcomes(2, 2, 1);
 }
 
 #[tokio::test]

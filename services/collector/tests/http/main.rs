@@ -3,6 +3,7 @@
 
 mod browsers;
 mod bulk;
+mod clicks;
 mod corpus;
 mod derived;
 mod docs;
@@ -11,5 +12,7 @@ mod imports;
 mod lifecycle;
 mod refusals;
 mod rejections;
+mod server_side;
 mod support;
+mod tag;
 mod times;

@@ -7,8 +7,9 @@ use collector::{Collector, CollectorError, ImportStatus};
 use event_log::memory::MemoryLog;
 use event_log::{Publisher, Source, SystemClock};
 use funnel::Plan;
-use funnel::plan::{Origins, Site};
+use funnel::plan::{Origins, Redirect, Site};
 use prost::Message;
+use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Response};
 use rungs_proto::v1::{Control, Event, Record, record::Body};
 use runtime::settings::CollectorSettings;
@@ -40,9 +41,14 @@ pub(crate) fn plan() -> Plan {
         secret_keys_sha256: vec![Sha256::digest(format!("secret_{key}")).into()],
         origins,
         retention_days: None,
+        redirects: vec![],
     };
     let only = Origins::Only(vec!["https://shop.example".into()]);
-    Plan { sites: vec![site("shop", "wk", only), site("blog", "wk_blog", Origins::Any)], funnels: vec![] }
+    let mut shop = site("shop", "wk", only);
+    shop.redirects = ["https://shop.example/", "https://partner.example/sale/"]
+        .map(|address| Redirect::parse(address).unwrap())
+        .to_vec();
+    Plan { sites: vec![shop, site("blog", "wk_blog", Origins::Any)], funnels: vec![] }
 }
 
 pub(crate) async fn start() -> Running {
@@ -177,6 +183,18 @@ pub(crate) async fn read(response: Response) -> (u16, Value) {
     assert!(response.headers().contains_key("access-control-allow-origin"));
     assert!(response.headers().contains_key("x-request-id"));
     (status, response.json().await.unwrap())
+}
+
+/// Nothing on the way may answer for the collector.
+pub(crate) fn assert_uncached(headers: &HeaderMap) {
+    for (name, wanted) in [
+        ("cache-control", "no-store, no-cache, must-revalidate, max-age=0"),
+        ("pragma", "no-cache"),
+        ("expires", "0"),
+    ] {
+        assert_eq!(headers[name], wanted);
+    }
+    assert!(!headers.contains_key("etag") && !headers.contains_key("last-modified"));
 }
 
 /// An event as text, with this name.

@@ -36,6 +36,7 @@ fn plan() -> Plan {
         secret_keys_sha256: vec![],
         origins: Origins::Any,
         retention_days: None,
+        redirects: vec![],
     };
     Plan { sites: vec![site], funnels: vec![] }
 }

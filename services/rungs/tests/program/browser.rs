@@ -28,13 +28,20 @@ const ARGUMENTS: [&str; 9] = [
     "--lang=en-US",
 ];
 
-/// One page. Chromium ends when it is dropped.
+/// A tab of the browser.
+#[derive(Clone, Default)]
+pub(crate) struct Tab {
+    target: String,
+    session: String,
+}
+
+/// One page, or several of one profile: what is asked and told is about the tab in front. Chromium ends when it is dropped.
 pub(crate) struct Page {
     chromium: Child,
     to: ChildStdin,
     from: Receiver<Value>,
     last_id: u64,
-    session: String,
+    tab: Tab,
     /// What the page complained about: exceptions and messages of the console.
     complaints: Vec<String>,
     _profile: TempDir,
@@ -86,21 +93,50 @@ impl Page {
                 }
             }
         });
-        let (last_id, session, complaints) = (0, String::new(), Vec::new());
+        let (last_id, tab, complaints) = (0, Tab::default(), Vec::new());
         let mut page =
-            Self { chromium: child, to, from: receiver, last_id, session, complaints, _profile: profile };
-        page.attach(address);
+            Self { chromium: child, to, from: receiver, last_id, tab, complaints, _profile: profile };
+        page.open_tab(address);
         page
     }
 
-    fn attach(&mut self, address: &str) {
+    /// Opens another tab, which is in front then.
+    pub(crate) fn open_tab(&mut self, address: &str) -> Tab {
+        // Tabs are the browser's business, not a tab's.
+        self.tab = Tab::default();
         let target = self.call("Target.createTarget", json!({"url": "about:blank"}));
         let attached = json!({"targetId": target["targetId"], "flatten": true});
-        self.session = self.call("Target.attachToTarget", attached)["sessionId"].as_str().unwrap().to_owned();
+        let attached = self.call("Target.attachToTarget", attached);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        self.tab = Tab { target: text(&target["targetId"]), session: text(&attached["sessionId"]) };
         for domain in ["Runtime", "Log", "Page"] {
             self.call(&format!("{domain}.enable"), json!({}));
         }
+        self.go(address);
+        self.tab.clone()
+    }
+
+    /// Follows an address in the tab in front.
+    pub(crate) fn go(&mut self, address: &str) {
         self.call("Page.navigate", json!({"url": address}));
+    }
+
+    /// The tab in front.
+    pub(crate) fn tab(&self) -> Tab {
+        self.tab.clone()
+    }
+
+    /// Brings a tab to the front.
+    pub(crate) fn show(&mut self, tab: &Tab) {
+        self.tab = tab.clone();
+        self.call("Page.bringToFront", json!({}));
+    }
+
+    /// Closes the tab in front and brings another one there.
+    pub(crate) fn close(&mut self, next: &Tab) {
+        let closed = std::mem::take(&mut self.tab);
+        self.call("Target.closeTarget", json!({"targetId": closed.target}));
+        self.show(next);
     }
 
     /// The value of a JavaScript expression on the page.
@@ -139,8 +175,8 @@ impl Page {
     fn call(&mut self, method: &str, parameters: Value) -> Value {
         self.last_id += 1;
         let mut message = json!({"id": self.last_id, "method": method, "params": parameters});
-        if !self.session.is_empty() {
-            message["sessionId"] = self.session.clone().into();
+        if !self.tab.session.is_empty() {
+            message["sessionId"] = self.tab.session.clone().into();
         }
         self.to.write_all(format!("{message}\0").as_bytes()).unwrap();
         loop {

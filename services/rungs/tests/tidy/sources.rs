@@ -8,7 +8,7 @@ const MAX_LINES: usize = 400;
 const LONGER: [(&str, usize); 1] = [("services/aggregator/src/funnel_lane.rs", 480)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 29] = [
+const SLEEPS: [(&str, &str); 30] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -31,6 +31,7 @@ const SLEEPS: [(&str, &str); 29] = [
     ("services/collector/src/receive.rs", "a tracker that asks again at once is answered later"),
     ("services/collector/tests/sdks/", "waits for what another process does, with a deadline"),
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
+    ("services/collector/tests/tag/", "waits for what a browser does, with a deadline"),
     ("services/console/examples/demo.rs", "visitors come over time"),
     ("services/console/src/live_reads.rs", "one read a second; its tests run on paused time"),
     ("services/console/src/readiness.rs", "a pause before another attempt"),

@@ -6,7 +6,7 @@ use jiff::tz::TimeZoneDatabase;
 use super::fields;
 use super::unique::Unique;
 use crate::plan::limits::MAX_RETENTION_DAYS;
-use crate::plan::{Origins, Site};
+use crate::plan::{NotARedirect, Origins, Redirect, Site};
 
 /// Bytes of a key, at most: it travels in headers and query strings.
 const MAX_KEY_BYTES: usize = 128;
@@ -21,6 +21,7 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
     let secret_keys_sha256 = secret_keys(&table);
     let origins = origins(&table);
     let retention_days = retention_days(&table);
+    let redirects = redirects(&table);
     table.finish();
     Some(Site {
         id: id?.value.to_owned(),
@@ -29,6 +30,7 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
         secret_keys_sha256,
         origins,
         retention_days,
+        redirects,
     })
 }
 
@@ -198,4 +200,24 @@ fn browser_form(scheme: &str, authority: &str) -> Option<String> {
     }
     let port = port.filter(|port| !matches!((scheme, port), ("https", 443) | ("http", 80)));
     Some(format!("{scheme}://{host}{}", port.map(|port| format!(":{port}")).unwrap_or_default()))
+}
+
+/// Where counted links may lead.
+fn redirects(table: &Table<'_>) -> Vec<Redirect> {
+    let redirects = table.texts("redirects");
+    fields::no_repeats(table, "redirect", &redirects);
+    redirects.into_iter().filter_map(|text| redirect(table, text)).collect()
+}
+
+fn redirect(table: &Table<'_>, text: Located<&str>) -> Option<Redirect> {
+    let hint = match Redirect::parse(text.value) {
+        Ok(redirect) => return Some(redirect),
+        Err(NotARedirect::Unreadable) => {
+            "scheme://host[:port]/path with http or https, e.g. \"https://shop.example/\"; no pattern"
+        }
+        Err(NotARedirect::Credentials) => "leave out what stands before the @",
+        Err(NotARedirect::Query) => "end it before ? and #: a link brings its own",
+    };
+    table.report(text.line, format!("links cannot lead to \"{}\"", text.value), hint);
+    None
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::plan::{Commitment, Condition, Filter, Origins, Window};
+use crate::plan::{Commitment, Condition, Filter, Origins, Redirect, Window};
 
 const SITE: &str = "[[sites]]\nid = \"shop\"\nwrite_keys = [\"wk\"]\n";
 
@@ -34,6 +34,7 @@ timezone = "europe/berlin"
 write_keys = ["wk_shop_demo", "wk_2"]
 secret_keys_sha256 = ["9F86D081884C7D659A2FEAA0C55AD015A3BF4F1B2B0B822CD15D6C15B0F00A08"]
 origins = ["https://Shop.example:443", "http://localhost:3000"]
+redirects = ["https://Shop.example:443", "http://localhost:3000/go/"]
 [[funnels]]
 site = "shop"
 id = "purchase"
@@ -57,6 +58,8 @@ where = { property = "basket.value", min = 1, max = 99.5 }
     let site = plan.site("shop").unwrap();
     assert_eq!((site.timezone.as_str(), site.write_keys.len()), ("Europe/Berlin", 2));
     assert_eq!(site.secret_keys_sha256[0][..2], [0x9f, 0x86]);
+    let redirects: Vec<_> = site.redirects.iter().map(Redirect::as_str).collect();
+    assert_eq!(redirects, ["https://shop.example/", "http://localhost:3000/go/"]);
     assert_eq!(
         site.origins,
         Origins::Only(vec!["https://shop.example".into(), "http://localhost:3000".into()])
@@ -154,6 +157,24 @@ fn a_secret_in_plain_text_is_refused_and_not_repeated() {
     let text = format!("{SITE}secret_keys_sha256 = [\"sk_live_abc\"]\n");
     let problem = problem(&text);
     assert!(problem.contains("looks like a key itself") && !problem.contains("sk_live"), "{problem}");
+}
+
+#[test]
+fn redirects_are_addresses_of_the_web() {
+    for (redirect, hint) in [
+        ("shop.example", "https://shop.example/"),
+        ("*", "no pattern"),
+        ("https://*.shop.example/", "no pattern"),
+        ("//shop.example/", "scheme://"),
+        ("javascript:alert(1)", "http or https"),
+        ("https://ann@shop.example/", "before the @"),
+        ("https://shop.example/?a=b", "before ? and #"),
+        ("https://shop.example/#top", "before ? and #"),
+    ] {
+        let said = problem(&format!("{SITE}redirects = [\"{redirect}\"]\n"));
+        assert!(said.contains("links cannot lead to") && said.contains(hint), "{said}");
+    }
+    assert_eq!(Plan::parse("plan.toml", SITE).unwrap().sites[0].redirects, []);
 }
 
 #[test]

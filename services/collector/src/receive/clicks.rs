@@ -1,0 +1,46 @@
+//! `GET /v1/click`: counts a click and sends the visitor on.
+
+use std::time::Duration;
+
+use actix_web::http::Method;
+use url::Url;
+
+use super::{Incoming, now_ms};
+use crate::adapters::click::{self, Click};
+use crate::adapters::{Endpoint, Form};
+use crate::answer::Answer;
+use crate::keys;
+use crate::limits::CLICK_WAIT_MS;
+use crate::refusal::Refusal;
+
+impl Incoming<'_> {
+    /// Sends the visitor on wherever the plan allows it, also where the event is not stored: nobody is to be stranded by
+    /// what is wrong with a count, or with the log. A HEAD is nobody's click.
+    pub(super) async fn click(&self) -> Result<Answer, Refusal> {
+        let query = self.request.query_string();
+        let destination = self.destination(query)?;
+        let Click { event, visitor } = click::parse(query, &destination);
+        if *self.request.method() == Method::GET {
+            let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits());
+            let stored = async { self.store(parsed?, now_ms()).await };
+            match tokio::time::timeout(Duration::from_millis(CLICK_WAIT_MS), stored).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(refusal)) => {
+                    self.state.metrics.refused_for(&refusal);
+                    tracing::debug!(%refusal, "click refused");
+                }
+                Err(_) => tracing::debug!("click not acknowledged in time"),
+            }
+        }
+        Ok(Answer::Redirect(click::with_visitor(destination, &visitor)))
+    }
+
+    fn destination(&self, query: &str) -> Result<Url, Refusal> {
+        let keys = self.state.keys.load();
+        let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
+        let key = keys::in_head(self.headers(), query).unwrap_or_default();
+        let site = keys.caller(&key)?.site;
+        let to = click::destination(query).ok_or(Refusal::NoDestination)?;
+        site.destination(&to).ok_or(Refusal::DestinationNotAllowed)
+    }
+}
