@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint bench clean libchdb kafka sdks tools
+.PHONY: help build run test lint bench clean libchdb kafka grafana-schema sdks deploy-tools tools
 
 CARGO ?= cargo
 
@@ -18,6 +18,10 @@ sdks: tools
 	@scripts/need.sh node python3
 	@scripts/fetch-sdks.sh >/dev/null
 
+deploy-tools:
+	@scripts/need.sh go python3 curl
+	@scripts/fetch-deploy-tools.sh >/dev/null
+
 tools:
 	@scripts/need.sh cargo npm
 
@@ -27,8 +31,11 @@ build: libchdb ## Build target/release/rungs
 run: build ## Start everything with the example data; Ctrl-C ends it, the next run goes on
 	@examples/run.sh
 
-test: libchdb kafka sdks ## Formatting, lints and all tests, as CI runs them
-	@scripts/need.sh --install chromium
+grafana-schema: tools
+	@scripts/fetch-grafana-schema.sh >/dev/null
+
+test: libchdb kafka grafana-schema sdks deploy-tools ## Formatting, lints and all tests, as CI runs them
+	@scripts/need.sh --install chromium prometheus
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked

@@ -13,8 +13,11 @@ how() {
     cargo) say "cargo is missing: install Rust with rustup (https://rustup.rs); the toolchain is pinned in rust-toolchain.toml" ;;
     npm) say "npm is missing: install Node.js; it fetches the embedded ClickHouse (scripts/fetch-libchdb.sh)" ;;
     node) say "node is missing: vendors' clients are tested with it. Install Node.js 20 or later" ;;
-    python3) say "python3 is missing: vendors' clients are tested with it. On Debian: apt-get install python3 python3-pip" ;;
+    python3) say "python3 is missing: vendors' clients and the schemas of Kubernetes are fetched with its pip. On Debian: apt-get install python3 python3-pip" ;;
+    go) say "go is missing: the tests of docker-compose.yml and k8s/ read them with it. Install Go 1.24 or later (https://go.dev/dl); Debian's golang may be older" ;;
+    curl) say "curl is missing: the smoke test asks with it. On Debian: apt-get install curl" ;;
     chromium) say "chromium is missing: the live page is tested in it. On Debian: apt-get install chromium" ;;
+    prometheus) say "prometheus is missing: rules and dashboards are tested with it and its promtool. On Debian: apt-get install prometheus" ;;
     *) say "$1 is missing" ;;
   esac
 }

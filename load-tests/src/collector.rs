@@ -69,6 +69,7 @@ async fn run(dir: &Path) -> Result<(), BenchError> {
         plan,
         imports: None,
         generations: Arc::default(),
+        rejections: None,
         metrics: &Metrics::new().map_err(BenchError::other)?,
         health: Health::new(),
     };

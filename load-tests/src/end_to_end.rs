@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::BenchError;
-use crate::http::{Load, Outcome};
+use crate::http::Load;
+use crate::process::Server;
 use crate::rungs::Rungs;
 use crate::table::{Row, grouped};
 use crate::template::Form;
@@ -32,14 +33,14 @@ pub struct Sustained {
 pub fn run(rungs: &Rungs, rate: f64, time: Duration, before: u64) -> Result<Sustained, BenchError> {
     let started = Instant::now();
     let cpu = rungs.server.cpu();
-    let (outcome, resident) = watched(rungs, &load(rungs, Some(rate), time, 30))?;
+    let (outcome, resident) = watched(&rungs.server, || load(rungs, Some(rate), time, 30).run())?;
     let expected = before + outcome.events;
     rungs.wait_for_events("bench", expected, PATIENCE)?;
     let elapsed = started.elapsed();
     let stored = rungs.distinct_events("bench")?;
     let cpu_us = (rungs.server.cpu() - cpu).as_secs_f64() * 1e6 / outcome.events.max(1) as f64;
     let sustained = outcome.events as f64 / elapsed.as_secs_f64();
-    let mib: Vec<String> = resident.iter().map(|bytes| (bytes >> 20).to_string()).collect();
+    let mib = in_mib(&resident);
     let rows = vec![
         Row::goal(
             "end to end: sustained into ClickHouse",
@@ -84,21 +85,29 @@ pub fn fill(rungs: &Rungs, events: u64, stored: u64, run: u16) -> Result<u64, Be
     Ok(stored)
 }
 
-/// Runs the load and reads the server's memory every second.
-fn watched(rungs: &Rungs, load: &Load) -> Result<(Outcome, Vec<u64>), BenchError> {
+/// Does something and reads a server's memory every second meanwhile.
+pub fn watched<T>(
+    server: &Server,
+    doing: impl FnOnce() -> Result<T, BenchError>,
+) -> Result<(T, Vec<u64>), BenchError> {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let mut resident = Vec::new();
             while !ended.load(Ordering::Acquire) {
-                resident.push(rungs.server.resident());
+                resident.push(server.resident());
                 std::thread::sleep(Duration::from_secs(1));
             }
             resident
         });
-        let outcome = load.run();
+        let done = doing();
         ended.store(true, Ordering::Release);
         let resident = watcher.join().unwrap_or_default();
-        Ok((outcome?, resident))
+        Ok((done?, resident))
     })
+}
+
+/// Memory readings for a row's note.
+pub fn in_mib(resident: &[u64]) -> Vec<String> {
+    resident.iter().map(|bytes| (bytes >> 20).to_string()).collect()
 }

@@ -20,13 +20,14 @@ const BATCH_EVENTS: usize = 500;
 const VISITORS: u64 = 200_000;
 
 /// A phase under load with the server's CPU time.
-struct Phase {
-    outcome: Outcome,
-    cpu: Duration,
+pub struct Phase {
+    pub outcome: Outcome,
+    pub cpu: Duration,
 }
 
 impl Phase {
-    fn run(load: &Load, server: &Server) -> Result<Self, BenchError> {
+    /// After a second of warming up.
+    pub fn run(load: &Load, server: &Server) -> Result<Self, BenchError> {
         let warm_up = Load { time: load.time.min(Duration::from_secs(1)), run: load.run + 1, ..load.clone() };
         warm_up.run()?;
         let before = server.cpu();
@@ -34,11 +35,13 @@ impl Phase {
         Ok(Self { outcome, cpu: server.cpu() - before })
     }
 
-    fn cpu_us(&self) -> f64 {
+    /// The server's CPU microseconds an event.
+    pub fn cpu_us(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.outcome.events.max(1) as f64
     }
 
-    fn note(&self) -> String {
+    /// CPU and latency, for a row.
+    pub fn note(&self) -> String {
         let failed =
             if self.outcome.failed > 0 { format!(", {} failed", self.outcome.failed) } else { String::new() };
         format!(
@@ -69,14 +72,12 @@ pub fn run(binary: &Path, time: Duration) -> Result<Vec<Row>, BenchError> {
 
 impl Way {
     fn single(time: Duration) -> Self {
-        let form = Form { path: "/v1/track", events: 1, visitors: VISITORS };
         let rate = |rate| format!("{}/s", grouped(rate));
-        Self { name: "single POST", load: load(form, CONNECTIONS, time, 10), rate }
+        Self { name: "single POST", load: singles(time, VISITORS), rate }
     }
 
     fn batches(time: Duration) -> Self {
-        let form = Form { path: "/v1/events", events: BATCH_EVENTS, visitors: VISITORS };
-        Self { name: "NDJSON of 500", load: load(form, BATCH_CONNECTIONS, time, 20), rate: millions }
+        Self { name: "NDJSON of 500", load: batches(time, VISITORS), rate: millions }
     }
 
     fn rows(&self, binary: &Path, (goal, is_reached): Goal) -> Result<Vec<Row>, BenchError> {
@@ -102,9 +103,7 @@ impl Way {
     }
 
     fn against_bare(&self) -> Result<Phase, BenchError> {
-        let mut bare = Server::start(Command::new(std::env::current_exe()?).arg("bare"))?;
-        let address = bare.first_address()?;
-        Phase::run(&Load { address, ..self.load.clone() }, &bare)
+        against_bare(&self.load)
     }
 
     fn against_collector(&self, binary: &Path) -> Result<Phase, BenchError> {
@@ -116,6 +115,23 @@ impl Way {
         let rungs = Rungs::start(binary)?;
         Phase::run(&Load { address: rungs.collector, ..self.load.clone() }, &rungs.server)
     }
+}
+
+/// A load against the bare handler.
+pub fn against_bare(load: &Load) -> Result<Phase, BenchError> {
+    let mut bare = Server::start(Command::new(std::env::current_exe()?).arg("bare"))?;
+    let address = bare.first_address()?;
+    Phase::run(&Load { address, ..load.clone() }, &bare)
+}
+
+/// Single events, as fast as they are answered; the address is still to be set.
+pub fn singles(time: Duration, visitors: u64) -> Load {
+    load(Form { path: "/v1/track", events: 1, visitors }, CONNECTIONS, time, 10)
+}
+
+/// Batches, as fast as they are answered; the address is still to be set.
+pub fn batches(time: Duration, visitors: u64) -> Load {
+    load(Form { path: "/v1/events", events: BATCH_EVENTS, visitors }, BATCH_CONNECTIONS, time, 20)
 }
 
 fn load(form: Form, connections: u32, time: Duration, run: u16) -> Load {

@@ -12,6 +12,7 @@ pub mod fold;
 pub mod http;
 pub mod ingest;
 pub mod journeys;
+pub mod kafka;
 pub mod live;
 pub mod markers;
 pub mod process;
@@ -27,6 +28,8 @@ pub enum BenchError {
     Io(#[from] std::io::Error),
     #[error("{0}")]
     Http(#[from] reqwest::Error),
+    #[error("{0}")]
+    Kafka(#[from] rdkafka::error::KafkaError),
     #[error("{0}")]
     Other(String),
 }

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use load_tests::rungs::Rungs;
 use load_tests::stream::Shape;
 use load_tests::table::Row;
-use load_tests::{BenchError, bare, collector, end_to_end, fold, ingest, journeys, live, markers};
+use load_tests::{BenchError, bare, collector, end_to_end, fold, ingest, journeys, kafka, live, markers};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -44,6 +44,16 @@ enum Part {
     Ingest,
     /// HTTP, log, fold and ClickHouse together; markers; live answers
     EndToEnd,
+    /// The same services on Kafka: collector, fold, ClickHouse, restart and take-over
+    Kafka,
+    /// One of the processes of `kafka`: `produce`, `drain` or `fold`
+    #[command(hide = true)]
+    OnKafka {
+        /// Which
+        part: String,
+        /// The brokers
+        brokers: String,
+    },
     /// Serves the bare handler that `ingest` compares with
     #[command(hide = true)]
     Bare,
@@ -64,11 +74,14 @@ fn main() -> Result<(), BenchError> {
         Part::Memory => memory(&arguments)?,
         Part::Ingest => ingesting(&arguments)?,
         Part::EndToEnd => everything(&arguments)?,
+        Part::Kafka => on_kafka(&arguments)?,
+        Part::OnKafka { part, brokers } => kafka::part(part, brokers)?,
         Part::Bench => {
             memory(&arguments)?;
             folding(&arguments)?;
             ingesting(&arguments)?;
             everything(&arguments)?;
+            on_kafka(&arguments)?;
         }
     }
     Ok(())
@@ -103,11 +116,20 @@ fn everything(arguments: &Arguments) -> Result<(), BenchError> {
     print(&[live::run(&rungs, stored)?]);
     let sustained = end_to_end::run(&rungs, arguments.rate, time, stored)?;
     print(&sustained.rows);
-    print(&markers::run(&rungs, sustained.rate / 2.0, time)?);
+    let half = end_to_end::load(&rungs, Some(sustained.rate / 2.0), time, 40);
+    print(&markers::run(&rungs.doors(), &half, "")?);
     let stored = rungs.wait_for_events("bench", 0, Duration::ZERO)?;
     let stored = end_to_end::fill(&rungs, large, stored, 200)?;
     print(&[live::run(&rungs, stored)?, live::against_window_funnel(&rungs, stored)?]);
     Ok(())
+}
+
+fn on_kafka(arguments: &Arguments) -> Result<(), BenchError> {
+    let sizes = match arguments.quick {
+        true => kafka::Sizes { sending: seconds(3), events: 2_000_000, visitors: 200_000 },
+        false => kafka::Sizes { sending: seconds(8), events: 10_000_000, visitors: 1_000_000 },
+    };
+    kafka::run(&arguments.rungs, &sizes, &|row| println!("{row}"))
 }
 
 fn seconds(seconds: u64) -> Duration {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::BenchError;
-use crate::end_to_end;
-use crate::rungs::{Rungs, get, query};
+use crate::http::Load;
+use crate::rungs::{get, query};
 use crate::table::{Row, grouped};
 
 const BETWEEN_MARKERS: Duration = Duration::from_millis(100);
@@ -18,11 +18,19 @@ const GRACE: Duration = Duration::from_secs(10);
 /// When a reader saw how many markers.
 type Seen = Vec<(Instant, usize)>;
 
-/// Posts markers under load and tells the 99th percentiles.
-pub fn run(rungs: &Rungs, rate: f64, time: Duration) -> Result<Vec<Row>, BenchError> {
+/// Where markers are sent to and looked for.
+pub struct Doors {
+    pub collector: SocketAddr,
+    /// Whose `/metrics` tell how many were counted.
+    pub admin: SocketAddr,
+    pub clickhouse: SocketAddr,
+}
+
+/// Posts markers beside a load at `rate` and tells the 99th percentiles, each row's name after `prefix`.
+pub fn run(doors: &Doors, load: &Load, prefix: &str) -> Result<Vec<Row>, BenchError> {
     let ended = AtomicBool::new(false);
-    let load = end_to_end::load(rungs, Some(rate), time, 40);
-    let (collector, admin, clickhouse) = (rungs.collector, rungs.admin, rungs.clickhouse);
+    let Doors { collector, admin, clickhouse } = *doors;
+    let rate = load.events_a_second.unwrap_or_default();
     let (acked, metrics, stored) = std::thread::scope(|scope| {
         let ended = &ended;
         let sender = scope.spawn(move || post_markers(collector, ended));
@@ -40,12 +48,10 @@ pub fn run(rungs: &Rungs, rate: f64, time: Duration) -> Result<Vec<Row>, BenchEr
     let row = |what: &str, waits: &[f64], goal_s: f64| {
         let p99 = quantile(waits, 0.99);
         let reached = p99 < goal_s && !lost(waits);
-        Row::goal(what, format!("{:.0} ms", p99 * 1e3), &format!("< {goal_s} s"), reached, note(waits))
+        let what = format!("{prefix}accepted -> visible in {what}, p99");
+        Row::goal(&what, format!("{:.0} ms", p99 * 1e3), &format!("< {goal_s} s"), reached, note(waits))
     };
-    Ok(vec![
-        row("accepted -> visible in /metrics, p99", &metrics, 1.0),
-        row("accepted -> visible in ClickHouse, p99", &stored, 2.0),
-    ])
+    Ok(vec![row("/metrics", &metrics, 1.0), row("ClickHouse", &stored, 2.0)])
 }
 
 /// When each marker was acknowledged.

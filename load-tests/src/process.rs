@@ -86,6 +86,11 @@ pub fn own_resident() -> u64 {
     resident("/proc/self/status")
 }
 
+/// CPU time of this process so far, over all threads.
+pub fn own_cpu() -> Duration {
+    cpu_of(&std::fs::read_to_string("/proc/self/stat").unwrap_or_default()).unwrap_or_default()
+}
+
 /// CPU time of the calling thread, right to a few milliseconds: what a fold costs, however busy the machine is.
 pub fn thread_cpu() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();

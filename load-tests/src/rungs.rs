@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 use crate::BenchError;
+use crate::markers::Doors;
 use crate::process::{Server, free_address};
 use crate::stream::PLAN;
 
 /// A site of its own for marker events: each marker is a new visitor, so that counts tell which of them are visible.
-const PROBE: &str = r#"
+pub(crate) const PROBE: &str = r#"
 [[sites]]
 id = "probe"
 write_keys = ["wk_probe"]
@@ -86,6 +87,11 @@ impl Rungs {
             std::thread::sleep(Duration::from_millis(50));
         }
         Err(BenchError::other("not ready within a minute"))
+    }
+
+    /// Where markers are sent to and looked for.
+    pub fn doors(&self) -> Doors {
+        Doors { collector: self.collector, admin: self.admin, clickhouse: self.clickhouse }
     }
 
     /// The answer of the embedded ClickHouse to a query.

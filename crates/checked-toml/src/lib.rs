@@ -29,6 +29,6 @@ mod value;
 
 pub use document::Document;
 pub use problem::Problem;
-pub use suggest::did_you_mean;
+pub use suggest::{did_you_mean, misspelt};
 pub use table::Table;
 pub use value::{Located, Value};

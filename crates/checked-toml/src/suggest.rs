@@ -3,11 +3,28 @@
 /// The candidate that `word` is most likely a slip of: at most a third of its letters differ, where two swapped
 /// neighbours are one slip, and case, `-`, `_` and spaces do not count. `None` where nothing is near.
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    nearest(word, candidates, |letters| letters / 3)
+}
+
+/// As [`did_you_mean`], where `word` may well be right: one or two letters differ, at most a fifth, and no digit
+/// (`video_25` is no slip of `video_75`).
+pub fn misspelt<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let alike = candidates.into_iter().filter(|candidate| digits(candidate) == digits(word));
+    nearest(word, alike, |letters| (letters / 5).min(2))
+}
+
+/// `most` gives the slips that are allowed in so many letters.
+fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    most: impl Fn(usize) -> usize,
+) -> Option<&'a str> {
     let word = folded(word);
     let near = candidates.into_iter().filter_map(|candidate| {
         let folded = folded(candidate);
         let slips = distance(&word, &folded);
-        (slips <= word.len().max(folded.len()) / 3).then_some((slips, candidate))
+        (slips <= most(word.len().max(folded.len()))).then_some((slips, candidate))
     });
     near.min_by_key(|(slips, _)| *slips).map(|(_, candidate)| candidate)
 }
@@ -53,6 +70,17 @@ mod tests {
         assert_eq!(did_you_mean("stpes", keys), Some("steps"));
         assert_eq!(did_you_mean("Site", keys), Some("site"));
         assert_eq!(did_you_mean("colour", keys), None);
+    }
+
+    #[test]
+    fn a_name_that_may_be_right_is_a_slip_only_if_hardly_anything_differs() {
+        let events = ["product_view", "add_to_cart", "video_25", "signup_start"];
+        assert_eq!(misspelt("prodct_view", events), Some("product_view"));
+        assert_eq!(misspelt("Product View", events), Some("product_view"));
+        assert_eq!(misspelt("add_to_crat", events), Some("add_to_cart"));
+        for other in ["video_75", "signup_submit", "page_view", "buy"] {
+            assert_eq!(misspelt(other, events), None, "{other}");
+        }
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod kafka;
 pub mod local;
 pub mod memory;
 mod partitioner;
+pub mod rejected;
 pub mod spill;
 
 pub use assignments::{Acknowledged, Acknowledgement, Assignment};

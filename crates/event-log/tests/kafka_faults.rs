@@ -121,7 +121,7 @@ fn reads_anywhere_give_what_was_written_while_the_broker_comes_and_goes() {
 fn tls_and_scram_reach_a_secured_broker_and_a_wrong_password_does_not() {
     let kafka = Kafka::secured();
     let mut settings = settings(&kafka, "secured", 1);
-    settings.brokers = kafka.secure_bootstrap();
+    settings.brokers = Some(kafka.secure_bootstrap());
     settings.username = Some(USER.to_owned());
     settings.password = Some(PASSWORD.to_owned());
     settings.ca_file = Some(kafka.ca_file());

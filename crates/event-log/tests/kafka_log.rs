@@ -51,7 +51,7 @@ fn a_visitors_key_and_partition_are_those_a_java_client_would_choose() {
     publish(&publisher, visitors.iter().map(|visitor| event(visitor, "m", 7)).collect()).unwrap();
     // librdkafka's murmur2_random is the Java client's partitioner: it is asked where the same keys go.
     let producer: rdkafka::producer::BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &settings.brokers)
+        .set("bootstrap.servers", settings.brokers.as_ref().unwrap())
         .set("partitioner", "murmur2_random")
         .create()
         .unwrap();
@@ -77,7 +77,7 @@ fn a_visitors_key_and_partition_are_those_a_java_client_would_choose() {
 fn consume(settings: &event_log::kafka::KafkaSettings, count: usize) -> Vec<(i32, Vec<u8>, Vec<u8>)> {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", &settings.brokers)
+        .set("bootstrap.servers", settings.brokers.as_ref().unwrap())
         .set("group.id", "test")
         .set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().unwrap();
@@ -146,7 +146,7 @@ fn offsets_with_gaps_are_read_over_and_the_end_behind_a_gap_is_the_end() {
     let (publisher, source) = open(&settings);
     let topic = settings.events_topic();
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &settings.brokers).set("transactional.id", "gaps");
+    config.set("bootstrap.servers", settings.brokers.as_ref().unwrap()).set("transactional.id", "gaps");
     let other: rdkafka::producer::BaseProducer = config.create().unwrap();
     use rdkafka::producer::Producer as _;
     other.init_transactions(LIMIT).unwrap();
@@ -193,7 +193,7 @@ fn what_retention_removed_is_told_with_the_first_offset_that_is_there() {
 
 fn delete_before(settings: &event_log::kafka::KafkaSettings, offset: i64) {
     let admin: rdkafka::admin::AdminClient<_> =
-        ClientConfig::new().set("bootstrap.servers", &settings.brokers).create().unwrap();
+        ClientConfig::new().set("bootstrap.servers", settings.brokers.as_ref().unwrap()).create().unwrap();
     let mut list = rdkafka::TopicPartitionList::new();
     list.add_partition_offset(&settings.events_topic(), 0, rdkafka::Offset::Offset(offset)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -209,7 +209,7 @@ fn a_topic_that_was_created_again_is_another_log() {
     assert_eq!(source.id(), KafkaSource::open(&settings).unwrap().id());
     drop(publisher);
     let admin: rdkafka::admin::AdminClient<_> =
-        ClientConfig::new().set("bootstrap.servers", &settings.brokers).create().unwrap();
+        ClientConfig::new().set("bootstrap.servers", settings.brokers.as_ref().unwrap()).create().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let options = rdkafka::admin::AdminOptions::new().operation_timeout(Some(LIMIT));
     runtime.block_on(admin.delete_topics(&[&settings.events_topic()], &options)).unwrap();

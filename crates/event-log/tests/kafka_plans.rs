@@ -5,7 +5,10 @@ mod support;
 
 use std::sync::LazyLock;
 
-use event_log::kafka::{KafkaPlans, KafkaRejections, RejectedRecord};
+use std::time::Duration;
+
+use event_log::kafka::{KafkaPlans, KafkaRejected, KafkaRejections};
+use event_log::rejected::{Rejected, RejectedSource, Rejections};
 use event_log::{PlanError, PlanRecord, PlanTopic};
 use kafka_server::Kafka;
 use support::kafka::settings;
@@ -61,21 +64,40 @@ fn of_many_who_apply_the_same_number_at_once_one_wins_for_everybody() {
 }
 
 #[test]
-fn a_rejected_record_is_found_in_its_topic() {
+fn what_was_rejected_is_read_back_once_it_is_stored() {
     let settings = settings(&KAFKA, "rejected", 1);
     event_log::kafka::ensure_topics(&settings).unwrap();
-    let rejections = KafkaRejections::open(&settings).unwrap();
-    let value = vec![0xff; 10_000];
-    rejections.write(&RejectedRecord {
-        partition: 0,
-        offset: 17,
-        appended_at_ms: 5,
-        reason: "not_a_record",
-        value: &value,
-    });
+    let on_unkept = Box::new(|| panic!("Kafka takes all"));
+    let rejections = Rejections::to_kafka(KafkaRejections::open(&settings).unwrap(), on_unkept);
+    let rejected = |offset: u64| Rejected {
+        id: format!("t-0-{offset}"),
+        reason: "not_a_record".into(),
+        sample: "x".repeat(5_000),
+        offset,
+        ..Rejected::default()
+    };
+    (0..5).for_each(|offset| rejections.write(rejected(offset)));
     rejections.close(support::kafka::LIMIT);
-    assert_eq!(rejections.unwritten(), 0);
-    let topic = settings.rejected_topic();
-    let offsets = KAFKA.tool("org.apache.kafka.tools.GetOffsetShell", &["--topic", &topic]);
-    assert!(offsets.contains(&format!("{topic}:0:1")), "{offsets}");
+
+    let take = |source: &mut KafkaRejected, wanted: usize| {
+        let mut taken = Vec::new();
+        until("all are read", || {
+            taken.extend(source.take(3, Duration::from_millis(100)));
+            taken.len() >= wanted
+        });
+        taken
+    };
+    let mut source = KafkaRejected::join(&settings).unwrap();
+    let taken = take(&mut source, 5);
+    assert_eq!(taken, (0..5).map(|offset| rejected(offset).bounded()).collect::<Vec<_>>());
+    drop(source);
+    let mut again = KafkaRejected::join(&settings).unwrap();
+    assert_eq!(take(&mut again, 5).len(), 5, "nobody said that they are stored");
+    again.stored();
+    drop(again);
+    let mut other = KafkaRejected::join(&settings).unwrap();
+    let rejections = Rejections::to_kafka(KafkaRejections::open(&settings).unwrap(), Box::new(|| ()));
+    rejections.write(rejected(9));
+    assert_eq!(take(&mut other, 1), [rejected(9).bounded()], "those before are stored");
+    rejections.close(support::kafka::LIMIT);
 }

@@ -53,8 +53,13 @@ pub struct Rung {
     pub from_first: Option<f64>,
     /// Share of this step's visitors who reached the last one.
     pub to_last: Option<f64>,
-    /// Visitors who stand here and can still go on.
-    pub open: u32,
+    /// Visitors of the previous step who have not taken this one; absent at the first step.
+    pub drop_off: Option<u32>,
+    /// Of them, those who cannot any more: drop-off less those who are open at the previous step. Within a conversion window
+    /// nobody is lost yet. Absent at the first step.
+    pub lost: Option<u32>,
+    /// Visitors who stand here and can still go on; absent at the last step, from which there is nowhere to go.
+    pub open: Option<u32>,
     /// Visitors who saw the offer; absent where the plan names none.
     pub offered: Option<u32>,
     /// Share of them who took the step; absent where the plan names no offer.
@@ -135,13 +140,26 @@ impl View<'_> {
             from_previous: index.checked_sub(1).and_then(|previous| share(visitors, self.visitors(previous))),
             from_first: share(visitors, self.visitors(0)),
             to_last: share(self.visitors(self.last()), visitors),
-            open: self.counts.open.get(index).copied().unwrap_or(0),
+            drop_off: index.checked_sub(1).map(|previous| self.drop_off(previous)),
+            lost: index
+                .checked_sub(1)
+                .map(|previous| self.drop_off(previous).saturating_sub(self.open(previous))),
+            open: (index < self.last()).then(|| self.open(index)),
             offered: has_offer.then(|| self.offered(index)),
             ctr: if has_offer { share(self.committed(index), self.offered(index)) } else { None },
             skipped: knows_skipped.then(|| self.counts.at(&self.counts.skipped, index, self.window)),
             seconds: if index > 0 { self.seconds(index) } else { Seconds::default() },
             effort_seconds: if has_offer { self.effort(index) } else { Effort::default() },
         }
+    }
+
+    fn open(&self, step: usize) -> u32 {
+        self.counts.open.get(step).copied().unwrap_or(0)
+    }
+
+    /// Between a step and the next one.
+    fn drop_off(&self, step: usize) -> u32 {
+        self.visitors(step).saturating_sub(self.visitors(step + 1))
     }
 
     fn seconds(&self, step: usize) -> Seconds {
@@ -265,7 +283,24 @@ mod tests {
         assert_eq!((third.offered, third.ctr), (None, None));
         assert_eq!((second.offered, second.ctr), (Some(100), Some(0.4)));
         assert_eq!(last.to_last, Some(1.0));
-        assert_eq!((first.name.as_str(), first.commitment, first.open), ("VIEW", "click", 90));
+        assert_eq!((first.name.as_str(), first.commitment, first.open), ("VIEW", "click", Some(90)));
+    }
+
+    #[test]
+    fn of_those_who_dropped_off_whoever_is_open_is_not_lost_and_nobody_is_open_at_the_top() {
+        let ladder = Ladder::new(&four_steps(), &counts(), 0, Audience::Everybody);
+        let told: Vec<_> = ladder.steps.iter().map(|rung| (rung.drop_off, rung.lost, rung.open)).collect();
+        let expected = [
+            (None, None, Some(90)),
+            (Some(150), Some(60), Some(10)),
+            (Some(30), Some(20), Some(4)),
+            (Some(15), Some(11), None),
+        ];
+        assert_eq!(told, expected);
+        let mut young = counts();
+        young.open = vec![300, 100, 40, 9];
+        let ladder = Ladder::new(&four_steps(), &young, 0, Audience::Everybody);
+        assert!(ladder.steps.iter().skip(1).all(|rung| rung.lost == Some(0)), "all can still go on");
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) struct Address {
 pub(crate) struct Broker {
     pub(crate) address: Address,
     files: PathBuf,
+    fast: bool,
     process: Option<Child>,
     /// Ends the broker when this process ends without having done so: values in statics are never dropped.
     watchdog: Option<Child>,
@@ -67,7 +68,7 @@ impl Broker {
         }
         let output = format.output().expect("java runs");
         assert!(output.status.success(), "formatting: {}", String::from_utf8_lossy(&output.stderr));
-        Self { address: *address, files, process: None, watchdog: None }
+        Self { address: *address, files, fast: options.fast, process: None, watchdog: None }
     }
 
     pub(crate) fn start(&mut self) {
@@ -76,7 +77,8 @@ impl Broker {
         let configuration = self.files.join("log4j2.properties");
         let mut broker = Command::new("java");
         broker.arg(format!("-Dlog4j2.configurationFile={}", configuration.display()));
-        broker.args(jars::java("-Xmx512m").get_args());
+        let java = if self.fast { jars::fast_java("-Xmx1g") } else { jars::java("-Xmx512m") };
+        broker.args(java.get_args());
         broker.arg("kafka.Kafka").arg(self.files.join("server.properties"));
         broker.stdin(Stdio::null()).stdout(log.try_clone().expect("the log once more")).stderr(log);
         let broker = broker.spawn().expect("java runs");

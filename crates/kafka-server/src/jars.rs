@@ -16,9 +16,16 @@ fn folder() -> PathBuf {
 
 /// `java` with Kafka's jars, a small heap and a quick start; the class and its arguments are to follow.
 pub(crate) fn java(heap: &str) -> Command {
+    with(&[heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"])
+}
+
+/// As [`java`], compiled as far as it goes.
+pub(crate) fn fast_java(heap: &str) -> Command {
+    with(&[heap, "-XX:+UseSerialGC"])
+}
+
+fn with(options: &[&str]) -> Command {
     let mut command = Command::new("java");
-    command
-        .args([heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData", "-cp"])
-        .arg(folder().join("*"));
+    command.args(options).args(["-XX:-UsePerfData", "-cp"]).arg(folder().join("*"));
     command
 }

@@ -2,7 +2,7 @@
 //! (KRaft, broker and controller in one) with its data in a temporary folder and its ports chosen by the system. They can
 //! be killed, stopped, frozen and started again where they were; all end when the value is dropped.
 //!
-//! A dev-dependency only, so it panics with what went wrong instead of returning errors. The jars come from
+//! For tests and benchmarks only, so it panics with what went wrong instead of returning errors. The jars come from
 //! `scripts/fetch-kafka.sh`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -45,6 +45,10 @@ pub struct Options {
     pub secured: bool,
     /// Further lines of `server.properties`.
     pub properties: Vec<(String, String)>,
+    /// Whether they are to be fast rather than quick to start: all of Java's compilers, a larger heap. For benchmarks.
+    pub fast: bool,
+    /// Where its temporary folder is made; by default where the system makes them.
+    pub folder: Option<PathBuf>,
 }
 
 impl Kafka {
@@ -65,7 +69,8 @@ impl Kafka {
 
     /// A cluster as described; it answers when this returns.
     pub fn with(options: &Options) -> Self {
-        let dir = tempfile::Builder::new().prefix("kafka-").tempdir().expect("a temporary folder");
+        let place = options.folder.clone().unwrap_or_else(std::env::temp_dir);
+        let dir = tempfile::Builder::new().prefix("kafka-").tempdir_in(place).expect("a temporary folder");
         let certificate = options.secured.then(|| Certificate::make(dir.path()));
         let cluster_id = URL_SAFE_NO_PAD.encode(uuid::Uuid::new_v4().as_bytes());
         let addresses = broker::addresses(options.brokers.max(1), options.secured);

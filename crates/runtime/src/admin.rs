@@ -1,4 +1,4 @@
-//! The admin server of a process: `/metrics`, `/healthz`, `/readyz`. It runs until the end, so that a service that
+//! The admin server of a process: `/metrics`, `/healthz`, `/readyz`, and `/` with links to them. It runs until the end, so that a service that
 //! drains can still be watched: [`crate::tasks::Tasks::wait`] does not wait for it, and [`AdminServer::stop`] ends it.
 
 use std::net::SocketAddr;
@@ -24,7 +24,8 @@ pub struct AdminServer {
 /// The admin server did not start.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the admin server cannot listen on {listen}: {source} (change [admin] listen, or end what uses the port)"
+    "the admin server cannot listen on {listen}: {source}; end what uses the port (another service on this machine?), or \
+     choose another one with --admin or [admin] listen"
 )]
 pub struct AdminError {
     /// Where it was to listen.
@@ -70,7 +71,11 @@ impl AdminServer {
         let state = Data::new(State { metrics, health, shutdown });
         let failed = |source| AdminError { listen, source };
         let server = HttpServer::new(move || {
-            App::new().app_data(state.clone()).configure(routes).configure(more_routes.clone())
+            App::new()
+                .app_data(state.clone())
+                .configure(routes)
+                .configure(more_routes.clone())
+                .default_service(web::to(unknown))
         })
         .workers(1)
         .disable_signals()
@@ -100,9 +105,31 @@ impl AdminServer {
 
 fn routes(config: &mut web::ServiceConfig) {
     config
+        .route("/", web::get().to(index))
         .route("/metrics", web::get().to(metrics))
         .route("/healthz", web::get().to(healthz))
         .route("/readyz", web::get().to(readyz));
+}
+
+/// For people who open the address in a browser.
+async fn index() -> HttpResponse {
+    HttpResponse::Ok().content_type(ContentType::html()).body(INDEX)
+}
+
+const INDEX: &str =
+    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>Rungs: admin server</title>
+<h1>Rungs: admin server</h1>
+<ul>
+<li><a href=\"/metrics\">/metrics</a>: what this process counts, for Prometheus</li>
+<li><a href=\"/healthz\">/healthz</a>: 200 while the process turns</li>
+<li><a href=\"/readyz\">/readyz</a>: 200 when it can serve, else what is missing</li>
+</ul>
+<p>The page with the numbers is the console's; events go to the collector.</p></html>
+";
+
+async fn unknown() -> HttpResponse {
+    let body = "there is nothing at this path; there are /metrics, /healthz and /readyz\n";
+    HttpResponse::NotFound().content_type(ContentType::plaintext()).body(body)
 }
 
 /// Gathers on a thread for blocking work: a scrape evaluates every funnel and must not hold up `/healthz`.

@@ -7,6 +7,7 @@ pub mod admin;
 pub mod health;
 pub mod logging;
 pub mod metrics;
+pub mod retry;
 pub mod settings;
 pub mod shutdown;
 mod task_metrics;

@@ -3,15 +3,16 @@
 //!
 //! Fields end in their unit (`horizon_ms`); the file writes the unit with the value (`horizon = "24h"`).
 
+mod kafka;
 mod keys;
 mod load;
 mod read;
 mod reference;
 mod secrets;
 
+pub use kafka::KafkaSettings;
 pub use reference::{reference, variables};
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -70,6 +71,8 @@ pub struct AggregatorSettings {
     pub journeys_batch_rows: usize,
     /// Events that one visitor's tail holds; beyond: stored, not folded until the next build from raw.
     pub max_tail_events: usize,
+    /// Journeys in memory over all partitions of the process; beyond: it reads no further.
+    pub max_journeys: usize,
     /// How long minute ends are answered.
     pub minute_history_days: u32,
     /// How long hour ends are answered.
@@ -119,6 +122,10 @@ pub struct ClickHouseSettings {
     pub user: String,
     pub password: Option<String>,
     pub database: String,
+    /// Certificates of the authorities to trust beside the system's, PEM.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the tables are replicated, and inserts wait for a majority of replicas.
+    pub replicated: bool,
 }
 
 /// `[logging]`
@@ -127,37 +134,6 @@ pub struct LoggingSettings {
     pub format: LogFormat,
     /// `error`, `warn`, `info`, `debug`, or tracing's directives.
     pub level: String,
-}
-
-/// `[kafka]`: the log that several processes share.
-#[derive(Clone, PartialEq)]
-pub struct KafkaSettings {
-    /// `host:port` of some brokers, separated by commas; none: the local log.
-    pub brokers: Option<String>,
-    /// Begins the names of topics and of the consumer group.
-    pub topic_prefix: Option<String>,
-    /// Partitions of the topic of events.
-    pub partitions: u32,
-    /// Copies of each partition, where a topic is created.
-    pub replication: u32,
-    /// How long topics keep their records.
-    pub retention_ms: u64,
-    /// Names this process in its consumer group for ever.
-    pub instance_id: Option<String>,
-    pub username: Option<String>,
-    pub password: Option<String>,
-    /// Certificates of the authorities to trust, PEM.
-    pub ca_file: Option<PathBuf>,
-    /// This process's certificate, PEM.
-    pub certificate_file: Option<PathBuf>,
-    /// Its private key, PEM.
-    pub key_file: Option<PathBuf>,
-    /// Messages that wait for an acknowledgement, at most.
-    pub max_in_flight_bytes: u64,
-    /// Fetched records that wait to be read, about.
-    pub fetch_buffer_bytes: u64,
-    /// librdkafka's own options.
-    pub options: BTreeMap<String, String>,
 }
 
 /// How log lines look.
@@ -198,6 +174,7 @@ impl Default for AggregatorSettings {
             journeys_interval_ms: 30_000,
             journeys_batch_rows: 50_000,
             max_tail_events: 256,
+            max_journeys: 20_000_000,
             minute_history_days: 7,
             hour_history_days: 730,
             raw_retention_days: 400,
@@ -231,27 +208,13 @@ impl Default for LogSettings {
 
 impl Default for ClickHouseSettings {
     fn default() -> Self {
-        Self { url: None, user: "default".into(), password: None, database: "rungs".into() }
-    }
-}
-
-impl Default for KafkaSettings {
-    fn default() -> Self {
         Self {
-            brokers: None,
-            topic_prefix: None,
-            partitions: 32,
-            replication: 3,
-            retention_ms: 7 * 86_400_000,
-            instance_id: None,
-            username: None,
+            url: None,
+            user: "default".into(),
             password: None,
+            database: "rungs".into(),
             ca_file: None,
-            certificate_file: None,
-            key_file: None,
-            max_in_flight_bytes: 64 << 20,
-            fetch_buffer_bytes: 64 << 20,
-            options: BTreeMap::new(),
+            replicated: false,
         }
     }
 }

@@ -51,6 +51,16 @@ async fn metrics_are_served_in_the_text_format() {
 }
 
 #[tokio::test]
+async fn its_address_leads_to_what_is_there_and_another_path_says_so_too() {
+    let admin = start();
+    for (path, status) in [("/", "200"), ("/metric", "404")] {
+        let answer = admin.get(path).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert!(["/metrics", "/healthz", "/readyz"].iter().all(|there| answer.contains(there)), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn readiness_lists_what_is_missing_and_liveness_does_not_care() {
     let admin = start();
     let plan = admin.health.condition("plan loaded");

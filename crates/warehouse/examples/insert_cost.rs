@@ -136,6 +136,7 @@ fn events(rows: std::ops::Range<u64>) -> SealedBatch {
             log_epoch: 1,
             offset: row,
             version: event_version(1, row),
+            retention_days: 0,
         });
     }
     batch.seal()

@@ -14,6 +14,8 @@ use rand::Rng;
 use runtime::settings::ClickHouseSettings;
 use url::{Host, Url};
 
+use crate::connector;
+use crate::engines::Replicas;
 use crate::error::WarehouseError;
 use crate::generations::GenerationCache;
 
@@ -38,6 +40,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Warehouse {
     client: Client,
     database: Arc<str>,
+    pub(crate) replicas: Replicas,
     pub(crate) generations: GenerationCache,
 }
 
@@ -46,14 +49,18 @@ impl Warehouse {
     /// keep a service from starting.
     ///
     /// # Errors
-    /// When `[clickhouse] url` is missing or not an HTTP address.
+    /// When `[clickhouse] url` is missing or not an HTTP address, or `ca_file` holds no certificate.
     pub fn connect(settings: &ClickHouseSettings) -> Result<Self, WarehouseError> {
         let url = parse_url(settings.url.as_deref())?;
         let compression = match is_loopback(&url) {
             true => Compression::None,
             false => Compression::Lz4,
         };
-        let mut client = Client::default()
+        let client = match &settings.ca_file {
+            Some(ca_file) => connector::trusting(ca_file)?,
+            None => Client::default(),
+        };
+        let mut client = client
             .with_url(url.as_str())
             .with_user(&settings.user)
             .with_database(&settings.database)
@@ -65,6 +72,7 @@ impl Warehouse {
         Ok(Self {
             client,
             database: settings.database.as_str().into(),
+            replicas: Replicas::new(settings.replicated),
             generations: GenerationCache::default(),
         })
     }
@@ -94,6 +102,7 @@ impl Warehouse {
         if rows.is_empty() {
             return Ok(());
         }
+        let _turn = self.replicas.turn(table).await;
         within(table, INSERT_TIMEOUT, async {
             let mut insert = self.inserting().insert::<T>(table).await?;
             for row in rows {
@@ -106,9 +115,20 @@ impl Warehouse {
 
     /// A client for inserts.
     pub(crate) fn inserting(&self) -> Client {
-        INSERT_SETTINGS
+        let client = INSERT_SETTINGS
             .into_iter()
-            .fold(self.client.clone(), |client, (name, value)| client.with_setting(name, value))
+            .fold(self.client.clone(), |client, (name, value)| client.with_setting(name, value));
+        self.replicas.inserting(client)
+    }
+
+    /// A query that sees every insert that was answered, on whichever replica it ends.
+    pub(crate) fn query_all(&self, sql: &str) -> Query {
+        self.replicas.reading(self.client.clone()).query(sql)
+    }
+
+    /// Whether the tables are replicated.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.replicas.are_there
     }
 
     /// Runs `attempt` until it succeeds, fails for good, or failed [`MAX_ATTEMPTS`] times.

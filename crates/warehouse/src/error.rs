@@ -22,7 +22,7 @@ pub enum WarehouseError {
         limit: Duration,
     },
     /// ClickHouse refused or broke off.
-    #[error("ClickHouse failed ({statement}): {source}")]
+    #[error("ClickHouse {}", told(statement, source))]
     Statement {
         /// The table or the read.
         statement: String,
@@ -51,8 +51,9 @@ pub enum WarehouseError {
 }
 
 /// Server errors that pass by themselves: timeouts, network, too many queries, memory, read-only table, too many parts,
-/// too few replicas, unknown status of an insert, keeper.
-const PASSING_CODES: [u32; 12] = [159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 319, 999];
+/// too few replicas, an earlier insert whose quorum is awaited, a replica that is behind, unknown status of an insert,
+/// keeper.
+const PASSING_CODES: [u32; 15] = [159, 164, 202, 203, 209, 210, 241, 242, 252, 285, 286, 287, 289, 319, 999];
 
 /// What a server or a proxy in front of it answers while it is overloaded or away.
 const PASSING_STATUS: [&str; 4] = ["429", "502", "503", "504"];
@@ -78,6 +79,16 @@ impl WarehouseError {
             _ => None,
         }
     }
+}
+
+/// A server that is away is told by its innermost cause: `Connection refused`, not `network error: client error`.
+fn told(statement: &str, source: &Error) -> String {
+    let Error::Network(network) = source else { return format!("failed ({statement}): {source}") };
+    let mut cause: &dyn std::error::Error = network.as_ref();
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    format!("does not answer ({statement}): {cause}")
 }
 
 fn is_passing(error: &Error) -> bool {
@@ -111,6 +122,16 @@ mod tests {
         assert!(WarehouseError::statement("events", Error::Network("refused".into())).is_retryable());
         assert!(!answered("Code: 60. DB::Exception: Unknown table").is_retryable());
         assert!(!answered("404 Not Found").is_retryable());
+    }
+
+    #[test]
+    fn a_server_that_is_away_is_told_by_the_innermost_cause() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("error sending request")]
+        struct Outer(#[source] std::io::Error);
+        let refused = std::io::Error::other("Connection refused");
+        let error = WarehouseError::statement("ping", Error::Network(Box::new(Outer(refused))));
+        assert_eq!(error.to_string(), "ClickHouse does not answer (ping): Connection refused");
     }
 
     #[test]

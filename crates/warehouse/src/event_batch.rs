@@ -14,6 +14,8 @@ pub struct EventBatch {
     texts: [Vec<u8>; TEXTS.len()],
     numbers: [Vec<u8>; NUMBERS.len()],
     epochs: Vec<u8>,
+    retentions: Vec<u8>,
+    oldest_ms: Option<i64>,
 }
 
 /// A batch that gets no more rows; clones share its bytes.
@@ -113,13 +115,18 @@ impl EventBatch {
             column.extend_from_slice(&number);
         }
         self.epochs.extend_from_slice(&row.log_epoch.to_le_bytes());
-        self.bytes += NUMBERS.len() * size_of::<u64>() + size_of::<u32>();
+        self.retentions.extend_from_slice(&row.retention_days.to_le_bytes());
+        self.bytes += NUMBERS.len() * size_of::<u64>() + size_of::<u32>() + size_of::<u16>();
         self.rows += 1;
+        if row.import_id.is_empty() {
+            self.oldest_ms = Some(self.oldest_ms.map_or(row.received_at, |known| known.min(row.received_at)));
+        }
     }
 
     /// Closes the batch, ready to be sent, as often as it takes.
     pub fn seal(self) -> SealedBatch {
         let mut block = Block::of(self.rows);
+        block.oldest_ms = self.oldest_ms;
         for (name, values) in TEXTS.into_iter().zip(self.texts) {
             block.column(name, "String", values);
         }
@@ -127,6 +134,7 @@ impl EventBatch {
             block.column(name, kind, values);
         }
         block.column("log_epoch", "UInt32", self.epochs);
+        block.column("retention_days", "UInt16", self.retentions);
         block
     }
 }

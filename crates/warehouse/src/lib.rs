@@ -2,9 +2,12 @@
 //! queries of aggregator and console. The same code talks to a server and to [`embedded`] ClickHouse, over HTTP.
 
 pub mod client;
+mod connector;
 pub mod embedded;
+mod engines;
 pub mod error;
 pub mod event_batch;
+pub mod event_names;
 pub mod generations;
 pub mod history;
 mod journey_batch;
@@ -13,11 +16,15 @@ pub mod migrate;
 pub mod native;
 mod numbers;
 pub mod raw;
+pub mod rejected;
+mod retention;
 pub mod rows;
 pub mod state;
 mod statements;
+pub mod trace;
 
 pub use client::Warehouse;
 pub use error::WarehouseError;
 pub use generations::FunnelKey;
-pub use migrate::{Retention, migrate};
+pub use migrate::migrate;
+pub use retention::Retention;

@@ -6,17 +6,21 @@
 //! says its version and the oldest program that works with it, and only that is refused.
 
 use clickhouse::Row;
-use runtime::settings::AggregatorSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{INSERT_TIMEOUT, Warehouse, within};
+use crate::engines::on_replicas;
 use crate::error::WarehouseError;
+use crate::retention::{self, Retention};
 use crate::statements::statements;
 
 /// The schema that this program makes and knows.
-pub const SCHEMA: SchemaVersion = SchemaVersion { version: 1, oldest_compatible: 1 };
+pub const SCHEMA: SchemaVersion = SchemaVersion { version: 2, oldest_compatible: 1 };
 
-const MIGRATIONS: [(u32, &str); 1] = [(1, include_str!("../migrations/0001_initial.sql"))];
+const MIGRATIONS: [(u32, &str); 2] = [
+    (1, include_str!("../migrations/0001_initial.sql")),
+    (2, include_str!("../migrations/0002_found_and_kept.sql")),
+];
 
 const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version \
     (version UInt32, oldest_compatible UInt32, applied_at DateTime('UTC') DEFAULT now()) \
@@ -28,24 +32,6 @@ const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version \
 pub struct SchemaVersion {
     pub version: u32,
     pub oldest_compatible: u32,
-}
-
-/// How long rows are kept, counted from when they were written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retention {
-    pub raw_days: u32,
-    pub minute_history_days: u32,
-    pub hour_history_days: u32,
-}
-
-impl From<&AggregatorSettings> for Retention {
-    fn from(settings: &AggregatorSettings) -> Self {
-        Self {
-            raw_days: settings.raw_retention_days,
-            minute_history_days: settings.minute_history_days,
-            hour_history_days: settings.hour_history_days,
-        }
-    }
 }
 
 /// Brings the database to this program's schema and the tables' retention to the settings'.
@@ -67,7 +53,7 @@ pub async fn migrate(warehouse: &Warehouse, retention: &Retention) -> Result<Sch
     if applied < SCHEMA.version {
         record(warehouse).await?;
     }
-    apply_retention(warehouse, retention).await?;
+    retention::apply(warehouse, retention).await?;
     Ok(latest(warehouse).await?.unwrap_or(SCHEMA))
 }
 
@@ -120,56 +106,15 @@ async fn record(warehouse: &Warehouse) -> Result<(), WarehouseError> {
     within("schema_version", INSERT_TIMEOUT, query.execute()).await
 }
 
-async fn execute(warehouse: &Warehouse, name: &str, sql: &str) -> Result<(), WarehouseError> {
-    let outcome = tokio::time::timeout(INSERT_TIMEOUT, warehouse.client().query_raw(sql).execute()).await;
+/// Executes a statement of the schema, for the engines that the settings ask for.
+pub(crate) async fn execute(warehouse: &Warehouse, name: &str, sql: &str) -> Result<(), WarehouseError> {
+    let sql = on_replicas(sql, warehouse.is_replicated());
+    let outcome = tokio::time::timeout(INSERT_TIMEOUT, warehouse.client().query_raw(&sql).execute()).await;
     match outcome {
         Ok(outcome) => outcome.map_err(|source| {
             WarehouseError::statement(format!("{name}: {}", sql.lines().next().unwrap_or_default()), source)
         }),
         Err(_) => Err(WarehouseError::Timeout { statement: "migration", limit: INSERT_TIMEOUT }),
-    }
-}
-
-/// Tables whose retention is a setting, and its clause.
-fn retention_clauses(retention: &Retention) -> [(&'static str, String); 2] {
-    let Retention { raw_days, minute_history_days, hour_history_days } = retention;
-    [
-        ("events", format!("written_at + toIntervalDay({raw_days})")),
-        (
-            "funnel_rolling",
-            format!(
-                "written_at + toIntervalDay({minute_history_days}) WHERE toMinute(minute) != 0, \
-                 written_at + toIntervalDay({hour_history_days}) WHERE toMinute(minute) = 0"
-            ),
-        ),
-    ]
-}
-
-/// Changes a table's TTL only where it differs; rows that are there keep to it from the next merge on.
-async fn apply_retention(warehouse: &Warehouse, retention: &Retention) -> Result<(), WarehouseError> {
-    for (table, clause) in retention_clauses(retention) {
-        let query = warehouse
-            .query("SELECT create_table_query FROM system.tables WHERE database = ? AND name = ?")
-            .bind(warehouse.database())
-            .bind(table);
-        let current: String = within(table, INSERT_TIMEOUT, query.fetch_one()).await?;
-        if !current.contains(&clause) {
-            tracing::info!(table, clause, "changing how long rows are kept");
-            let sql =
-                format!("ALTER TABLE {table} MODIFY TTL {clause} SETTINGS materialize_ttl_after_modify = 0");
-            execute(warehouse, "retention", &sql).await?;
-        }
-    }
-    Ok(())
-}
-
-impl Retention {
-    fn placeholders(&self) -> [(&'static str, String); 3] {
-        [
-            ("raw_retention_days", self.raw_days.to_string()),
-            ("minute_history_days", self.minute_history_days.to_string()),
-            ("hour_history_days", self.hour_history_days.to_string()),
-        ]
     }
 }
 
@@ -191,5 +136,31 @@ mod tests {
     fn migrations_are_numbered_without_gaps_up_to_the_schema() {
         let numbers: Vec<_> = MIGRATIONS.iter().map(|(version, _)| *version).collect();
         assert_eq!(numbers, (1..=SCHEMA.version).collect::<Vec<_>>());
+    }
+
+    /// Without Keeper no replicated table can be made, so what would be sent is looked at.
+    #[test]
+    fn on_replicas_every_table_of_the_schema_is_replicated() {
+        let settings = runtime::settings::AggregatorSettings::default();
+        let values = Retention::from(&settings).placeholders();
+        let of_files = MIGRATIONS.iter().flat_map(|(_, sql)| statements(sql, &values));
+        let (mut tables, mut views) = (0, 0);
+        for statement in of_files.chain([VERSIONS_TABLE.to_owned()]) {
+            let sent = on_replicas(&statement, true);
+            if statement.starts_with("CREATE TABLE") {
+                tables += 1;
+                assert_eq!(sent.matches("ENGINE = Replicated").count(), 1, "{sent}");
+                assert!(!sent.contains("ENGINE = Replacing") && !sent.contains("ENGINE = Merge"), "{sent}");
+                assert_eq!(
+                    sent.replace("ENGINE = Replicated", "ENGINE = "),
+                    statement,
+                    "all else is the same"
+                );
+            } else {
+                views += usize::from(statement.starts_with("CREATE OR REPLACE VIEW"));
+                assert_eq!(sent, statement);
+            }
+        }
+        assert_eq!((tables, views), (9, 1));
     }
 }

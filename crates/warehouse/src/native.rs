@@ -16,6 +16,8 @@ pub struct Block {
     names: Vec<&'static str>,
     columns: Vec<Bytes>,
     rows: usize,
+    /// When the oldest row that people wait for was accepted, UTC milliseconds.
+    pub(crate) oldest_ms: Option<i64>,
 }
 
 impl Block {
@@ -38,6 +40,11 @@ impl Block {
         self.rows
     }
 
+    /// When the oldest of the rows was accepted, UTC milliseconds; none if the block does not say, or all are imported.
+    pub fn oldest_ms(&self) -> Option<i64> {
+        self.oldest_ms
+    }
+
     /// The body of an insert, in pieces.
     pub fn body(&self) -> impl Iterator<Item = Bytes> {
         let mut head = Vec::new();
@@ -58,6 +65,7 @@ impl Warehouse {
             return Ok(());
         }
         let sql = format!("INSERT INTO {table} ({}) FORMAT Native", block.names.join(", "));
+        let _turn = self.replicas.turn(table).await;
         within(table, INSERT_TIMEOUT, async {
             let mut insert = self.inserting().insert_formatted_with(sql);
             for piece in block.body() {

@@ -97,7 +97,8 @@ impl RawEvents {
     }
 }
 
-const COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
+/// The columns of a [`RawEvent`], in its order.
+pub(crate) const STORED_COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
     campaign, content, device, browser, os, country";
 
 const NOT_ERASED: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)";
@@ -107,7 +108,7 @@ impl Warehouse {
     pub fn raw_events(&self, wanted: &RawQuery) -> Result<RawEvents, WarehouseError> {
         let order = "ORDER BY ts, visitor_id, log_epoch, offset, message_id";
         let query = self
-            .raw_query(COLUMNS, wanted, order)
+            .raw_query(STORED_COLUMNS, wanted, order)
             .with_setting("max_bytes_before_external_sort", MAX_SORT_BYTES.to_string());
         Ok(RawEvents(query.fetch().map_err(|source| WarehouseError::statement("events", source))?))
     }
@@ -129,7 +130,7 @@ impl Warehouse {
     fn raw_query(&self, columns: &str, wanted: &RawQuery, order: &str) -> Query {
         let (conditions, numbers) = conditions(wanted);
         let sql = format!("SELECT {columns} FROM events FINAL WHERE {} {order}", conditions.join(" AND "));
-        let query = self.query(&sql).bind(&wanted.site).bind(&wanted.site);
+        let query = self.query_all(&sql).bind(&wanted.site).bind(&wanted.site);
         let query = match wanted.events.is_empty() {
             true => query,
             false => query.bind(&wanted.events),

@@ -35,6 +35,8 @@ pub struct EventRow<'a> {
     pub log_epoch: u32,
     pub offset: u64,
     pub version: u64,
+    /// How long the site keeps its events; 0: as long as the settings say.
+    pub retention_days: u16,
 }
 
 /// The version of a raw event: larger for an earlier log and an earlier offset, so that the first copy wins.

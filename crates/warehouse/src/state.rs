@@ -75,7 +75,7 @@ impl Warehouse {
     /// The number of a log in the order in which logs fed this database; a new one gets the next.
     pub async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
         let known: Vec<LogRow> =
-            fetch_all("logs", self.query("SELECT ?fields FROM logs ORDER BY epoch")).await?;
+            fetch_all("logs", self.query_all("SELECT ?fields FROM logs ORDER BY epoch")).await?;
         if let Some(row) = known.iter().find(|row| row.log_id == log_id) {
             return Ok(row.epoch);
         }
@@ -91,7 +91,7 @@ impl Warehouse {
         partition: u32,
         kind: &str,
     ) -> Result<Vec<ProgressRow>, WarehouseError> {
-        fetch_all("progress", self.query(PROGRESS_SQL).bind(log_id).bind(partition).bind(kind)).await
+        fetch_all("progress", self.query_all(PROGRESS_SQL).bind(log_id).bind(partition).bind(kind)).await
     }
 
     /// Streams the latest journey of every visitor of a generation in a partition.
@@ -103,7 +103,7 @@ impl Warehouse {
         take: &mut (dyn FnMut(StoredJourney) + Send),
     ) -> Result<(), WarehouseError> {
         let query = self
-            .query(JOURNEYS_SQL)
+            .query_all(JOURNEYS_SQL)
             .bind(generation)
             .bind(&key.site)
             .bind(&key.funnel)
@@ -115,6 +115,21 @@ impl Warehouse {
             take(row);
         }
         Ok(())
+    }
+
+    /// How many journeys of a generation in a partition there are, about: those that were written again are counted again
+    /// until ClickHouse has merged them.
+    pub async fn count_journeys(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        partition: u32,
+    ) -> Result<u64, WarehouseError> {
+        let sql = "SELECT count() FROM journeys WHERE generation = ? AND site = ? AND funnel = ? \
+                   AND definition = ? AND log_partition = ?";
+        let query = self.query(sql).bind(generation).bind(&key.site).bind(&key.funnel);
+        let query = query.bind(key.definition).bind(partition);
+        within("journeys", READ_TIMEOUT * 20, query.fetch_one()).await
     }
 
     /// Removes the journeys of a generation in a partition.

@@ -53,6 +53,10 @@ impl Store for Warehouse {
         .await
     }
 
+    async fn count_journeys(&self, key: &GenerationKey) -> Result<u64, WarehouseError> {
+        Self::count_journeys(self, &key.funnel, key.generation, key.partition).await
+    }
+
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         let query = RawQuery {
             site: range.site.clone(),

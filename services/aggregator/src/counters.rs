@@ -4,13 +4,19 @@ use funnel::fold::Folded;
 use prometheus::{IntCounter, IntCounterVec};
 use runtime::metrics::{Metrics, MetricsError};
 
+use crate::timing::Timing;
+
 /// Counters that all lanes of a process share.
 #[derive(Debug, Clone)]
 pub struct LaneCounters {
     /// Events taken from the log.
     pub events: IntCounter,
+    /// Of them, those that no funnel knows by name.
+    pub unmatched: IntCounter,
     /// Records that were not taken.
     pub undecodable: IntCounter,
+    /// How long things take.
+    pub timing: Timing,
     outcomes: [IntCounter; 6],
 }
 
@@ -36,11 +42,17 @@ impl LaneCounters {
         )?;
         Ok(Self {
             events: metrics.counter("rungs_aggregator_events_total", "Events taken from the log.")?,
+            unmatched: metrics.counter(
+                "rungs_aggregator_unmatched_events_total",
+                "Events taken from the log whose name no step and no offer of their site's funnels has: stored, and counted \
+                 nowhere. `rungs report` and the console's API say which names.",
+            )?,
             undecodable: metrics.counter(
                 "rungs_aggregator_undecodable_records_total",
                 "Records of the log that were not taken: neither an event nor a control record, or an event that lacks what every \
                  event has. On Kafka they are in the topic rungs.rejected.v1.",
             )?,
+            timing: Timing::register(metrics)?,
             outcomes: OUTCOMES.map(|(_, outcome)| folded.with_label_values(&[outcome])),
         })
     }

@@ -180,6 +180,7 @@ fn decode_columns(mut body: &[u8]) -> BTreeMap<String, &[u8]> {
         let mut rest = body;
         match kind.as_str() {
             "String" => (0..rows).for_each(|_| drop(take_text(&mut rest))),
+            "UInt16" => rest = rest.get(rows * 2..).unwrap_or_default(),
             "UInt32" => rest = rest.get(rows * 4..).unwrap_or_default(),
             _ => rest = rest.get(rows * 8..).unwrap_or_default(),
         }

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use event_log::{Clock, SystemClock};
 use funnel::Counts;
 use funnel::buckets::UPPER_BOUNDS_MS;
 use funnel::plan::Funnel;
@@ -50,7 +51,7 @@ const SKIPPED: Family = (
 );
 const OPEN: Family = (
     "rungs_funnel_open_visitors",
-    "Visitors whose highest step within the conversion window (the label window) is this one.",
+    "Visitors whose highest step within the conversion window (the label window) is this one (not for the last step).",
     STEP_LABELS,
 );
 const BREAKDOWN: Family = (
@@ -75,7 +76,8 @@ const EFFORT: Family = (
 );
 const PARTITIONS: Family = (
     "rungs_aggregator_partitions",
-    "Partitions of this process by state: live, rebuilding (a funnel is being built from raw events) or restoring.",
+    "Partitions of this process by state: live, rebuilding (a funnel is being built from raw events), restoring, or paused \
+     (the process holds as many journeys as [aggregator] max_journeys allows, and reads no further).",
     &["state"],
 );
 const LOG_PARTITIONS: Family = (
@@ -88,10 +90,22 @@ const LAG: Family = (
     "Records of the log that this process has still to take, over its partitions.",
     &[],
 );
+const LAG_SECONDS: Family = (
+    "rungs_aggregator_lag_seconds",
+    "For how long the oldest record that this process has still to take has waited, at most; 0 if none does.",
+    &[],
+);
 const MEMORY: Family =
     ("rungs_aggregator_journeys", "Visitors with a journey in memory, by funnel.", &["site", "funnel"]);
 
-const GAUGES: [Family; 12] = [
+const RESTORED: Family = (
+    "rungs_aggregator_restored_ratio",
+    "Share of this process's partitions that are restored from ClickHouse, those under way by the journeys read; 1 when \
+     all are. Readiness waits for it.",
+    &[],
+);
+
+const GAUGES: [Family; 14] = [
     VISITORS,
     ELIGIBLE,
     OFFERED,
@@ -103,7 +117,9 @@ const GAUGES: [Family; 12] = [
     PARTITIONS,
     LOG_PARTITIONS,
     LAG,
+    LAG_SECONDS,
     MEMORY,
+    RESTORED,
 ];
 const HISTOGRAMS: [Family; 2] = [SECONDS, EFFORT];
 
@@ -159,9 +175,11 @@ impl Families {
             let place = (position + 1).to_string();
             let labels = [&funnel.site, &funnel.id, &step.id, &place, &step.name, step.commitment.as_str()];
             self.gauge(INFO, &labels, 1.0);
-            let open = snapshot.everybody.open.get(position).copied().unwrap_or(0);
-            let labels = [&funnel.site, &funnel.id, &step.id, funnel.conversion_window.label.as_str()];
-            self.gauge(OPEN, &labels, f64::from(open));
+            if position + 1 < funnel.steps.len() {
+                let open = snapshot.everybody.open.get(position).copied().unwrap_or(0);
+                let labels = [&funnel.site, &funnel.id, &step.id, funnel.conversion_window.label.as_str()];
+                self.gauge(OPEN, &labels, f64::from(open));
+            }
             for window in 0..funnel.rolling_windows.len() {
                 self.add_window(funnel, &snapshot.everybody, position, window);
             }
@@ -213,13 +231,18 @@ impl Families {
             ("live", LaneState::Live),
             ("rebuilding", LaneState::Rebuilding),
             ("restoring", LaneState::Restoring),
+            ("paused", LaneState::Paused),
         ];
         for (name, state) in states {
             let count = lanes.iter().filter(|lane| lane.state == state).count();
             self.gauge(PARTITIONS, &[name], count as f64);
         }
+        self.gauge(RESTORED, &[], board.restored());
         self.gauge(LOG_PARTITIONS, &[], f64::from(board.log_partitions));
         self.gauge(LAG, &[], lanes.iter().map(|lane| lane.lag_records()).sum::<u64>() as f64);
+        let now_ms = SystemClock.now_ms();
+        let longest = lanes.iter().map(|lane| lane.lag_ms(now_ms)).max().unwrap_or(0);
+        self.gauge(LAG_SECONDS, &[], longest as f64 / 1_000.0);
     }
 
     fn gauge(&mut self, family: Family, labels: &[&str], value: f64) {

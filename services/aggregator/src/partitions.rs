@@ -6,10 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use event_log::Source;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use runtime::retry::until_it_works;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -17,15 +18,15 @@ use tokio::task::JoinHandle;
 use crate::counters::LaneCounters;
 use crate::ending::{Ending, Stop};
 use crate::funnel_lane::{FoldSettings, PartitionId};
+use crate::journey_budget::JourneyBudget;
 use crate::lane::{Effects, FlushLimits, Lane};
 use crate::lane_thread::LaneThread;
-use crate::restore::{RestoreError, Restored, restore};
+use crate::restore::{RestoreError, Restored, restore_with};
 use crate::run::{Aggregator, AggregatorError};
+use crate::screened::{Poisonous, Screened};
 use crate::snapshot::{Board, LaneSnapshot, LaneState};
 use crate::writer;
 
-/// A warehouse that is away while a partition is restored is asked again after this long.
-const RESTORE_PAUSE: Duration = Duration::from_secs(1);
 /// Partitions that read their journeys back at the same time: more would only share ClickHouse and memory.
 const RESTORES_AT_ONCE: usize = 2;
 const DAY_MS: i64 = 86_400_000;
@@ -45,6 +46,7 @@ struct Shared {
     counters: LaneCounters,
     restores: Semaphore,
     builds: Arc<Mutex<()>>,
+    journeys: JourneyBudget,
 }
 
 struct Running {
@@ -56,7 +58,8 @@ impl Partitions {
     /// None yet.
     pub(crate) fn new(aggregator: Aggregator, epoch: u32, board: Board, counters: LaneCounters) -> Self {
         let (restores, builds) = (Semaphore::new(RESTORES_AT_ONCE), Arc::default());
-        let shared = Shared { aggregator, epoch, board, counters, restores, builds };
+        let journeys = JourneyBudget::new(aggregator.settings.max_journeys);
+        let shared = Shared { aggregator, epoch, board, counters, restores, builds, journeys };
         Self { shared: Arc::new(shared), running: BTreeMap::new() }
     }
 
@@ -115,61 +118,70 @@ fn ended(life: Result<Result<(), AggregatorError>, tokio::task::JoinError>) -> R
 }
 
 impl Shared {
-    /// A partition's life here.
+    /// A partition's life here. A record that makes the fold panic ends the lane; the partition is then restored, and
+    /// the record is refused where it comes again.
     async fn serve(self: Arc<Self>, partition: u32, stop: Stop) -> Result<(), AggregatorError> {
         let Aggregator { settings, source, .. } = &self.aggregator;
         let (log_id, partitions) = (source.id().0, source.partitions());
         let id = PartitionId { log_id, epoch: self.epoch, partition, partitions };
-        let Some(found) = self.restored(&id, &stop).await? else { return Ok(()) };
-        let mut lane = Lane::new(id, fold_settings(settings), flush_limits(settings), self.counters.clone());
-        let effects = resume(&mut lane, found);
-        self.run_lane(lane, effects, stop).await
+        let poisonous = Poisonous::default();
+        loop {
+            let known = poisonous.len();
+            let Some(found) = self.restored(&id, &stop).await? else { return Ok(()) };
+            let (fold, limits) = (fold_settings(settings), flush_limits(settings));
+            let mut lane = Lane::new(id.clone(), fold, limits, self.counters.clone());
+            let effects = resume(&mut lane, found);
+            self.run_lane(lane, effects, &stop, &poisonous).await?;
+            match (stop.ending(), poisonous.len() > known) {
+                (Some(_), _) => return Ok(()),
+                (None, true) => self.show(partition, LaneState::Restoring),
+                (None, false) => return Err(AggregatorError::LaneEnded),
+            }
+        }
     }
 
     /// Restores a partition; tried again until the warehouse answers. `None` once it is to end.
     async fn restored(&self, id: &PartitionId, stop: &Stop) -> Result<Option<Restored>, AggregatorError> {
         let settings = fold_settings(&self.aggregator.settings);
-        let asked = stop.asked();
-        loop {
-            let restored = async {
-                let _turn = self.restores.acquire().await;
-                restore(&self.aggregator.warehouse, id, &settings).await
-            };
-            let restored = tokio::select! {
-                () = asked.requested() => return Ok(None),
-                restored = restored => restored,
-            };
-            match restored {
-                Ok(restored) => return Ok(Some(restored)),
-                Err(RestoreError::Warehouse(error)) if error.is_retryable() => {
-                    let partition = id.partition;
-                    tracing::warn!(%error, partition, "a partition could not be restored; trying again");
-                }
-                Err(error) => return Err(error.into()),
-            }
-            tokio::select! {
-                () = asked.requested() => return Ok(None),
-                () = tokio::time::sleep(RESTORE_PAUSE) => {}
-            }
-        }
+        let told = self.board.lane(id.partition).map(|lane| lane.load().restore.clone()).unwrap_or_default();
+        let attempt = || async {
+            let _turn = self.restores.acquire().await;
+            restore_with(&self.aggregator.warehouse, id, &settings, &told).await
+        };
+        let may_pass =
+            |error: &RestoreError| matches!(error, RestoreError::Warehouse(error) if error.is_retryable());
+        let what = format!("ClickHouse, to restore partition {}", id.partition);
+        Ok(until_it_works(stop.asked(), &what, may_pass, attempt).await?)
     }
 
     /// Runs a partition's thread and its writer to their ends.
-    async fn run_lane(&self, lane: Lane, effects: Effects, stop: Stop) -> Result<(), AggregatorError> {
-        let Aggregator { settings, source, plans, rejections, warehouse, tasks, drain_limit, .. } =
+    async fn run_lane(
+        &self,
+        lane: Lane,
+        effects: Effects,
+        stop: &Stop,
+        poisonous: &Poisonous,
+    ) -> Result<(), AggregatorError> {
+        let Aggregator { settings, source, plans, foreign, warehouse, tasks, drain_limit, .. } =
             &self.aggregator;
+        let translate = foreign.as_ref().map(|foreign| Arc::clone(&foreign.translate));
+        let (source, poisonous) = (Arc::clone(source), poisonous.clone());
+        let source: Arc<dyn Source> = Arc::new(Screened { source, translate, poisonous: poisonous.clone() });
         let partition = lane.partition.partition;
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let (built_sender, built) = mpsc::channel(1);
-        let write =
-            writer::run(warehouse.clone(), queue, Arc::clone(source), partition, stop.asked().clone());
+        let (asked, timing) = (stop.asked().clone(), self.counters.timing.clone());
+        let write = writer::run(warehouse.clone(), queue, Arc::clone(&source), partition, asked, timing);
         let writer = tasks.spawn("aggregator-writer", write);
         let thread = LaneThread {
             lane,
             store: warehouse.clone(),
-            source: Arc::clone(source),
+            source,
             plans: Arc::clone(plans),
-            rejections: rejections.clone(),
+            foreign: foreign.clone(),
+            poisonous,
+            journeys: self.journeys.share(),
+            last_forgotten: None,
             settings: fold_settings(settings),
             writes,
             built,
@@ -183,11 +195,11 @@ impl Shared {
             stop: stop.clone(),
             drain_limit: *drain_limit,
             last_snapshot_ms: 0,
+            last_at_end_ms: 0,
         };
         tasks.spawn_thread("aggregator-lane", move || thread.run(effects))?;
         // The lane closes its writer's queue when it ends.
-        writer.await.map_err(|_| AggregatorError::LaneEnded)?;
-        if stop.ending().is_some() { Ok(()) } else { Err(AggregatorError::LaneEnded) }
+        writer.await.map_err(|_| AggregatorError::LaneEnded)
     }
 
     fn show(&self, partition: u32, state: LaneState) {

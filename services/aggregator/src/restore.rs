@@ -11,6 +11,7 @@ use warehouse::rows::{BUILDING, COMPLETE, MARKER, PROGRESS, ProgressRow};
 
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, PlanInForce};
+use crate::snapshot::RestoreProgress;
 use crate::store::{GenerationKey, Store};
 
 /// What a restore found.
@@ -43,6 +44,16 @@ pub async fn restore<S: Store>(
     partition: &PartitionId,
     settings: &FoldSettings,
 ) -> Result<Restored, RestoreError> {
+    restore_with(store, partition, settings, &RestoreProgress::default()).await
+}
+
+/// As [`restore`], telling how far it is. Journeys are streamed: what is read beside them is small.
+pub async fn restore_with<S: Store>(
+    store: &S,
+    partition: &PartitionId,
+    settings: &FoldSettings,
+    told: &RestoreProgress,
+) -> Result<Restored, RestoreError> {
     let progress = store.progress(&partition.log_id, partition.partition, PROGRESS).await?;
     let Some(own) = progress.iter().find(|row| row.funnel.is_empty()) else { return Ok(Restored::default()) };
     let mut restored = Restored {
@@ -65,7 +76,7 @@ pub async fn restore<S: Store>(
         let funnel = Arc::new(funnel.clone());
         if let Some(row) = complete {
             let lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
-            match journeys(store, partition, lane).await? {
+            match journeys(store, partition, lane, told).await? {
                 Some(lane) => restored.funnels.push(lane),
                 // All that was stored up to the position is in the raw events; the log goes on from there.
                 None => restored.unfinished.push(BuildOrder {
@@ -118,14 +129,17 @@ async fn journeys<S: Store>(
     store: &S,
     partition: &PartitionId,
     mut lane: FunnelLane,
+    told: &RestoreProgress,
 ) -> Result<Option<FunnelLane>, WarehouseError> {
     let key = GenerationKey {
         funnel: lane.key.clone(),
         generation: lane.generation,
         partition: partition.partition,
     };
+    told.expect(store.count_journeys(&key).await?);
     let mut damaged = 0u64;
     let mut take = |(visitor, state, folded_to): (u128, Vec<u8>, u64)| {
+        told.read_one();
         damaged += u64::from(lane.restore(visitor, &state, folded_to).is_err());
     };
     store.journeys(&key, &mut take).await?;

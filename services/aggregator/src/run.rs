@@ -13,12 +13,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::kafka::KafkaRejections;
+use event_log::rejected::{RejectedSource, Rejections};
 use event_log::{Assignment, PlanTopic, Source};
 use runtime::health::{Condition, Health};
 use runtime::metrics::{Metrics, MetricsError};
+use runtime::retry::until_it_works;
 use runtime::settings::AggregatorSettings;
 use runtime::{Shutdown, Tasks};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use warehouse::{Warehouse, WarehouseError};
 
@@ -26,12 +28,13 @@ use crate::counters::LaneCounters;
 use crate::ending::Ending;
 use crate::metrics::FunnelMetrics;
 use crate::partitions::Partitions;
+use crate::rejected;
 use crate::restore::RestoreError;
+use crate::screened::Translate;
+use crate::site_retention::SiteRetention;
 use crate::snapshot::Board;
 use crate::store::Store;
 
-/// A warehouse that is away at the start is asked again after this long.
-const WAREHOUSE_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is looked whether all partitions are restored.
 const RESTORED_INTERVAL: Duration = Duration::from_millis(100);
 /// How often generations that were replaced are looked for.
@@ -42,14 +45,28 @@ pub struct Aggregator {
     pub settings: AggregatorSettings,
     pub source: Arc<dyn Source>,
     pub plans: Arc<dyn PlanTopic>,
-    /// Where records go that nobody can take; none where only the collector writes the log.
-    pub rejections: Option<Arc<KafkaRejections>>,
+    /// The topic's name where others may write too: then records that nobody can take are shown to people, and JSON is
+    /// translated.
+    pub foreign: Option<Foreign>,
+    /// What was not taken, here or by collectors, to be stored.
+    pub rejected: Option<Box<dyn RejectedSource>>,
     pub warehouse: Warehouse,
     pub metrics: Metrics,
     pub health: Health,
     pub tasks: Tasks,
     /// At shutdown the rest of the log is taken for at most this long; zero where another process goes on with it.
     pub drain_limit: Duration,
+}
+
+/// What it takes to share the log with other producers.
+#[derive(Clone)]
+pub struct Foreign {
+    /// The topic, as people know it.
+    pub topic: String,
+    /// Where records go that nobody can take.
+    pub rejections: Arc<Rejections>,
+    /// Reads JSON.
+    pub translate: Translate,
 }
 
 /// Why the aggregator ended.
@@ -68,7 +85,7 @@ pub enum AggregatorError {
 }
 
 /// Runs until shutdown is requested, then takes the rest of the log (for the drain limit), flushes and returns.
-pub async fn run(aggregator: Aggregator, shutdown: Shutdown) -> Result<(), AggregatorError> {
+pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), AggregatorError> {
     let restored = aggregator.health.condition("partitions restored");
     let counters = LaneCounters::register(&aggregator.metrics)?;
     let board = Board::new(aggregator.source.partitions());
@@ -76,6 +93,14 @@ pub async fn run(aggregator: Aggregator, shutdown: Shutdown) -> Result<(), Aggre
     let Some(epoch) = until_it_answers(&aggregator, &shutdown).await? else { return Ok(()) };
     let cleaning = clean_up(aggregator.warehouse.clone(), shutdown.clone());
     drop(aggregator.tasks.spawn("aggregator-clean-up", cleaning));
+    let retention = SiteRetention::new(aggregator.warehouse.clone(), aggregator.plans.latest());
+    drop(aggregator.tasks.spawn("aggregator-retention", retention.run(shutdown.clone())));
+    if let Some(source) = aggregator.rejected.take() {
+        let (warehouse, runtime, shutdown) =
+            (aggregator.warehouse.clone(), Handle::current(), shutdown.clone());
+        let store = move || rejected::run(source, &warehouse, &runtime, &shutdown);
+        aggregator.tasks.spawn_thread("aggregator-rejected", store)?;
+    }
     let ending = if aggregator.drain_limit.is_zero() { Ending::Flush } else { Ending::Drain };
     let assignments = aggregator.source.assignments();
     let mut partitions = Partitions::new(aggregator, epoch, board, counters);
@@ -127,18 +152,9 @@ async fn until_it_answers(
     aggregator: &Aggregator,
     shutdown: &Shutdown,
 ) -> Result<Option<u32>, AggregatorError> {
-    let log_id = aggregator.source.id().0;
-    loop {
-        match Store::log_epoch(&aggregator.warehouse, &log_id, aggregator.source.partitions()).await {
-            Ok(epoch) => return Ok(Some(epoch)),
-            Err(error) if error.is_retryable() => tracing::warn!(%error, "waiting for ClickHouse"),
-            Err(error) => return Err(error.into()),
-        }
-        tokio::select! {
-            () = shutdown.requested() => return Ok(None),
-            () = tokio::time::sleep(WAREHOUSE_PAUSE) => {}
-        }
-    }
+    let (log_id, partitions) = (aggregator.source.id().0, aggregator.source.partitions());
+    let ask = || Store::log_epoch(&aggregator.warehouse, &log_id, partitions);
+    Ok(until_it_works(shutdown, "ClickHouse", WarehouseError::is_retryable, ask).await?)
 }
 
 /// Removes what no reader uses any more, now and then.

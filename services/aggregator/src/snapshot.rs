@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use funnel::Counts;
@@ -22,6 +23,8 @@ pub enum LaneState {
     Rebuilding,
     /// Counts everything.
     Live,
+    /// Reads no further: the process holds as many journeys as it may.
+    Paused,
 }
 
 /// A funnel in one partition.
@@ -36,13 +39,44 @@ pub struct FunnelSnapshot {
     pub visitors_in_memory: usize,
 }
 
+/// How far a restore is.
+#[derive(Debug, Default)]
+pub struct RestoreProgress {
+    /// Journeys read.
+    read: AtomicU64,
+    /// Journeys to read, about; 0 before it is known.
+    total: AtomicU64,
+}
+
+impl RestoreProgress {
+    /// So many more are to be read.
+    pub(crate) fn expect(&self, journeys: u64) {
+        self.total.fetch_add(journeys, Ordering::Relaxed);
+    }
+
+    /// One was read.
+    pub(crate) fn read_one(&self) {
+        self.read.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The share that is read, 0..1; never 1, because there is more to a restore.
+    pub fn share(&self) -> f64 {
+        let (read, total) = (self.read.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed));
+        (read as f64 / total.max(1) as f64).min(0.99)
+    }
+}
+
 /// A partition.
 #[derive(Debug, Clone, Default)]
 pub struct LaneSnapshot {
     pub state: LaneState,
+    /// How far its restore is, while it is being restored.
+    pub restore: Arc<RestoreProgress>,
     pub funnels: Vec<FunnelSnapshot>,
     /// The next offset that the lane takes.
     pub position: u64,
+    /// Everything that the log had at this time was taken, UTC milliseconds.
+    pub taken_until_ms: i64,
     /// Where the log ends, also while the lane waits for its writer; none where the partition is not served.
     pub end: Option<watch::Receiver<u64>>,
 }
@@ -51,6 +85,11 @@ impl LaneSnapshot {
     /// Records behind the end of the log, now.
     pub fn lag_records(&self) -> u64 {
         self.end.as_ref().map_or(0, |end| end.borrow().saturating_sub(self.position))
+    }
+
+    /// For how long the oldest of them has waited, at most; 0 if none does.
+    pub fn lag_ms(&self, now_ms: i64) -> i64 {
+        if self.lag_records() == 0 { 0 } else { (now_ms - self.taken_until_ms).max(0) }
     }
 }
 
@@ -75,6 +114,16 @@ impl Board {
     /// The place of a partition of the log.
     pub(crate) fn lane(&self, partition: u32) -> Option<&LaneBoard> {
         self.lanes.get(partition as usize)
+    }
+
+    /// The share of this process's partitions that are restored, those under way by their journeys; 1 without partitions.
+    pub fn restored(&self) -> f64 {
+        let lanes = self.lanes.iter().map(|lane| lane.load_full());
+        let shares: Vec<f64> = lanes
+            .filter(|lane| lane.state != LaneState::Elsewhere)
+            .map(|lane| if lane.state == LaneState::Restoring { lane.restore.share() } else { 1.0 })
+            .collect();
+        if shares.is_empty() { 1.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 }
     }
 
     /// The funnels of all lanes, summed. While lanes count by different definitions (a plan is changing), the one that

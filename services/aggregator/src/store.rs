@@ -32,6 +32,20 @@ pub enum Write {
     Barrier(tokio::sync::oneshot::Sender<()>),
 }
 
+impl Write {
+    /// The table that it goes to and its rows; none where nothing is stored.
+    pub fn rows(&self) -> Option<(&'static str, usize)> {
+        match self {
+            Self::Events(batch) => Some(("events", batch.rows())),
+            Self::Rolling(rows) => Some(("funnel_rolling", rows.len())),
+            Self::Open(rows) => Some(("funnel_open", rows.len())),
+            Self::Journeys(rows) => Some(("journeys", rows.len())),
+            Self::Progress(rows) => Some(("progress", rows.len())),
+            Self::Reached { .. } | Self::Barrier(_) => None,
+        }
+    }
+}
+
 /// Journeys in one insert, at most.
 pub const JOURNEYS_PER_WRITE: usize = 50_000;
 /// Minute rows in one insert, at most.
@@ -103,6 +117,14 @@ pub trait Store: Clone + Send + Sync + 'static {
         key: &GenerationKey,
         take: &mut (dyn FnMut(StoredJourney) + Send),
     ) -> impl Future<Output = Result<(), WarehouseError>> + Send;
+
+    /// How many journeys [`Store::journeys`] will hand over, about; only to tell how far a restore is.
+    fn count_journeys(
+        &self,
+        _key: &GenerationKey,
+    ) -> impl Future<Output = Result<u64, WarehouseError>> + Send {
+        async { Ok(0) }
+    }
 
     /// The distinct raw events of a range, in time order, and how many there are.
     fn raw(&self, range: &RawRange) -> impl Future<Output = Result<(u64, Self::Raw), WarehouseError>> + Send;

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::Source;
+use event_log::{Clock, Source, SystemClock};
 use rand::Rng;
 use runtime::Shutdown;
 use tokio::sync::mpsc;
 
 use crate::store::{Store, Write};
+use crate::timing::Timing;
 
 /// Writes between a lane and its writer, at most. One of them holds up to 16 MiB of raw events, or as many journeys as
 /// one insert takes.
@@ -26,6 +27,7 @@ pub async fn run<S: Store>(
     source: Arc<dyn Source>,
     partition: u32,
     shutdown: Shutdown,
+    timing: Timing,
 ) {
     let mut gave_up = false;
     while let Some(write) = queue.recv().await {
@@ -36,7 +38,14 @@ pub async fn run<S: Store>(
             Write::Barrier(done) => drop(done.send(())),
             write => {
                 let patience = Patience::new(shutdown.clone());
-                if !persist(&store, &write, move || patience.is_over()).await {
+                let watched = timing.write(&write);
+                let failed = || {
+                    watched.failed();
+                    patience.is_over()
+                };
+                if persist(&store, &write, failed).await {
+                    watched.stored(SystemClock.now_ms());
+                } else {
                     gave_up = true;
                     tracing::warn!(
                         partition,

@@ -60,4 +60,6 @@ pub(crate) struct Parsed<'a> {
     pub(crate) write_key: Option<Cow<'a, str>>,
     /// When the request was sent, by the client's clock.
     pub(crate) sent_at: When<'a>,
+    /// What was sent for each event that is rejected already, in order; may lack some.
+    pub(crate) rejected: Vec<&'a [u8]>,
 }

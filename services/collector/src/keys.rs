@@ -119,6 +119,7 @@ mod tests {
             write_keys: vec!["wk".into()],
             secret_keys_sha256: vec![Sha256::digest(b"sk").into()],
             origins: Origins::Any,
+            retention_days: None,
         };
         Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }))
     }

@@ -19,6 +19,7 @@ pub const MAX_FUTURE_MS: i64 = 24 * 3_600_000;
 pub const SECONDS_BELOW: f64 = 1e11;
 /// Rejected events that an answer lists; all are counted.
 pub const MAX_REJECTED_LISTED: usize = 1_000;
+pub use event_log::rejected::MAX_REJECTED_KEPT_PER_SECOND;
 /// A body must be complete within this time after its head.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
 /// NDJSON bodies of more bytes, compressed ones and those of unknown length are taken part by part where the content type
@@ -47,6 +48,11 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ("MIN_TIMESTAMP_MS", "946684800000", "the earliest event time (2000-01-01)"),
     ("MAX_FUTURE_MS", "86400000", "how far an event's time may lie in the future"),
     ("MAX_REJECTED_LISTED", "1000", "rejected events listed in an answer; all are counted"),
+    (
+        "MAX_REJECTED_KEPT_PER_SECOND",
+        "100",
+        "rejected events that a collector keeps for `rungs trace` in a second; all are counted",
+    ),
     ("BODY_TIMEOUT_MS", "30000", "until a body must be complete"),
     ("BULK_FROM_BYTES", "262144", "longer NDJSON is taken part by part, if its content type says what it is"),
     ("BULK_PART_BYTES", "1048576", "lines of such a body that are stored at a time; no line may be longer"),
@@ -76,6 +82,7 @@ mod tests {
             MIN_TIMESTAMP_MS,
             MAX_FUTURE_MS,
             MAX_REJECTED_LISTED as i64,
+            MAX_REJECTED_KEPT_PER_SECOND as i64,
             BODY_TIMEOUT_MS as i64,
             BULK_FROM_BYTES as i64,
             BULK_PART_BYTES as i64,

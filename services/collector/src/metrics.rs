@@ -3,12 +3,14 @@
 use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use crate::adapters::{Endpoint, PATTERNS, ROUTES};
+use crate::refusal::Refusal;
 use crate::rejection::Reason;
 
 /// Handles of every metric.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
+    refused_requests: IntCounterVec,
     /// The handles of status 200, by endpoint.
     ok: Vec<(&'static str, IntCounter)>,
     /// Events that are durable in the log.
@@ -20,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) unanswered: IntCounter,
     /// In the order of [`Reason::ALL`].
     reasons: Vec<IntCounter>,
+    sites: IntCounterVec,
     /// From handing events to the log until they are durable.
     pub(crate) ack_seconds: Histogram,
     pub(crate) in_flight_bytes: IntGauge,
@@ -36,6 +39,14 @@ impl Metrics {
             "HTTP requests by endpoint and status.",
             &["endpoint", "status"],
         )?;
+        let refused_requests = metrics.counter_vec(
+            "rungs_collector_refused_requests_total",
+            "Requests of which nothing was stored, by reason; also pixels, which are answered with a picture all the same.",
+            &["reason"],
+        )?;
+        for refusal in Refusal::all() {
+            refused_requests.with_label_values(&[refusal.wire().code]);
+        }
         let events = metrics.counter_vec(
             "rungs_collector_events_total",
             "Events by outcome: accepted (durable), rejected (listed in the answer), refused (the request failed), \
@@ -47,12 +58,19 @@ impl Metrics {
             "Events that were not stored while their request was, by reason.",
             &["reason"],
         )?;
+        let sites = metrics.counter_vec(
+            "rungs_collector_site_events_total",
+            "Accepted events by the site of their key; every site of the plan from its first plan on.",
+            &["site"],
+        )?;
         Ok(Self {
+            sites,
             ok: labels()
                 .into_iter()
                 .map(|label| (label, requests.with_label_values(&[label, "200"])))
                 .collect(),
             requests,
+            refused_requests,
             accepted: events.with_label_values(&["accepted"]),
             rejected: events.with_label_values(&["rejected"]),
             refused: events.with_label_values(&["refused"]),
@@ -80,12 +98,31 @@ impl Metrics {
         }
     }
 
+    pub(crate) fn refused_for(&self, refusal: &Refusal) {
+        self.refused_requests.with_label_values(&[refusal.wire().code]).inc();
+    }
+
+    /// The counter of a site's accepted events, shown from the first call on. Sites come from the plan, which bounds them.
+    pub(crate) fn site(&self, id: &str) -> IntCounter {
+        self.sites.with_label_values(&[id])
+    }
+
     pub(crate) fn rejected_for(&self, reason: Reason) {
         self.rejected.inc();
         if let Some(counter) = self.reasons.get(reason as usize) {
             counter.inc();
         }
     }
+}
+
+/// Counts rejected events that can be found nowhere; for all services of a process, which share one.
+pub fn unkept_rejections(metrics: &runtime::Metrics) -> Result<IntCounter, prometheus::Error> {
+    metrics.counter(
+        "rungs_rejections_unkept_total",
+        "Rejected events and refused records that are not in rejected_events: a collector keeps \
+         MAX_REJECTED_KEPT_PER_SECOND, and what the log or its queue does not take is given up. They are counted by \
+         reason all the same.",
+    )
 }
 
 fn labels() -> Vec<&'static str> {

@@ -1,6 +1,8 @@
 //! Every event ends once: accepted, rejected, refused, or (its client gone) unanswered. The types here hold events that
 //! are still open; what is dropped open is counted as lost, which tests and an alert hold at zero.
 
+use prometheus::IntCounter;
+
 use crate::metrics::Metrics;
 use crate::rejection::{Reason, Rejection};
 
@@ -9,6 +11,8 @@ use crate::rejection::{Reason, Rejection};
 #[must_use = "events end accepted, rejected or refused"]
 pub(crate) struct Undecided<'m> {
     metrics: &'m Metrics,
+    /// Counts what is accepted, once it is known whose events these are.
+    site: Option<IntCounter>,
     events: u64,
 }
 
@@ -17,6 +21,7 @@ pub(crate) struct Undecided<'m> {
 #[must_use = "events end accepted or refused"]
 pub(crate) struct Published<'m> {
     metrics: &'m Metrics,
+    site: Option<IntCounter>,
     events: u64,
 }
 
@@ -30,7 +35,12 @@ pub(crate) struct Rejected {
 
 impl<'m> Undecided<'m> {
     pub(crate) fn new(metrics: &'m Metrics, events: usize) -> Self {
-        Self { metrics, events: events as u64 }
+        Self { metrics, site: None, events: events as u64 }
+    }
+
+    /// Names the site that the events belong to.
+    pub(crate) fn belong_to(&mut self, site: &str) {
+        self.site = Some(self.metrics.site(site));
     }
 
     /// Ends one event.
@@ -46,7 +56,7 @@ impl<'m> Undecided<'m> {
 
     /// All that are left are with the log now.
     pub(crate) fn published(mut self) -> Published<'m> {
-        Published { metrics: self.metrics, events: std::mem::take(&mut self.events) }
+        Published { metrics: self.metrics, site: self.site.take(), events: std::mem::take(&mut self.events) }
     }
 }
 
@@ -61,6 +71,9 @@ impl Published<'_> {
     pub(crate) fn accept(mut self) -> u64 {
         let events = std::mem::take(&mut self.events);
         self.metrics.accepted.inc_by(events);
+        if let Some(site) = &self.site {
+            site.inc_by(events);
+        }
         events
     }
 
@@ -89,7 +102,9 @@ mod tests {
         drop(open);
         assert_eq!((metrics.lost.get(), metrics.rejected.get()), (4, 1));
 
-        assert_eq!(Undecided::new(&metrics, 3).published().accept(), 3);
+        let mut of_shop = Undecided::new(&metrics, 3);
+        of_shop.belong_to("shop");
+        assert_eq!((of_shop.published().accept(), metrics.site("shop").get()), (3, 3));
         Undecided::new(&metrics, 2).refuse();
         Undecided::new(&metrics, 1).published().refuse();
         drop(Undecided::new(&metrics, 7).published());

@@ -17,6 +17,7 @@ use actix_web::http::header::{
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
+use event_log::rejected::Rejections;
 use event_log::{Clock, Generations, Message, PublishError, Publisher, SystemClock};
 use rungs_proto::v1::ImportCompleted;
 use runtime::Shutdown;
@@ -29,6 +30,7 @@ use crate::cors;
 use crate::derive::user_agent::{self, Agent};
 use crate::draft::Parsed;
 use crate::imports::{self, ImportStatus};
+use crate::kept::Kept;
 use crate::keys::{self, Caller, Keys};
 use crate::limits::BUSY_ANSWER_DELAY_MS;
 use crate::metrics::Metrics;
@@ -46,6 +48,8 @@ pub(crate) struct State {
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) imports: Option<Arc<dyn ImportStatus>>,
     pub(crate) generations: Arc<Generations>,
+    /// Takes rejected events, for people to find them.
+    pub(crate) rejections: Option<Arc<Rejections>>,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: InFlight,
     pub(crate) shutdown: Shutdown,
@@ -58,7 +62,7 @@ pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<
     let request_id = RequestId::of(request.headers());
     let (endpoint, in_path) = adapters::find(request.path());
     let incoming = Incoming { request: &request, state: &state, endpoint, in_path };
-    let result = incoming.handle(payload).await;
+    let result = incoming.handle(payload).await.inspect_err(|refusal| state.metrics.refused_for(refusal));
     // A picture is a picture, also where its event is not stored: a broken image in a mail helps nobody.
     let result = match (endpoint, result) {
         (Endpoint::Pixel, Err(refusal)) if *request.method() == Method::GET => {
@@ -162,8 +166,10 @@ impl Incoming<'_> {
         let keys = self.state.keys.load();
         let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
         let caller = self.caller(keys, parsed.write_key.as_deref())?;
+        open.belong_to(&caller.site.id);
         if let Some(id) = import_id {
             require_secret(caller)?;
+            self.check_site(caller)?;
             imports::check_id(id)?;
         }
         let country = self.country();
@@ -176,7 +182,13 @@ impl Incoming<'_> {
             country: &country,
             import_id: import_id.unwrap_or_default(),
         });
-        Ok(records(&parsed, &mut validator, self.state.publisher.partitions(), open))
+        let kept = Kept {
+            rejections: self.state.rejections.as_deref(),
+            site: &caller.site.id,
+            endpoint: self.endpoint.label(),
+            received_at_ms,
+        };
+        Ok(records(&parsed, &mut validator, self.state.publisher.partitions(), open, &kept))
     }
 
     /// The id of the import that the request's events belong to.
@@ -257,9 +269,21 @@ impl Incoming<'_> {
         let keys = self.state.keys.load();
         let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, None)?;
         require_secret(caller)?;
+        self.check_site(caller)?;
         let id = self.in_path.unwrap_or_default();
         imports::check_id(id)?;
         Ok((caller.site.id.clone(), id))
+    }
+
+    /// The site that an import says it is for, if it does, must be the key's: rows in another site's funnels are hard to
+    /// get out again.
+    fn check_site(&self, caller: Caller<'_>) -> Result<(), Refusal> {
+        match keys::in_query(self.request.query_string(), "site") {
+            Some(asked) if asked != caller.site.id => {
+                Err(Refusal::WrongSite { key: caller.site.id.clone(), asked: asked.into_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Reads and expands the body.
@@ -319,9 +343,11 @@ fn records<'b>(
     validator: &mut Validator<'_, 'b>,
     partitions: u32,
     open: &mut Undecided<'_>,
+    kept: &Kept<'_>,
 ) -> (Vec<Message>, Vec<Rejected>) {
     let mut places = Vec::with_capacity(parsed.events.len());
     let mut rejected = Vec::new();
+    let mut texts = parsed.rejected.iter();
     let mut buffer = Vec::with_capacity(384 * parsed.events.len());
     for (index, event) in parsed.events.iter().enumerate() {
         let start = buffer.len();
@@ -333,6 +359,10 @@ fn records<'b>(
             Ok(partition) => places.push((partition, start..buffer.len())),
             Err(rejection) => {
                 open.reject(rejection.reason);
+                match event {
+                    Ok(draft) => kept.draft(draft, &rejection),
+                    Err(_) => kept.text(texts.next().copied().unwrap_or_default(), &rejection),
+                }
                 rejected.push(Rejected { index, rejection });
             }
         }

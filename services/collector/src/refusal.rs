@@ -20,6 +20,8 @@ pub enum Refusal {
     UnknownKey,
     #[error("this needs a secret key of the site; a write key is public")]
     SecretKeyRequired,
+    #[error("the key belongs to the site \"{key}\", not to \"{asked}\"")]
+    WrongSite { key: String, asked: String },
     #[error("the origin {0} is not among the site's origins in the tracking plan")]
     OriginNotAllowed(String),
     #[error("the body did not arrive in time")]
@@ -70,6 +72,7 @@ impl Refusal {
             Self::MissingKey => (StatusCode::UNAUTHORIZED, "missing_key"),
             Self::UnknownKey => (StatusCode::UNAUTHORIZED, "unknown_key"),
             Self::SecretKeyRequired => (StatusCode::FORBIDDEN, "secret_key_required"),
+            Self::WrongSite { .. } => (StatusCode::FORBIDDEN, "wrong_site"),
             Self::OriginNotAllowed(_) => (StatusCode::FORBIDDEN, "origin_not_allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnknownImport => (StatusCode::NOT_FOUND, "unknown_import"),
@@ -97,6 +100,7 @@ impl Refusal {
             Self::MissingKey,
             Self::UnknownKey,
             Self::SecretKeyRequired,
+            Self::WrongSite { key: String::new(), asked: String::new() },
             Self::OriginNotAllowed(String::new()),
             Self::NotFound,
             Self::UnknownImport,

@@ -11,6 +11,7 @@ use actix_web::http::header::HeaderName;
 use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwapOption;
+use event_log::rejected::Rejections;
 use event_log::{Generations, Publisher};
 use funnel::Plan;
 use runtime::health::Condition;
@@ -41,6 +42,8 @@ pub struct Collector<'m> {
     pub imports: Option<Arc<dyn ImportStatus>>,
     /// Numbers what a completed import begins; the process has one for all that it begins.
     pub generations: Arc<Generations>,
+    /// Takes rejected events, for people to find them; without it they are in the answer and in the metrics only.
+    pub rejections: Option<Arc<Rejections>>,
     pub metrics: &'m runtime::Metrics,
     /// Gets the conditions `plan loaded` and `log writable`.
     pub health: Health,
@@ -49,7 +52,10 @@ pub struct Collector<'m> {
 /// Why a collector could not start or had to end.
 #[derive(Debug, thiserror::Error)]
 pub enum CollectorError {
-    #[error("cannot listen on {address}: {source}; is another process there? ([collector] listen)")]
+    #[error(
+        "the collector cannot listen on {address}: {source}; end what uses the port, or choose another one with --listen or \
+         [collector] listen"
+    )]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("[collector] country_header is no header's name: {0}")]
     CountryHeader(String),
@@ -92,6 +98,7 @@ impl Collector<'_> {
             keys: ArcSwapOption::empty(),
             imports: self.imports,
             generations: self.generations,
+            rejections: self.rejections,
             in_flight: InFlight::new(self.settings.max_in_flight_bytes, metrics.in_flight_bytes.clone()),
             metrics,
             shutdown: shutdown.clone(),
@@ -190,5 +197,9 @@ async fn follow(
 fn apply(state: &State, plan: &mut watch::Receiver<Option<Arc<Plan>>>, plan_loaded: &Condition) {
     let plan = plan.borrow_and_update().clone();
     plan_loaded.set(plan.is_some());
+    for site in plan.iter().flat_map(|plan| &plan.sites) {
+        // Shown at 0, so that a site that falls silent can be told from one that was never there.
+        state.metrics.site(&site.id);
+    }
     state.keys.store(plan.map(|plan| Arc::new(Keys::of(plan))));
 }

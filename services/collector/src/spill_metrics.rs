@@ -9,6 +9,7 @@ pub struct SpillMetrics {
     active: IntGauge,
     records: IntGauge,
     bytes: IntGauge,
+    max_bytes: IntGauge,
     age_seconds: Gauge,
     spilled: IntCounter,
     refused: IntCounter,
@@ -44,6 +45,10 @@ impl SpillMetrics {
                 "Records that wait in the spill to be handed to Kafka.",
             )?,
             bytes: metrics.gauge("rungs_collector_spill_bytes", "Bytes that wait in the spill, on disk.")?,
+            max_bytes: metrics.gauge(
+                "rungs_collector_spill_max_bytes",
+                "Bytes that the spill takes before the collector refuses events ([log] max_size).",
+            )?,
             age_seconds: metrics
                 .float_gauge("rungs_collector_spill_age_seconds", "Age of the oldest record in the spill; 0 while it is empty.")?,
             spilled: metrics.counter("rungs_collector_spilled_messages_total", "Messages that went through the spill.")?,
@@ -52,6 +57,11 @@ impl SpillMetrics {
                 "Acknowledged messages that Kafka refused for good when the spill handed them over. Not 0: the topic's limits are below the collector's.",
             )?,
         })
+    }
+
+    /// Shows how much the spill takes.
+    pub fn show_limit(&self, bytes: u64) {
+        self.max_bytes.set(bytes.cast_signed());
     }
 
     /// Shows a spill as it is now.

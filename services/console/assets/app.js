@@ -7,10 +7,11 @@ import { h, say } from "./dom.js";
 import { percent, time } from "./format.js";
 import { failure, firstEvent, noPlan, tokenForm } from "./guide.js";
 import { ladderView, ratesView } from "./ladder.js";
+import { strangersView } from "./strangers.js";
 import { trendView } from "./trend.js";
 
 const RETRY_MS = 5000;
-const TREND_MS = 60000;
+const REFRESH_MS = 60000;
 /** Without a word from the stream for this long (a heartbeat comes every 15 s) the numbers are stale. */
 const SILENCE_MS = 40000;
 
@@ -45,7 +46,7 @@ function wanted() {
   const name = (funnel) => `${funnel.site}/${funnel.id}`;
   const funnel = catalog.funnels.find((each) => name(each) === asked.get("funnel")) ?? catalog.funnels[0];
   const windows = funnel.rolling_windows;
-  const window = windows.includes(asked.get("window")) ? asked.get("window") : windows.find((each) => each === funnel.conversion_window) ?? windows.at(-1);
+  const window = windows.includes(asked.get("window")) ? asked.get("window") : funnel.default_window;
   const breakdown = funnel.breakdowns.includes(asked.get("breakdown")) ? asked.get("breakdown") : "";
   return { funnel, window, breakdown };
 }
@@ -58,6 +59,7 @@ function follow() {
   document.title = `${funnel.name} · Rungs`;
   listen();
   refreshTrend();
+  refreshStrangers();
 }
 
 function listen() {
@@ -102,12 +104,13 @@ function refuse(error, again) {
 }
 
 function build(funnel, breakdown) {
-  const views = { rates: ratesView(), ladder: ladderView(funnel), trend: trendView(funnel), guide: null };
+  const views = { rates: ratesView(), ladder: ladderView(funnel), trend: trendView(funnel), strangers: strangersView(), guide: null };
   views.breakdown = breakdown ? breakdownView(funnel, breakdown) : null;
   views.guideSlot = h("div", {});
   at("view").replaceChildren(
     h("div", { class: "title" }, h("h1", {}, funnel.name), h("p", { class: "quiet" }, `${funnel.site} · up to ${funnel.conversion_window} from the first step to the last`)),
     views.guideSlot,
+    views.strangers.element,
     h("div", { class: "numbers" }, views.rates.element,
       h("section", { class: "card", "aria-label": "Ladder" }, views.ladder.element),
       ...(views.breakdown ? [views.breakdown.element] : []),
@@ -119,7 +122,7 @@ function show(answer) {
   const { views, funnel } = shown;
   const isEmpty = answer.steps.every((step) => step.visitors === 0);
   if (answer.state === "building") {
-    const old = answer.steps.length ? "The numbers below are those from before." : "Numbers follow when it is done.";
+    const old = answer.steps.length ? "Until that is done, the numbers below are those from before." : "Numbers follow when that is done.";
     notice("building", `Counting past events: ${percent(answer.progress)}. ${old}`, answer.progress);
   } else notice("", "");
   if (isEmpty !== (views.guide !== null)) {
@@ -132,15 +135,24 @@ function show(answer) {
   views.breakdown?.update(answer);
 }
 
-async function refreshTrend() {
+/** Reads what is not in the stream. */
+async function read(address, params, update) {
   const mine = shown;
   if (!mine) return;
   try {
-    const answer = await get(path(mine.funnel, "history"), { window: mine.window });
-    if (mine === shown) mine.views.trend.update(answer);
+    const answer = await get(address, params);
+    if (mine === shown) update(answer, mine.views);
   } catch {
-    // The stream says what is wrong; old lines stay.
+    // The stream says what is wrong; what is shown stays.
   }
+}
+
+function refreshTrend() {
+  if (shown) read(path(shown.funnel, "history"), { window: shown.window }, (answer, views) => views.trend.update(answer));
+}
+
+function refreshStrangers() {
+  if (shown) read(`/api/v1/sites/${encodeURIComponent(shown.funnel.site)}/events`, {}, (answer, views) => views.strangers.update(answer.events, views.guide !== null));
 }
 
 function fillFunnels() {
@@ -194,7 +206,9 @@ function fresh(state, text) {
 at("pickers").addEventListener("change", picked);
 at("pickers").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("popstate", () => { if (catalog.funnels.length) follow(); });
-setInterval(refreshTrend, TREND_MS);
+setInterval(() => { refreshTrend(); refreshStrangers(); }, REFRESH_MS);
+// Whoever sends a first event and sees nothing arrive looks here for the reason.
+setInterval(() => { if (shown?.views.guide) refreshStrangers(); }, 5000);
 setInterval(() => {
   if (shown && heardAt && Date.now() - heardAt > SILENCE_MS) { heardAt = Date.now(); listen(); }
 }, 5000);

@@ -66,7 +66,7 @@ function rungView(step, index, isLast) {
 
 function show(parts, now, before, widest) {
   const width = (100 * now.visitors) / widest;
-  const open = (100 * Math.min(now.open, now.visitors)) / widest;
+  const open = (100 * Math.min(now.open ?? 0, now.visitors)) / widest;
   say(parts.visitors, count(now.visitors));
   say(parts.share, before && now.from_first !== null ? ` · ${percent(now.from_first)} of first` : "");
   parts.fill.style.width = `${width}%`;
@@ -74,10 +74,9 @@ function show(parts, now, before, widest) {
   parts.open.style.width = `${open}%`;
   parts.open.style.left = `${width - open}%`;
   if (!before) return;
-  const lost = Math.max(0, before.visitors - now.visitors);
   say(parts.momentum, percent(now.from_previous));
   const share = now.from_previous === null ? null : Math.max(0, 1 - now.from_previous);
-  say(parts.dropped, before.visitors === 0 ? "" : `drop-off ${percent(share)} (${count(lost)}), ${count(before.open)} still open`);
+  say(parts.dropped, before.visitors === 0 ? "" : `drop-off ${percent(share)} (${count(now.drop_off)}): ${count(now.drop_off - now.lost)} can still go on, ${count(now.lost)} lost`);
 }
 
 function factsView(step, index, isLast) {
@@ -86,7 +85,7 @@ function factsView(step, index, isLast) {
     const note = h("dd", { class: "note" });
     return { value, note, element: h("div", { class: "fact", title }, h("dt", {}, name), value, note) };
   };
-  const open = fact("Open", "Visitors who stand on this rung and can still go on");
+  const open = isLast ? null : fact("Open", "Visitors who stand on this rung and can still go on, whenever they began");
   const ctr = step.offer ? fact("CTR", `Of visitors who were shown ${step.offer}, those who took the step`) : null;
   const seconds = index > 0 ? fact("Time", "From the previous step: half of the visitors took at most this") : null;
   const effort = step.offer ? fact("Effort", "From seeing the offer to taking the step") : null;
@@ -97,7 +96,7 @@ function factsView(step, index, isLast) {
   return {
     element: h("dl", { class: "facts" }, all.map((item) => item.element)),
     update(now) {
-      say(open.value, count(now.open));
+      if (open) say(open.value, count(now.open));
       if (ctr) fill(ctr, percent(now.ctr), `of ${count(now.offered)} shown`);
       if (seconds) fill(seconds, duration(now.seconds.p50), ninety(now.seconds.p90));
       if (effort) {

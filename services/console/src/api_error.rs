@@ -16,15 +16,15 @@ pub enum ApiError {
     UnknownWindow { asked: String, windows: Vec<String> },
     #[error("there is no breakdown {asked:?}; this funnel has {}", listed(breakdowns))]
     UnknownBreakdown { asked: String, breakdowns: Vec<String> },
-    #[error("the plan has no site {site:?}")]
-    UnknownSite { site: String },
-    #[error("the site {site:?} has no funnel {funnel:?}")]
-    UnknownFunnel { site: String, funnel: String },
+    #[error("the plan has no site {site:?}; it has {}", listed(sites))]
+    UnknownSite { site: String, sites: Vec<String> },
+    #[error("the site {site:?} has no funnel {funnel:?}; it has {}", listed(funnels))]
+    UnknownFunnel { site: String, funnel: String, funnels: Vec<String> },
     #[error("no plan is in force yet: apply one with `rungs plan apply FILE`")]
     NoPlan,
     #[error(
         "there are no numbers for that minute: it is not over, or older than the history. Every minute end is kept for \
-         days and every hour end for longer ([aggregator] minute_history_days, hour_history_days)"
+         days and every hour end for longer ([aggregator] minute_history, hour_history)"
     )]
     OutsideHistory,
     #[error("not every partition has numbers for that minute yet; ask again later")]
@@ -91,6 +91,8 @@ impl ApiError {
             Self::UnknownBreakdown { breakdowns, .. } => {
                 json!({ "parameter": "breakdown", "breakdowns": breakdowns })
             }
+            Self::UnknownSite { sites, .. } => json!({ "parameter": "site", "sites": sites }),
+            Self::UnknownFunnel { funnels, .. } => json!({ "parameter": "funnel", "funnels": funnels }),
             _ => Value::Null,
         };
         json!({ "code": self.code(), "message": self.to_string(), "detail": detail })

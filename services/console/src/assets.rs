@@ -36,6 +36,7 @@ static FILES: LazyLock<Vec<(&'static str, Asset)>> = LazyLock::new(|| {
         ("/assets/format.js", Asset::new(SCRIPT, include_str!("../assets/format.js"))),
         ("/assets/guide.js", Asset::new(SCRIPT, include_str!("../assets/guide.js"))),
         ("/assets/ladder.js", Asset::new(SCRIPT, include_str!("../assets/ladder.js"))),
+        ("/assets/strangers.js", Asset::new(SCRIPT, include_str!("../assets/strangers.js"))),
         ("/assets/trend.js", Asset::new(SCRIPT, include_str!("../assets/trend.js"))),
     ]
 });

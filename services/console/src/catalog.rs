@@ -6,8 +6,8 @@ use funnel::plan::{Funnel, Site, Step};
 use serde_json::{Value, json};
 
 use crate::api_error::ApiError;
-use crate::params::Params;
-use crate::routes::State;
+use crate::params::{Params, default_window};
+use crate::routes::{State, known_site};
 
 /// The sites. Write keys are public: they sit in pages.
 pub(crate) async fn sites(state: Data<State>, params: Params) -> Result<HttpResponse, ApiError> {
@@ -22,8 +22,8 @@ pub(crate) async fn funnels(state: Data<State>, params: Params) -> Result<HttpRe
     params.only(&["site"])?;
     let plan = state.plan().unwrap_or_default();
     let asked = params.get("site");
-    if let Some(site) = asked.filter(|site| plan.site(site).is_none()) {
-        return Err(ApiError::UnknownSite { site: site.to_owned() });
+    if let Some(site) = asked {
+        known_site(&plan, site)?;
     }
     let wanted = plan.funnels.iter().filter(|funnel| asked.is_none_or(|site| site == funnel.site));
     let funnels: Vec<Value> = wanted.map(funnel).collect();
@@ -43,6 +43,7 @@ fn funnel(funnel: &Funnel) -> Value {
         "name": funnel.name,
         "conversion_window": funnel.conversion_window.label,
         "rolling_windows": windows,
+        "default_window": default_window(funnel).map(|window| &window.label),
         "breakdowns": breakdowns,
         "steps": funnel.steps.iter().map(step).collect::<Vec<_>>(),
     })

@@ -15,6 +15,7 @@ pub mod answer;
 pub mod api_error;
 mod assets;
 mod catalog;
+mod event_names;
 mod history;
 pub mod hub;
 mod live;
@@ -64,7 +65,8 @@ pub struct Console {
 pub enum ConsoleError {
     /// The address is in use or not ours.
     #[error(
-        "the console cannot listen on {listen}: {source} (change [console] listen, or end what uses the port)"
+        "the console cannot listen on {listen}: {source}; end what uses the port, or choose another one with --console or \
+         [console] listen"
     )]
     Listen {
         /// Where it was to listen.

@@ -68,12 +68,15 @@ impl Params {
         })
     }
 
-    /// One of the funnel's rolling windows, by its label.
+    /// One of the funnel's rolling windows, by its label; the longest where none is asked for.
     pub(crate) fn window(&self, funnel: &Funnel) -> Result<Window, ApiError> {
-        let asked = self.get("window").unwrap_or_default();
-        let found = funnel.rolling_windows.iter().find(|window| window.label == asked);
+        let asked = self.get("window");
+        let found = match asked {
+            Some(asked) => funnel.rolling_windows.iter().find(|window| window.label == asked),
+            None => default_window(funnel),
+        };
         found.cloned().ok_or_else(|| ApiError::UnknownWindow {
-            asked: asked.to_owned(),
+            asked: asked.unwrap_or_default().to_owned(),
             windows: funnel.rolling_windows.iter().map(|window| window.label.clone()).collect(),
         })
     }
@@ -89,6 +92,11 @@ impl Params {
             }),
         }
     }
+}
+
+/// What is shown where nobody asks for a window: the longest, in which young visitors weigh least.
+pub(crate) fn default_window(funnel: &Funnel) -> Option<&Window> {
+    funnel.rolling_windows.iter().max_by_key(|window| window.ms)
 }
 
 impl FromRequest for Params {

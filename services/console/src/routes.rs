@@ -20,11 +20,12 @@ use crate::hub::Hub;
 use crate::metrics::ConsoleMetrics;
 use crate::params::FunnelPath;
 use crate::source::NumberSource;
-use crate::{assets, catalog, history, live, report, stream};
+use crate::{assets, catalog, event_names, history, live, report, stream};
 
 /// Every path of the API, as the OpenAPI description writes it, and its name in metrics.
-pub const PATHS: [(&str, &str); 7] = [
+pub const PATHS: [(&str, &str); 8] = [
     ("/api/v1/sites", "sites"),
+    ("/api/v1/sites/{site}/events", "events"),
     ("/api/v1/funnels", "funnels"),
     ("/api/v1/funnels/{site}/{funnel}/live", "live"),
     ("/api/v1/funnels/{site}/{funnel}/report", "report"),
@@ -67,12 +68,23 @@ impl State {
 /// A funnel of the plan in force, or which part of its name is unknown.
 pub(crate) fn funnel_of(plan: Option<&Plan>, site: &str, funnel: &str) -> Result<Arc<Funnel>, ApiError> {
     let plan = plan.ok_or(ApiError::NoPlan)?;
-    if plan.site(site).is_none() {
-        return Err(ApiError::UnknownSite { site: site.to_owned() });
+    known_site(plan, site)?;
+    plan.funnel(site, funnel).map(|found| Arc::new(found.clone())).ok_or_else(|| ApiError::UnknownFunnel {
+        site: site.to_owned(),
+        funnel: funnel.to_owned(),
+        funnels: plan.funnels_of(site).map(|funnel| funnel.id.clone()).collect(),
+    })
+}
+
+/// Refuses a site that the plan does not have, with those that it has.
+pub(crate) fn known_site(plan: &Plan, site: &str) -> Result<(), ApiError> {
+    match plan.site(site) {
+        Some(_) => Ok(()),
+        None => Err(ApiError::UnknownSite {
+            site: site.to_owned(),
+            sites: plan.sites.iter().map(|site| site.id.clone()).collect(),
+        }),
     }
-    plan.funnel(site, funnel)
-        .map(|found| Arc::new(found.clone()))
-        .ok_or_else(|| ApiError::UnknownFunnel { site: site.to_owned(), funnel: funnel.to_owned() })
 }
 
 /// All paths. Streams are outside of compression: it would hold events back.
@@ -80,6 +92,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     let compressed = web::scope("")
         .wrap(Compress::default())
         .route("/sites", web::get().to(catalog::sites))
+        .route("/sites/{site}/events", web::get().to(event_names::events))
         .route("/funnels", web::get().to(catalog::funnels))
         .route("/funnels/{site}/{funnel}/live", web::get().to(live::live))
         .route("/funnels/{site}/{funnel}/report", web::get().to(report::report))

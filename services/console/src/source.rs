@@ -7,6 +7,7 @@ use funnel::counts::Counts;
 use funnel::plan::{Funnel, Window};
 use futures_util::future::BoxFuture;
 use warehouse::WarehouseError;
+use warehouse::event_names::EventName;
 use warehouse::history::{Grid, HistoryPoint};
 use warehouse::live::{Live, LiveAt};
 
@@ -80,4 +81,11 @@ pub trait NumberSource: Send + Sync + 'static {
         span: Span,
         breakdown: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ReportCounts, SourceError>>;
+
+    /// The names of a site's events since then (UTC milliseconds), the most frequent first.
+    fn event_names<'a>(
+        &'a self,
+        site: &'a str,
+        since_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<EventName>, SourceError>>;
 }

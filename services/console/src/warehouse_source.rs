@@ -7,6 +7,7 @@ use funnel::plan::Funnel;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use runtime::{Shutdown, Tasks};
+use warehouse::event_names::EventName;
 use warehouse::history::{Grid, HistoryPoint};
 use warehouse::live::{Live, LiveAt};
 use warehouse::{FunnelKey, Warehouse};
@@ -89,5 +90,13 @@ impl NumberSource for WarehouseSource {
         breakdown: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ReportCounts, SourceError>> {
         report::counts(&self.warehouse, funnel, span, breakdown).boxed()
+    }
+
+    fn event_names<'a>(
+        &'a self,
+        site: &'a str,
+        since_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<EventName>, SourceError>> {
+        async move { Ok(self.warehouse.event_names(site, since_ms).await?) }.boxed()
     }
 }

@@ -12,9 +12,11 @@ mod plans;
 mod problems;
 mod process;
 mod production;
+mod rejections;
 mod report;
 mod settings;
 mod standalone;
+mod trace;
 
 use std::process::ExitCode;
 

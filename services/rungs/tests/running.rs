@@ -60,7 +60,7 @@ fn an_interrupted_import_goes_on_after_the_last_acknowledged_row_and_stores_none
     });
     let resumed = program.import(CLICKSTREAM, &[]);
     assert!(resumed.ok, "{}", resumed.err);
-    assert!(resumed.err.contains("going on after row 8000"), "{}", resumed.err);
+    assert!(resumed.err.contains("going on: 8000 rows were sent before"), "{}", resumed.err);
     assert!(resumed.err.contains("31106 rows are stored and counted"), "{}", resumed.err);
     assert_eq!(program.clickhouse("SELECT count() FROM events FINAL"), "31106");
     assert_eq!(program.clickhouse("SELECT uniqExact(message_id) FROM events"), "31106");
@@ -88,8 +88,8 @@ fn an_import_with_rows_that_cannot_be_stored_lists_them_and_fails() {
     let import = program.import_with(&file, &arguments);
     assert!(!import.ok);
     for expected in [
-        "row 2: when is no time: \"soon\"",
-        "row 3: what is empty",
+        "line 3: when is no time: \"soon\"",
+        "line 4: what is empty",
         "2 rows were not stored",
         "1 rows are stored",
     ] {

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use rdkafka::error::KafkaError as ClientError;
 
+use super::settings::KafkaSettings;
+
 /// Why the log on Kafka could not be opened.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KafkaError {
@@ -43,8 +45,8 @@ impl KafkaError {
         matches!(self, Self::Unreachable { .. })
     }
 
-    pub(super) fn unreachable(brokers: &str, cause: impl ToString) -> Self {
-        Self::Unreachable { brokers: brokers.to_owned(), cause: cause.to_string() }
+    pub(super) fn unreachable(settings: &KafkaSettings, cause: impl ToString) -> Self {
+        Self::Unreachable { brokers: settings.brokers.clone().unwrap_or_default(), cause: cause.to_string() }
     }
 }
 

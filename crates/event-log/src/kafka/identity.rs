@@ -16,7 +16,7 @@ use rdkafka::error::KafkaError as ClientError;
 
 use super::KafkaError;
 use super::client::{self, ANSWER_LIMIT, POLL};
-use super::settings::KafkaSettings;
+use super::settings::{self, KafkaSettings};
 use crate::LogId;
 
 /// The part of librdkafka's debug log in which the line stands.
@@ -26,12 +26,12 @@ const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// The identity of a topic that exists.
 pub(super) fn log_id(settings: &KafkaSettings, topic: &str) -> Result<LogId, KafkaError> {
-    let mut config = settings.client()?;
+    let mut config = settings::client(settings)?;
     config.set("debug", DEBUG_CONTEXT).set_log_level(RDKafkaLogLevel::Debug);
     let context = Listener { topic: topic.to_owned(), id: Mutex::new(None) };
     let consumer: BaseConsumer<Listener> = config.create_with_context(context)?;
     let asked = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT);
-    asked.map_err(|cause| KafkaError::unreachable(&settings.brokers, cause))?;
+    asked.map_err(|cause| KafkaError::unreachable(settings, cause))?;
     let deadline = Instant::now() + ANSWER_LIMIT;
     while Instant::now() < deadline {
         // Nothing is consumed; this hands over the log's lines.

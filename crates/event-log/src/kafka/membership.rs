@@ -20,7 +20,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::client::{self, POLL};
-use super::settings::KafkaSettings;
+use super::settings::{self, KafkaSettings};
 use super::source::Fetches;
 use super::{KafkaError, SESSION_TIMEOUT_MS};
 use crate::assignments::{Acknowledgement, Assignment, WAITING};
@@ -274,7 +274,7 @@ fn join(settings: &KafkaSettings, state: &Arc<State>) -> Result<BaseConsumer<Mem
 }
 
 fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
-    let mut config = settings.client()?;
+    let mut config = settings::client(settings)?;
     for (key, value) in [("session.timeout.ms", SESSION_TIMEOUT_MS), ("heartbeat.interval.ms", 1_500)] {
         if config.get(key).is_none() {
             config.set(key, value.to_string());

@@ -3,7 +3,8 @@
 //! - [`ensure_topics`] creates and verifies the topics (`topics`); [`KafkaSettings`] is what all parts are opened with.
 //! - [`KafkaPublisher`] writes events (`publisher`, `call`).
 //! - [`KafkaSource`] reads them (`source`, `cursor`, `reader`), as the consumer group says (`membership`).
-//! - [`KafkaPlans`] is the plan topic (`plans`), [`KafkaRejections`] where records go that nobody can read (`rejected`).
+//! - [`KafkaPlans`] is the plan topic (`plans`), [`KafkaRejections`] and [`KafkaRejected`] the topic of what was
+//!   not taken (`rejected`).
 
 mod call;
 mod client;
@@ -24,7 +25,7 @@ pub use error::{KafkaError, TopicProblem};
 pub use membership::REVOKE_LIMIT_MS;
 pub use plans::KafkaPlans;
 pub use publisher::{DELIVERY_LIMIT_MS, KafkaPublisher};
-pub use rejected::{KafkaRejections, REJECTED_SAMPLE_BYTES, RejectedRecord};
+pub use rejected::{KafkaRejected, KafkaRejections};
 pub use settings::KafkaSettings;
 pub use source::KafkaSource;
 pub use topics::ensure as ensure_topics;

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use super::client::{self, POLL, Plain};
 use super::publisher::{KafkaPublisher, Target};
-use super::settings::KafkaSettings;
+use super::settings::{self, KafkaSettings};
 use super::{DELIVERY_LIMIT_MS, KafkaError, topics};
 use crate::{PlanError, PlanRecord, PlanTopic, PublishError, ReadError};
 
@@ -87,8 +87,13 @@ impl KafkaPlans {
         let (publisher, appends, settings) = (OnceLock::new(), Mutex::new(()), settings.clone());
         let plans = Self { shared, settings, publisher, appends, thread: Some(thread) };
         let followed = plans.shared.wait(|followed| followed.was_at_end);
-        followed.map_err(|cause| KafkaError::unreachable(&plans.settings.brokers, cause))?;
+        followed.map_err(|cause| KafkaError::unreachable(&plans.settings, cause))?;
         Ok(plans)
+    }
+
+    /// The settings that it was opened with; the topics are as they say.
+    pub(super) fn settings(&self) -> &KafkaSettings {
+        &self.settings
     }
 
     fn publisher(&self) -> Result<&KafkaPublisher, PlanError> {
@@ -247,7 +252,7 @@ impl Shared {
 }
 
 fn follower(settings: &KafkaSettings) -> Result<BaseConsumer<Plain>, KafkaError> {
-    let mut config = settings.client()?;
+    let mut config = settings::client(settings)?;
     config.set("group.id", settings.group()).set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "earliest");
     config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");

@@ -23,7 +23,7 @@ use rungs_proto::view::visitor_of;
 use super::KafkaError;
 use super::call::{Call, InFlight, OnEnd, SendError};
 use super::client::{self, POLL};
-use super::settings::KafkaSettings;
+use super::settings::{self, KafkaSettings};
 use crate::{Message, PublishError, Publisher, Receipt, partitioner};
 
 /// A message that is not acknowledged within this time fails; milliseconds.
@@ -62,7 +62,7 @@ pub(crate) struct Target<'a> {
 impl KafkaPublisher {
     /// Makes the producer. Brokers need not be there; [`topics::ensure`](super::ensure_topics) tells whether they are.
     pub fn open(settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        settings.partition_count()?;
+        settings::partition_count(settings)?;
         let shared = Arc::new(Shared {
             topic: settings.events_topic(),
             in_flight: Arc::default(),
@@ -252,7 +252,7 @@ fn end(client: &Client) {
 /// lz4 costs both together what none does, and halves network and disk. Batches close after a millisecond: a lone event
 /// is acknowledged in 1.6 ms (0.4 ms without, 6.5 ms with 5), and with 1,024 on their way at once it cost the least.
 fn client(settings: &KafkaSettings) -> Result<Client, KafkaError> {
-    let mut config = settings.client()?;
+    let mut config = settings::client(settings)?;
     let mut default = |key: &str, value: &str| {
         if config.get(key).is_none() {
             config.set(key, value);

@@ -19,7 +19,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::KafkaError;
 use super::client::{self, ANSWER_LIMIT, POLL};
 use super::identity::{self, DEBUG_CONTEXT};
-use super::settings::KafkaSettings;
+use super::settings::{self, KafkaSettings};
 use super::source::Ends;
 
 /// Fetched bytes of one partition that wait to be read: at least and at most, whatever the settings divide to.
@@ -135,7 +135,7 @@ impl OnDemand {
 /// librdkafka fetches ahead until a partition's buffer is full and looks again after `fetch.queue.backoff.ms` (a second
 /// by default, in which a reader would run dry). A partition's end is told, since `read` must know it.
 fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
-    let mut config = settings.client()?;
+    let mut config = settings::client(settings)?;
     let share = settings.fetch_buffer_bytes / 1_000 / u64::from(settings.partitions.max(1));
     let buffer = share.clamp(MIN_BUFFER_KBYTES, MAX_BUFFER_KBYTES).to_string();
     let defaults = [

@@ -1,96 +1,130 @@
-//! `rungs.rejected.v1`: where records of the log go that cannot be decoded, with their coordinates, the reason and the
-//! beginning of what they hold, so that whoever wrote them finds out. Written by the aggregator, read by people.
+//! `rungs.rejected.v1`: what was not taken, as JSON of [`Rejected`]. Collectors and aggregators write it
+//! ([`KafkaRejections`]), the aggregators of a group share its partitions ([`KafkaRejected`]) and store what it holds;
+//! people may read it too.
 //!
-//! A record is JSON: `{"topic","partition","offset","appended_at_ms","reason","bytes","sample"}`; the sample is text with
-//! what is none of it replaced. Its key is `partition-offset`: the same record, rejected again after a restart, has the
-//! same key.
+//! A record's key is the rejection's id: a record of the log that is refused again after a restart has the same id.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::message::Message as _;
 
 use super::KafkaError;
 use super::call::SendError;
+use super::client::{POLL, Plain};
 use super::publisher::{KafkaPublisher, Target};
-use super::settings::KafkaSettings;
+use super::settings::{self, KafkaSettings};
+use crate::rejected::{OnUnkept, Rejected, RejectedSource};
 
-/// Bytes of a rejected record that are kept.
-pub const REJECTED_SAMPLE_BYTES: usize = 1_024;
+/// Bytes of rejections that are not acknowledged, at most: they are the first to go where memory is wanted.
+const MAX_IN_FLIGHT_BYTES: u64 = 4 << 20;
+/// Bytes of rejections that are fetched and wait to be stored, at most, a partition.
+const FETCHED_KBYTES: &str = "1024";
 
-/// A record that cannot be decoded.
-#[derive(Debug, Clone, Copy)]
-pub struct RejectedRecord<'a> {
-    /// Its partition of `rungs.events.v1`.
-    pub partition: u32,
-    /// Its offset.
-    pub offset: u64,
-    /// When the log appended it, UTC milliseconds.
-    pub appended_at_ms: i64,
-    /// Why it cannot be decoded: a code, as in the metrics.
-    pub reason: &'a str,
-    /// What it holds; any length.
-    pub value: &'a [u8],
-}
-
-/// Writes rejected records. Nobody waits for them: one that cannot be written is counted.
+/// Writes rejections. Nobody waits for them.
 pub struct KafkaRejections {
     publisher: KafkaPublisher,
-    source: String,
     topic: String,
-    unwritten: Arc<AtomicU64>,
 }
 
 impl KafkaRejections {
     /// Makes the producer; brokers need not be there.
     pub fn open(settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        Ok(Self {
-            publisher: KafkaPublisher::open(settings)?,
-            source: settings.events_topic(),
-            topic: settings.rejected_topic(),
-            unwritten: Arc::default(),
-        })
+        let own = KafkaSettings { max_in_flight_bytes: MAX_IN_FLIGHT_BYTES, ..settings.clone() };
+        Ok(Self { publisher: KafkaPublisher::open(&own)?, topic: settings.rejected_topic() })
     }
 
-    /// Hands a record over without waiting.
-    pub fn write(&self, record: &RejectedRecord<'_>) {
-        let key = format!("{}-{}", record.partition, record.offset);
-        let value = encode(&self.source, record);
+    /// Hands a rejection over without waiting; `on_unkept` is called if Kafka does not take it.
+    pub(crate) fn write(&self, rejected: &Rejected, on_unkept: &Arc<OnUnkept>) {
+        let Ok(value) = serde_json::to_vec(rejected) else { return on_unkept() };
         let target = Target { topic: &self.topic, partition: -1 };
-        let unwritten = Arc::clone(&self.unwritten);
+        let unkept = Arc::clone(on_unkept);
         let on_end = move |answer: Result<i64, SendError>| {
             if answer.is_err() {
-                unwritten.fetch_add(1, Ordering::Relaxed);
+                unkept();
             }
         };
-        let handed =
-            self.publisher.send_to(&target, key.as_bytes(), Some(value.as_bytes()), None, Box::new(on_end));
-        if handed.is_err() {
-            self.unwritten.fetch_add(1, Ordering::Relaxed);
+        let key = rejected.id.as_bytes();
+        if self.publisher.send_to(&target, key, Some(&value), None, Box::new(on_end)).is_err() {
+            on_unkept();
         }
     }
 
-    /// Records that could not be written since the start.
-    pub fn unwritten(&self) -> u64 {
-        self.unwritten.load(Ordering::Relaxed)
-    }
-
     /// Waits for what is on its way, at most for `limit`. Blocks.
-    pub fn close(&self, limit: std::time::Duration) {
+    pub fn close(&self, limit: Duration) {
         self.publisher.close(limit);
     }
 }
 
-fn encode(source: &str, record: &RejectedRecord<'_>) -> String {
-    let sample = record.value.get(..REJECTED_SAMPLE_BYTES).unwrap_or(record.value);
-    let rejected = serde_json::json!({
-        "topic": source,
-        "partition": record.partition,
-        "offset": record.offset,
-        "appended_at_ms": record.appended_at_ms,
-        "reason": record.reason,
-        "bytes": record.value.len(),
-        "sample": String::from_utf8_lossy(sample),
-    });
-    rejected.to_string()
+/// Reads rejections back, as a member of the group of those who do.
+pub struct KafkaRejected {
+    consumer: BaseConsumer<Plain>,
+    topic: String,
+}
+
+impl KafkaRejected {
+    /// Joins the group; brokers need not be there.
+    pub fn join(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        let mut config = settings::client(settings)?;
+        config.set("group.id", settings.rejected_group()).set("auto.offset.reset", "earliest");
+        // What was taken counts as read once it is stored.
+        config.set("enable.auto.commit", "false").set("enable.auto.offset.store", "true");
+        config.set("queued.max.messages.kbytes", FETCHED_KBYTES);
+        // ClickHouse may be away for long; whoever leaves the group joins it again by itself.
+        config.set("max.poll.interval.ms", "3600000");
+        let consumer: BaseConsumer<Plain> = config.create_with_context(Plain("rejections"))?;
+        let topic = settings.rejected_topic();
+        consumer.subscribe(&[&topic])?;
+        Ok(Self { consumer, topic })
+    }
+
+    /// The next one, if it comes until the deadline.
+    fn poll(&self, deadline: Instant) -> Option<Rejected> {
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.consumer.poll(left.min(POLL)) {
+                Some(Ok(message)) => match decode(message.payload().unwrap_or_default()) {
+                    Some(rejected) => return Some(rejected),
+                    None => {
+                        let (topic, offset) = (&self.topic, message.offset());
+                        tracing::debug!(topic, offset, "a record that is no rejection is passed over");
+                    }
+                },
+                // Logged by the context; librdkafka goes on by itself.
+                Some(Err(_)) | None if left.is_zero() => return None,
+                Some(Err(_)) | None => {}
+            }
+        }
+    }
+}
+
+/// Others may write into the topic; what they write is bounded too.
+fn decode(value: &[u8]) -> Option<Rejected> {
+    let rejected: Rejected = serde_json::from_slice(value).ok()?;
+    Some(rejected.bounded())
+}
+
+impl RejectedSource for KafkaRejected {
+    fn take(&mut self, limit: usize, wait: Duration) -> Vec<Rejected> {
+        let Some(first) = self.poll(Instant::now() + wait) else { return Vec::new() };
+        let mut taken = vec![first];
+        while taken.len() < limit
+            && let Some(next) = self.poll(Instant::now())
+        {
+            taken.push(next);
+        }
+        taken
+    }
+
+    fn stored(&mut self) {
+        match self.consumer.commit_consumer_state(CommitMode::Async) {
+            Ok(()) | Err(ClientError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
+            // They are stored again then, under the same ids.
+            Err(error) => tracing::info!(%error, "stored rejections could not be committed"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -98,22 +132,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rejected_record_is_json_with_a_bounded_sample() {
-        let value = [b"{\"a\": \"\x01\xff\\".as_slice(), &[b'x'; 5_000]].concat();
-        let record = RejectedRecord {
+    fn what_others_write_into_the_topic_is_bounded_or_passed_over() {
+        assert_eq!(decode(b"no json"), None);
+        assert_eq!(decode(b"[1]"), None);
+        let long = serde_json::json!({"reason": "x", "sample": "y".repeat(5_000), "more": 1});
+        let read = decode(long.to_string().as_bytes()).unwrap();
+        assert_eq!((read.reason.as_str(), read.sample.len(), read.offset), ("x", 1_024, 0));
+    }
+
+    #[test]
+    fn a_rejection_survives_its_json() {
+        let rejected = Rejected {
+            id: "3-9".into(),
+            received_at_ms: 7,
+            reason: "not_a_record".into(),
+            sample: "{\"a\": \"\u{1}\u{fffd}\\".into(),
+            bytes: 5_010,
+            topic: "rungs.events.v1".into(),
             partition: 3,
             offset: 9,
-            appended_at_ms: 7,
-            reason: "not_a_record",
-            value: &value,
+            ..Rejected::default()
         };
-        let json = encode("rungs.events.v1", &record);
-        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(
-            (&read["partition"], &read["offset"], &read["bytes"]),
-            (&3.into(), &9.into(), &5_010.into())
-        );
-        assert!(read["sample"].as_str().unwrap().starts_with("{\"a\": \"\u{1}\u{fffd}\\x"));
-        assert!(json.len() < 2_000);
+        assert_eq!(decode(&serde_json::to_vec(&rejected).unwrap()), Some(rejected));
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::KafkaError;
 use super::cursor::{Broken, CURSORS, Cursor, Cursors};
 use super::membership::Membership;
+use super::plans::KafkaPlans;
 use super::reader::{OnDemand, Reader};
 use super::settings::KafkaSettings;
 use super::{identity, topics};
@@ -79,6 +80,10 @@ impl KafkaSource {
     /// As [`ensure_topics`](super::ensure_topics), which it calls.
     pub fn open(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         topics::ensure(settings)?;
+        Self::of(settings)
+    }
+
+    fn of(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let id = identity::log_id(settings, &settings.events_topic())?;
         Ok(Self { id, membership: None, fetches: Arc::new(Fetches::new(settings)) })
     }
@@ -88,9 +93,20 @@ impl KafkaSource {
     /// # Errors
     /// As [`KafkaSource::open`].
     pub fn join(settings: &KafkaSettings) -> Result<Self, KafkaError> {
-        let mut source = Self::open(settings)?;
-        source.membership = Some(Membership::open(settings, &source.fetches)?);
-        Ok(source)
+        Self::open(settings)?.joined()
+    }
+
+    /// As [`KafkaSource::join`], where the plan topic was opened already, and so all topics were verified.
+    ///
+    /// # Errors
+    /// [`KafkaError::Unreachable`] if no broker answers.
+    pub fn join_beside(plans: &KafkaPlans) -> Result<Self, KafkaError> {
+        Self::of(plans.settings())?.joined()
+    }
+
+    fn joined(mut self) -> Result<Self, KafkaError> {
+        self.membership = Some(Membership::open(&self.fetches.settings, &self.fetches)?);
+        Ok(self)
     }
 }
 

@@ -14,7 +14,7 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::client::{ANSWER_LIMIT, Plain, wait};
 use super::error::{KafkaError, TopicProblem};
-use super::settings::KafkaSettings;
+use super::settings::{self, KafkaSettings};
 
 /// How long a created topic may take until all partitions have leaders and all brokers know its configuration.
 const LEADERS_LIMIT: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ enum Must {
 /// # Errors
 /// [`KafkaError::Topics`] with every difference; [`KafkaError::Unreachable`] if no broker answers.
 pub fn ensure(settings: &KafkaSettings) -> Result<(), KafkaError> {
-    let admin: AdminClient<Plain> = settings.client()?.create_with_context(Plain("admin"))?;
+    let admin: AdminClient<Plain> = settings::client(settings)?.create_with_context(Plain("admin"))?;
     let mut problems = Vec::new();
     for wanted in wanted(settings)? {
         if found(&admin, settings, &wanted.name)?.is_none() {
@@ -74,7 +74,7 @@ fn wanted(settings: &KafkaSettings) -> Result<[Wanted; 3], KafkaError> {
         be("cleanup.policy", "delete"),
         ("retention.ms", settings.retention_ms.to_string(), Must::BeAtLeast(0)),
     ];
-    let partitions = settings.partition_count()?;
+    let partitions = settings::partition_count(settings)?;
     Ok([
         Wanted { name: settings.events_topic(), partitions, any_count: false, configs: events },
         Wanted { name: settings.plan_topic(), partitions: 1, any_count: false, configs: plans },
@@ -95,7 +95,7 @@ fn found(
     name: &str,
 ) -> Result<Option<Found>, KafkaError> {
     let metadata = admin.inner().fetch_metadata(Some(name), ANSWER_LIMIT);
-    let metadata = metadata.map_err(|cause| KafkaError::unreachable(&settings.brokers, cause))?;
+    let metadata = metadata.map_err(|cause| KafkaError::unreachable(settings, cause))?;
     let Some(topic) = metadata.topics().first() else { return Ok(None) };
     match topic.error().map(RDKafkaErrorCode::from) {
         None => Ok(Some(count(topic))),
@@ -123,7 +123,7 @@ fn create(admin: &AdminClient<Plain>, settings: &KafkaSettings, wanted: &Wanted)
     let options =
         AdminOptions::new().request_timeout(Some(ANSWER_LIMIT)).operation_timeout(Some(ANSWER_LIMIT));
     let created = wait(admin.create_topics([&topic], &options))?;
-    let created = created.map_err(|cause| KafkaError::unreachable(&settings.brokers, cause))?;
+    let created = created.map_err(|cause| KafkaError::unreachable(settings, cause))?;
     match created.into_iter().next() {
         // Another process was quicker: it is checked like any other.
         None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
@@ -150,7 +150,7 @@ fn wait_for_leaders(
         }
         if Instant::now() > deadline {
             let cause = format!("topic {name} has partitions without a leader");
-            return Err(KafkaError::unreachable(&settings.brokers, cause));
+            return Err(KafkaError::unreachable(settings, cause));
         }
         std::thread::sleep(LEADERS_PAUSE);
     }
@@ -163,7 +163,7 @@ fn describe(
 ) -> Result<ConfigResource, KafkaError> {
     let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
     let described = wait(admin.describe_configs([&ResourceSpecifier::Topic(name)], &options))?;
-    let described = described.map_err(|cause| KafkaError::unreachable(&settings.brokers, cause))?;
+    let described = described.map_err(|cause| KafkaError::unreachable(settings, cause))?;
     let refused = |error| KafkaError::Client(format!("the configuration of topic {name}: {error}"));
     let first = described.into_iter().next().unwrap_or(Err(RDKafkaErrorCode::UnknownTopic));
     first.map_err(refused)
@@ -208,7 +208,7 @@ fn compare(
     if !alter.is_empty() {
         fixes.push(format!(
             "kafka-configs.sh --bootstrap-server {} --alter --entity-type topics --entity-name {} --add-config {}",
-            settings.brokers,
+            settings.brokers.as_deref().unwrap_or_default(),
             wanted.name,
             alter.join(",")
         ));

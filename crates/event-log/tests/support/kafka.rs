@@ -16,7 +16,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 /// Settings for a cluster, with topics of their own, few partitions, and as many copies as there are brokers.
 pub fn settings(kafka: &Kafka, prefix: &str, partitions: u32) -> KafkaSettings {
     let mut settings = KafkaSettings::new(kafka.bootstrap());
-    settings.prefix = format!("{prefix}.");
+    settings.topic_prefix = Some(format!("{prefix}."));
     settings.partitions = partitions;
     settings.replication = kafka.brokers().min(3) as u32;
     settings

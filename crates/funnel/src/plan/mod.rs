@@ -44,6 +44,8 @@ pub mod limits {
     pub const MAX_NAME_BYTES: usize = 256;
     /// A conversion or rolling window, at most: 92 days.
     pub const MAX_WINDOW_MS: i64 = 92 * 86_400_000;
+    /// How long a site's raw events are kept, at most: 100 years.
+    pub const MAX_RETENTION_DAYS: u16 = 36_525;
     /// A conversion or rolling window, at least: a minute.
     pub const MIN_WINDOW_MS: i64 = 60_000;
 }
@@ -70,6 +72,8 @@ pub struct Site {
     pub secret_keys_sha256: Vec<[u8; 32]>,
     /// Origins that browsers may send from.
     pub origins: Origins,
+    /// How long its raw events are kept, in days from when they were written; none: as long as the settings say.
+    pub retention_days: Option<u16>,
 }
 
 /// Origins that browsers may send from. Requests without an Origin header (servers, pixels) are not limited by it.

@@ -29,6 +29,8 @@ pub(super) enum Place {
         field: fn(&mut Settings) -> &mut Option<String>,
         file_key: &'static str,
     },
+    /// `true` or `false`.
+    Switch(fn(&mut Settings) -> &mut bool),
     Format(fn(&mut Settings) -> &mut LogFormat),
     Level(fn(&mut Settings) -> &mut String),
     /// A file; in the settings file relative to its folder.
@@ -121,6 +123,7 @@ fn aggregator() -> Vec<Row> {
         (S, "journeys_interval", number!(Milliseconds, 100..=600 * SECOND, aggregator.journeys_interval_ms), "Visitors' journeys are written this often."),
         (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys of one insert, at most; more are written one insert every `events_interval`."),
         (S, "max_tail_events", number!(One, 1..=100_000, aggregator.max_tail_events), "Recent events remembered of one visitor, at most; further ones are counted at the next build from raw."),
+        (S, "max_journeys", number!(One, 1_000..=10_000_000_000, aggregator.max_journeys), "Journeys (a visitor in a funnel) in memory, at most, over all partitions of the process: about 300 bytes each. Beyond, it forgets those that no window counts, and else reads no further."),
         (S, "minute_history", number!(Days, 1..=3_660, aggregator.minute_history_days), "How long minute ends are answered."),
         (S, "hour_history", number!(Days, 1..=36_600, aggregator.hour_history_days), "How long hour ends are answered."),
         (S, "raw_retention", number!(Days, 1..=36_600, aggregator.raw_retention_days), "How long raw events are kept, from when they were written."),
@@ -162,6 +165,8 @@ fn clickhouse() -> Vec<Row> {
         (S, "user", Place::Text(|s| &mut s.clickhouse.user), "Its user."),
         (S, "password", Place::Secret { field: |s| &mut s.clickhouse.password, file_key: "password_file" }, "The user's password."),
         (S, "database", Place::Text(|s| &mut s.clickhouse.database), "The database that Rungs makes its tables in."),
+        (S, "ca_file", Place::File(|s| &mut s.clickhouse.ca_file), "Certificates (PEM) of the authorities to trust beside the system's, where `url` is `https://`."),
+        (S, "replicated", Place::Switch(|s| &mut s.clickhouse.replicated), "Whether tables are made with replicated engines, and inserts wait for a majority of replicas."),
     ]
 }
 

@@ -64,6 +64,7 @@ impl Place {
             Self::Optional(field) => *field(settings) = optional(raw.text()?),
             Self::Url(field) => *field(settings) = url(raw)?,
             Self::Secret { field, .. } => *field(settings) = optional(secret_text(raw)?),
+            Self::Switch(field) => *field(settings) = switch(raw)?,
             Self::Format(field) => *field(settings) = format(raw)?,
             Self::Level(field) => *field(settings) = level(raw)?.to_owned(),
             Self::File(field) => *field(settings) = optional(raw.text()?).map(PathBuf::from),
@@ -168,6 +169,14 @@ fn url(raw: Raw<'_>) -> Result<Option<String>, Wrong> {
         return Err(raw.not("an address", "\"http://host:8123\" or \"https://host:8443\""));
     }
     Ok(optional(text.trim_end_matches('/')))
+}
+
+fn switch(raw: Raw<'_>) -> Result<bool, Wrong> {
+    let value = match raw {
+        Raw::File(value) => value.as_boolean(),
+        Raw::Environment(text) => text.trim().parse().ok(),
+    };
+    value.ok_or_else(|| raw.not("true or false", "without quotes"))
 }
 
 fn format(raw: Raw<'_>) -> Result<LogFormat, Wrong> {

@@ -47,6 +47,7 @@ fn kind(key: &Key) -> String {
         Place::Text(_) | Place::Optional(_) => "text".to_owned(),
         Place::Url(_) => "URL".to_owned(),
         Place::Secret { .. } => "secret".to_owned(),
+        Place::Switch(_) => "`true` or `false`".to_owned(),
         Place::Format(_) => "`text` or `json`".to_owned(),
         Place::Level(_) => "level".to_owned(),
         Place::File(_) => "path".to_owned(),
@@ -66,6 +67,7 @@ fn default(key: &Key) -> String {
         Place::Optional(field) | Place::Url(field) | Place::Secret { field, .. } => {
             field(&mut settings).as_deref().map(quoted).unwrap_or_default()
         }
+        Place::Switch(field) => format!("`{}`", field(&mut settings)),
         Place::Format(field) => match *field(&mut settings) {
             LogFormat::Text => quoted("text"),
             LogFormat::Json => quoted("json"),

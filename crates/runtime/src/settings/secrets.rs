@@ -35,10 +35,10 @@ impl fmt::Debug for ConsoleSettings {
 
 impl fmt::Debug for ClickHouseSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, user, password, database } = self;
+        let Self { url, user, password, database, ca_file, replicated } = self;
         let mut debug = formatter.debug_struct("ClickHouseSettings");
         debug.field("url", url).field("user", user).field("password", &hidden(password));
-        debug.field("database", database).finish()
+        debug.field("database", database).field("ca_file", ca_file).field("replicated", replicated).finish()
     }
 }
 

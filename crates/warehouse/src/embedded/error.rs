@@ -12,7 +12,8 @@ pub enum EmbeddedError {
     /// No loadable library was found; `tried` has one "path: reason" a line.
     #[error(
         "the embedded ClickHouse library (libchdb.so) was not found; tried:\n{tried}\n\
-         fetch it with scripts/fetch-libchdb.sh, or set RUNGS_LIBCHDB to its path"
+         fetch it with scripts/fetch-libchdb.sh, put it beside the program or into its ../lib, or set RUNGS_LIBCHDB to its path; with a \
+         ClickHouse server in [clickhouse] url none is needed"
     )]
     LibraryNotFound { tried: String },
     /// A file was loaded, but lacks a function: another version than the one this was built for.
@@ -36,7 +37,10 @@ pub enum EmbeddedError {
     )]
     NotLoopback(SocketAddr),
     /// The listen address could not be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error(
+        "the embedded ClickHouse cannot listen on {address}: {source}; end what uses the port, or choose another one with \
+         --clickhouse (of `rungs clickhouse`: --listen)"
+    )]
     Bind { address: SocketAddr, source: std::io::Error },
     /// A file of the data folder could not be read or written.
     #[error("{path}: {source}")]

@@ -1,7 +1,8 @@
 //! Where the engine's shared library is looked for. Called once, by [`super::Library::load`]; reads no file's content.
 //!
-//! Order: the setting, `RUNGS_LIBCHDB`, beside the executable, `.cache/libchdb-*/` under the current folder (where
-//! `scripts/fetch-libchdb.sh` puts it), `/usr/local/lib`. A path that was named wins or fails: nothing else is tried.
+//! Order: the setting, `RUNGS_LIBCHDB`, beside the executable, `../lib` of its folder, `.cache/libchdb-*/` (where
+//! `scripts/fetch-libchdb.sh` puts it) of the project that it was built in, then of the current folder, `/usr/local/lib`. A
+//! path that was named wins or fails: nothing else is tried.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +17,20 @@ pub(super) fn candidates(setting: Option<&Path>) -> Vec<PathBuf> {
     if let Some(path) = named {
         return vec![path];
     }
-    let beside = std::env::current_exe().ok().and_then(|file| Some(file.parent()?.join(FILE_NAME)));
-    let mut found: Vec<PathBuf> = beside.into_iter().collect();
+    // A link to the program is followed: it stands for the folder that the program was installed in.
+    let program = std::env::current_exe().and_then(|program| program.canonicalize()).ok();
+    let mut found = program.as_deref().and_then(Path::parent).map(around).unwrap_or_default();
     found.extend(cached(Path::new(".cache")));
     found.push(Path::new("/usr/local/lib").join(FILE_NAME));
+    found
+}
+
+/// Beside a program, in the `lib` of its `bin`, and in the cache of the project whose `target/release` it is in.
+fn around(folder: &Path) -> Vec<PathBuf> {
+    let mut found = vec![folder.join(FILE_NAME)];
+    found.extend(folder.parent().map(|parent| parent.join("lib").join(FILE_NAME)));
+    let project = folder.parent().filter(|parent| parent.ends_with("target")).and_then(Path::parent);
+    found.extend(project.map(|project| cached(&project.join(".cache"))).unwrap_or_default());
     found
 }
 
@@ -46,6 +57,17 @@ mod tests {
     #[test]
     fn a_named_library_is_the_only_candidate() {
         assert_eq!(candidates(Some(Path::new("/opt/x.so"))), vec![PathBuf::from("/opt/x.so")]);
+    }
+
+    #[test]
+    fn it_is_looked_for_around_the_program_whatever_the_current_folder() {
+        let installed = around(Path::new("/opt/rungs/bin"));
+        assert_eq!(installed, ["/opt/rungs/bin/libchdb.so", "/opt/rungs/lib/libchdb.so"].map(PathBuf::from));
+        let project = tempfile::tempdir().unwrap();
+        let cached = project.path().join(".cache/libchdb-26.7.3");
+        std::fs::create_dir_all(&cached).unwrap();
+        let built = around(&project.path().join("target/release"));
+        assert_eq!(built.last(), Some(&cached.join("libchdb.so")));
     }
 
     #[test]

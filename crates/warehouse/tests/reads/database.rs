@@ -179,6 +179,7 @@ pub(crate) fn event<'a>(
         log_epoch: 1,
         offset,
         version: event_version(1, offset),
+        retention_days: 0,
     }
 }
 

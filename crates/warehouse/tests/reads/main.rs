@@ -10,4 +10,7 @@ mod engine;
 mod history;
 mod live;
 mod raw;
+mod retention;
 mod schema;
+mod tls;
+mod trace;

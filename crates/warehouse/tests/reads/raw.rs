@@ -105,3 +105,21 @@ async fn forgotten_visitors_are_left_out_of_every_read() {
     assert_eq!(messages(&warehouse, &all()).await, ["m2"]);
     assert_eq!(warehouse.import_status("shop", "i1").await.unwrap(), 1);
 }
+
+#[tokio::test]
+async fn the_names_that_a_site_sent_lately_come_with_how_often() {
+    let warehouse = database().await;
+    let now = 1_700_000_000_000;
+    let events = [
+        event("ann", "m1", "view", now, 1),
+        event("bob", "m2", "view", now, 2),
+        event("bob", "m3", "veiw", now, 3),
+        EventRow { kind: "identify", ..event("bob", "m4", "$identify", now, 4) },
+        EventRow { received_at: now - 2 * MONTH_MS, ..event("cy", "m5", "buy", now, 5) },
+        EventRow { site: "other", ..event("ann", "m6", "join", now, 6) },
+    ];
+    insert_events(&warehouse, &events).await;
+    let names = warehouse.event_names("shop", now - 86_400_000).await.unwrap();
+    let names: Vec<_> = names.iter().map(|name| (name.event.as_str(), name.count)).collect();
+    assert_eq!(names, [("view", 2), ("veiw", 1)]);
+}

@@ -37,14 +37,14 @@ async fn a_changed_retention_is_applied_at_the_next_start() {
         warehouse.client().query(sql).bind(warehouse.database()).fetch_one().await.unwrap()
     };
     let before = ttl().await;
-    assert!(before.contains("written_at + toIntervalDay(400)"), "{before}");
+    assert!(before.contains("if(retention_days = 0, 400, retention_days)"), "{before}");
     migrate(&warehouse, &retention()).await.unwrap();
     assert_eq!(ttl().await, before, "the same settings change nothing");
     let shorter = Retention { raw_days: 30, minute_history_days: 3, ..retention() };
     migrate(&warehouse, &shorter).await.unwrap();
     let after = ttl().await;
-    assert!(after.contains("toIntervalDay(30)") && after.contains("toIntervalDay(3)"), "{after}");
-    assert!(!after.contains("toIntervalDay(400)"), "{after}");
+    assert!(after.contains("= 0, 30, retention_days)") && after.contains("toIntervalDay(3)"), "{after}");
+    assert!(!after.contains("400"), "{after}");
 }
 
 #[tokio::test]
@@ -84,4 +84,28 @@ async fn the_view_shows_minutes_that_every_partition_has_of_the_generation_in_fo
         warehouse.client().query(sql).fetch_all::<(u32, String, u64, u64, Option<f64>)>().await.unwrap();
     let expected = [(600, "view".into(), 14, 14, Some(1.0)), (600, "buy".into(), 3, 14, Some(3.0 / 14.0))];
     assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn a_database_of_version_1_is_expanded_and_its_programs_go_on_writing() {
+    let warehouse = no_database().await;
+    migrate(&warehouse, &retention()).await.unwrap();
+    let back = [
+        "DELETE FROM schema_version WHERE version > 1",
+        "ALTER TABLE events MODIFY TTL written_at + toIntervalDay(400)",
+        "ALTER TABLE events DROP COLUMN retention_days",
+        "ALTER TABLE rejected_events DROP COLUMN visitor_id, DROP COLUMN id",
+    ];
+    for statement in back {
+        warehouse.client().query_raw(statement).execute().await.unwrap();
+    }
+    assert_eq!(check_schema(&warehouse).await.unwrap().version, 1);
+    migrate(&warehouse, &retention()).await.unwrap();
+    assert_eq!(check_schema(&warehouse).await.unwrap(), SCHEMA);
+    assert!(SCHEMA.oldest_compatible <= 1, "programs of version 1 may still run");
+    let of_version_1 = "INSERT INTO events (site, visitor_id, message_id, event, version) VALUES ('shop', 'v', 'm', 'view', 1)";
+    warehouse.client().query_raw(of_version_1).execute().await.unwrap();
+    let kept =
+        warehouse.client().query("SELECT retention_days FROM events").fetch_one::<u16>().await.unwrap();
+    assert_eq!(kept, 0, "as long as the settings say");
 }

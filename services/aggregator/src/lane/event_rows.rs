@@ -61,5 +61,6 @@ pub(crate) fn row_of<'a>(event: &EventView<'a>, ts: i64, offset: u64, epoch: u32
         log_epoch: epoch,
         offset,
         version: event_version(epoch, offset),
+        retention_days: 0,
     }
 }

@@ -5,7 +5,6 @@ use funnel::windows::minute_of;
 use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow};
 
 use super::{Effects, Lane, is_due};
-use crate::funnel_lane::FunnelLane;
 use crate::store::{ROWS_PER_WRITE, Write};
 
 /// A batch of raw events goes out at this size, however few they are.
@@ -75,7 +74,7 @@ impl Lane {
     fn forget_idle(&mut self, now_ms: i64) {
         if is_due(now_ms, self.last_forgotten_ms, FORGET_INTERVAL_MS) {
             self.last_forgotten_ms = now_ms;
-            let forgotten: usize = self.funnels.iter_mut().map(FunnelLane::forget_idle).sum();
+            let forgotten = self.forget();
             tracing::debug!(forgotten, "idle visitors were forgotten");
         }
     }

@@ -6,6 +6,7 @@
 //! marker F; journeys, stamped F; progress F; then the log may forget what lies before F. [`crate::restore`] relies on it.
 //! A flush of many journeys is made in steps, between which the lane reads on ([`round`]).
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use funnel::fold::Folded;
@@ -15,7 +16,7 @@ use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
 use rungs_proto::view::{EventView, Malformed, RecordView};
 use warehouse::event_batch::EventBatch;
-use warehouse::rows::RollingRow;
+use warehouse::rows::{EventRow, RollingRow};
 
 use crate::counters::LaneCounters;
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
@@ -79,6 +80,10 @@ impl Effects {
     }
 }
 
+fn retentions_of(plan: &Plan) -> HashMap<String, u16> {
+    plan.sites.iter().filter_map(|site| Some((site.id.clone(), site.retention_days?))).collect()
+}
+
 /// Whether an interval has passed; also when wall time was set back, so that nothing waits until it caught up.
 fn is_due(now_ms: i64, last_ms: i64, interval_ms: i64) -> bool {
     !(0..interval_ms).contains(&(now_ms - last_ms))
@@ -100,6 +105,8 @@ pub struct Lane {
     limits: FlushLimits,
     in_force: PlanInForce,
     matcher: PlanMatcher,
+    /// Sites of the plan that keep their events for a time of their own, in days.
+    retentions: HashMap<String, u16>,
     funnels: Vec<FunnelLane>,
     /// Position in `funnels` by index in the plan, if the funnel is live here.
     live: Vec<Option<usize>>,
@@ -133,6 +140,7 @@ impl Lane {
             limits,
             in_force: PlanInForce::default(),
             matcher: PlanMatcher::default(),
+            retentions: HashMap::new(),
             funnels: Vec::new(),
             live: Vec::new(),
             building: Vec::new(),
@@ -163,6 +171,7 @@ impl Lane {
     ) {
         (self.next_offset, self.clock_ms) = (next_offset, clock_ms);
         self.matcher = PlanMatcher::new(&in_force.plan);
+        self.retentions = retentions_of(&in_force.plan);
         self.in_force = in_force;
         self.funnels = funnels;
         self.last_flush.1 = next_offset;
@@ -199,6 +208,16 @@ impl Lane {
     /// Its live funnels.
     pub fn funnels_mut(&mut self) -> &mut [FunnelLane] {
         &mut self.funnels
+    }
+
+    /// Journeys in memory, over all funnels.
+    pub fn journeys(&self) -> usize {
+        self.funnels.iter().map(|funnel| funnel.fold().visitors()).sum()
+    }
+
+    /// Forgets journeys that nothing can count any more; how many.
+    pub fn forget(&mut self) -> usize {
+        self.funnels.iter_mut().map(FunnelLane::forget_idle).sum()
     }
 
     /// How many builds it waits for.
@@ -294,7 +313,11 @@ impl Lane {
         let ts = event.ts_ms.min(self.clock_ms);
         let incoming = incoming_of(event, self.clock_ms);
         let mut duplicate = false;
-        for FunnelIndex(index) in self.matcher.funnels_for(event.site, event.event) {
+        let funnels = self.matcher.funnels_for(event.site, event.event);
+        if funnels.is_empty() {
+            self.counters.unmatched.inc();
+        }
+        for FunnelIndex(index) in funnels {
             let Some(at) = self.live.get(*index).copied().flatten() else { continue };
             let Some(funnel) = self.funnels.get_mut(at).filter(|funnel| funnel.joins_at <= offset) else {
                 continue;
@@ -306,7 +329,11 @@ impl Lane {
         }
         self.counters.events.inc();
         if !duplicate {
-            self.events.push(&row_of(event, ts, offset, self.partition.epoch));
+            let retention_days = match self.retentions.is_empty() {
+                true => 0,
+                false => self.retentions.get(event.site).copied().unwrap_or(0),
+            };
+            self.events.push(&EventRow { retention_days, ..row_of(event, ts, offset, self.partition.epoch) });
         }
     }
 

@@ -36,6 +36,7 @@ impl Lane {
                 }
             }
             self.matcher = PlanMatcher::new(&self.in_force.plan);
+            self.retentions = super::retentions_of(&self.in_force.plan);
             self.drop_unplanned(effects);
         }
         self.build_missing(generation, effects);

@@ -45,6 +45,7 @@ impl<'a> Collected<'a> {
             _ => "",
         };
         let reading = Reading { kind, max_bytes, context_before };
+        let start = scanner.position();
         let mut write_key = Value::Null;
         if self.too_many {
             return event::read(scanner, reading, &mut Draft::default(), &mut write_key).map(drop);
@@ -54,6 +55,7 @@ impl<'a> Collected<'a> {
         let read = event::read(scanner, reading, draft, &mut write_key)?;
         if let (Err(rejection), Some(event)) = (read, self.parsed.events.last_mut()) {
             *event = Err(rejection);
+            self.parsed.rejected.push(scanner.since(start).as_bytes());
         }
         if self.parsed.write_key.is_none() {
             self.parsed.write_key = write_key.text();
@@ -61,13 +63,14 @@ impl<'a> Collected<'a> {
         Ok(())
     }
 
-    fn broken_line(&mut self, line: u64, error: SyntaxError) {
+    fn broken_line(&mut self, line: u64, text: &'a [u8], error: SyntaxError) {
         if self.parsed.events.len() >= self.limits.max_batch_events {
             self.too_many = true;
             return;
         }
         let message = format!("line {} is not JSON: {error} of the line", self.lines_before + line + 1);
         self.parsed.events.push(Err(Reason::InvalidJson.because(message)));
+        self.parsed.rejected.push(text);
     }
 
     pub(super) fn finish(self) -> Result<Parsed<'a>, Refusal> {
@@ -168,7 +171,7 @@ fn lines<'a>(
         rest = after.get(1..).unwrap_or_default();
         if let Err(error) = read_line(bytes, &mut collected) {
             first_error.get_or_insert(error);
-            collected.broken_line(line, error);
+            collected.broken_line(line, bytes, error);
         }
         line += 1;
     }
@@ -182,10 +185,11 @@ fn read_line<'a>(line: &'a [u8], collected: &mut Collected<'a>) -> Result<(), Sy
     let text = std::str::from_utf8(line)
         .map_err(|error| SyntaxError { expected: "UTF-8", at: error.valid_up_to() })?;
     let mut scanner = Scanner::new(text);
-    let before = collected.parsed.events.len();
+    let before = (collected.parsed.events.len(), collected.parsed.rejected.len());
     let read = collected.event(&mut scanner, None).and_then(|()| scanner.end());
     if read.is_err() {
-        collected.parsed.events.truncate(before);
+        collected.parsed.events.truncate(before.0);
+        collected.parsed.rejected.truncate(before.1);
     }
     read
 }

@@ -28,6 +28,11 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// The text from a position to where the scan stands.
+    pub(crate) fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or_default()
+    }
+
     /// The first flaw since the last call.
     pub(crate) fn take_flaw(&mut self) -> Option<Flaw> {
         self.flaw.take()

@@ -53,6 +53,24 @@ async fn an_import_takes_a_secret_key_and_marks_its_events() {
 }
 
 #[tokio::test]
+async fn an_import_for_another_site_than_the_keys_is_refused_before_anything_is_stored() {
+    let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
+    let rows = r#"{"event":"buy","userId":"u","timestamp":"2001-02-03T04:05:06"}"#;
+    for (method, path) in [
+        ("POST", "/v1/events?import=may-1&site=blog"),
+        ("POST", "/v1/imports/may-1/complete?site=blog"),
+        ("GET", "/v1/imports/half?site=blog"),
+    ] {
+        let (status, answer) = send(&running, method, path, "secret_wk", rows).await;
+        assert_eq!((status, &answer["code"]), (403, &json!("wrong_site")), "{path}");
+        let message = "the key belongs to the site \"shop\", not to \"blog\"";
+        assert_eq!(answer["message"], message, "{path}");
+    }
+    assert!(running.events().is_empty() && running.controls().is_empty());
+    assert_eq!(send(&running, "GET", "/v1/imports/half?site=shop", "secret_wk", "").await.0, 200);
+}
+
+#[tokio::test]
 async fn completing_an_import_tells_every_partition_the_same() {
     let running = start().await;
     let path = "/v1/imports/may-1/complete";

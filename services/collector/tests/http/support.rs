@@ -39,6 +39,7 @@ pub(crate) fn plan() -> Plan {
         write_keys: vec![key.into()],
         secret_keys_sha256: vec![Sha256::digest(format!("secret_{key}")).into()],
         origins,
+        retention_days: None,
     };
     let only = Origins::Only(vec!["https://shop.example".into()]);
     Plan { sites: vec![site("shop", "wk", only), site("blog", "wk_blog", Origins::Any)], funnels: vec![] }
@@ -66,6 +67,7 @@ pub(crate) async fn start_with(
         imports,
         direct: log.clone(),
         generations: Arc::default(),
+        rejections: None,
         metrics: &metrics,
         health: health.clone(),
     };

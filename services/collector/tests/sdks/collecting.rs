@@ -37,6 +37,7 @@ fn plan() -> Plan {
         write_keys: vec![KEY.into()],
         secret_keys_sha256: vec![],
         origins: Origins::Any,
+        retention_days: None,
     };
     Plan { sites: vec![site], funnels: vec![] }
 }
@@ -56,6 +57,7 @@ impl Collecting {
             direct: log.clone(),
             plan: receiver,
             imports: None,
+            rejections: None,
             generations: Arc::default(),
             metrics: &metrics,
             health: Health::new(),

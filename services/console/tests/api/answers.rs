@@ -35,6 +35,46 @@ async fn live_tells_rates_steps_and_breakdown_as_described() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn drop_off_is_who_did_not_go_on_and_lost_is_who_cannot_any_more() {
+    let console = Running::start(None);
+    let steps = console.json(LIVE).await["steps"].clone();
+    let number = |step: usize, field: &str| steps[step][field].as_i64();
+    assert_eq!((number(0, "drop_off"), number(0, "lost")), (None, None));
+    for step in 1..5 {
+        let drop_off = number(step - 1, "visitors").unwrap() - number(step, "visitors").unwrap();
+        assert_eq!(number(step, "drop_off"), Some(drop_off));
+        assert_eq!(number(step, "lost"), Some((drop_off - number(step - 1, "open").unwrap()).max(0)));
+    }
+    assert_eq!(number(4, "open"), None, "nobody can go on from the last step");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_no_step_has_are_told_with_the_one_that_was_meant() {
+    let console = Running::start(None);
+    let answer = console.json("/api/v1/sites/shop/events").await;
+    let told: Vec<_> = answer["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|each| (each["event"].as_str().unwrap(), each["in_plan"] == true, each["did_you_mean"].as_str()))
+        .collect();
+    let expected = [
+        ("product_view", true, None),
+        ("prodct_view", false, Some("product_view")),
+        ("newsletter", false, None),
+    ];
+    assert_eq!(told, expected);
+    assert_eq!(console.refusal("/api/v1/sites/none/events").await.1, "unknown_site");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_window_the_longest_is_answered() {
+    let console = Running::start(None);
+    assert_eq!(console.json(&at("live")).await["window"], "28d");
+    assert_eq!(console.json("/api/v1/funnels").await["funnels"][0]["default_window"], "28d");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn more_than_a_hundred_values_are_cut_and_said_to_be() {
     let console = Running::start(None);
     console.source.change(|state| state.values = (0..130).map(|n| (format!("v{n:03}"), n)).collect());
@@ -83,8 +123,13 @@ async fn every_mistake_has_its_code() {
     let console = Running::start(None);
     let (_, _, body) = console.refusal(&at("live?window=2h")).await;
     assert_eq!(body["detail"]["windows"], serde_json::json!(["1h", "24h", "7d", "28d"]));
+    let (_, _, body) = console.refusal("/api/v1/funnels/none/purchase/live").await;
+    assert_eq!(body["detail"]["sites"], serde_json::json!(["shop", "ladder"]));
+    assert!(body["message"].as_str().unwrap().ends_with("it has shop, ladder"), "{body}");
+    let (_, _, body) = console.refusal("/api/v1/funnels/shop/none/live").await;
+    assert_eq!(body["detail"]["funnels"], serde_json::json!(["purchase"]));
     for (path, status, code) in [
-        ("/api/v1/funnels/shop/purchase/live", 400, "unknown_window"),
+        ("/api/v1/funnels/shop/purchase/live?window=", 400, "unknown_window"),
         ("/api/v1/funnels/shop/purchase/live?window=7d&breakdown=age", 400, "unknown_breakdown"),
         ("/api/v1/funnels/shop/purchase/live?window=7d&as_of=soon", 400, "bad_parameter"),
         ("/api/v1/funnels/shop/purchase/live?window=7d&window=1h", 400, "bad_parameter"),
@@ -149,6 +194,7 @@ async fn the_description_covers_every_path_and_field() {
     for (path, schema) in [
         ("/api/v1/sites".to_owned(), "Sites"),
         ("/api/v1/funnels".to_owned(), "Funnels"),
+        ("/api/v1/sites/shop/events".to_owned(), "Events"),
         (format!("{LIVE}&breakdown=channel"), "Answer"),
         (at("report?from=0&to=60000"), "Answer"),
         (at("history?window=7d"), "History"),

@@ -11,6 +11,7 @@ use futures_util::future::{BoxFuture, ready};
 use rungs_console::NumberSource;
 use rungs_console::source::{ReportCounts, SourceError, Span, Wanted};
 use warehouse::WarehouseError;
+use warehouse::event_names::EventName;
 use warehouse::history::{Grid, HistoryPoint};
 use warehouse::live::{Live, LiveAt, Numbers};
 
@@ -33,6 +34,8 @@ pub(crate) struct FakeState {
     pub is_down: bool,
     pub as_of_ms: i64,
     pub minute: MinuteState,
+    /// Names of events and how many have them.
+    pub names: Vec<(String, u64)>,
 }
 
 /// What the minute history says.
@@ -54,6 +57,7 @@ impl Default for FakeState {
             is_down: false,
             as_of_ms: 1_715_731_200_000,
             minute: MinuteState::Complete,
+            names: vec![("product_view".into(), 2_000), ("prodct_view".into(), 12), ("newsletter".into(), 3)],
         }
     }
 }
@@ -164,6 +168,15 @@ impl NumberSource for Fake {
             grid.points_s().map(point).collect()
         };
         ready(self.state().map(points)).boxed()
+    }
+
+    fn event_names<'a>(
+        &'a self,
+        _site: &'a str,
+        _since_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<EventName>, SourceError>> {
+        let name = |(event, count)| EventName { event, count };
+        ready(self.state().map(|state| state.names.into_iter().map(name).collect())).boxed()
     }
 
     fn report<'a>(

@@ -25,7 +25,7 @@ async fn files(console: &Running) -> Vec<(String, String)> {
 async fn the_page_is_small_and_loads_nothing_from_elsewhere() {
     let console = Running::start(None);
     let files = files(&console).await;
-    assert_eq!(files.len(), 10, "index, style and eight modules");
+    assert_eq!(files.len(), 11, "index, style and nine modules");
     let mut compressed = 0;
     for (path, text) in &files {
         let request = console.client.get(format!("{}{path}", console.url)).header("accept-encoding", "gzip");

@@ -24,20 +24,28 @@ pub(crate) struct Arguments {
     /// Where metrics and readiness are [default: [admin] listen, 127.0.0.1:9464]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
+    /// Take no events: hand over what is in the spill and end
+    #[arg(long, conflicts_with = "listen")]
+    drain_only: bool,
 }
 
 const EXAMPLE: &str = "Answers when an event is acknowledged by Kafka (acks=all), or, while Kafka is away or slow, fsynced \
 in the spill; that is handed over in order when Kafka is back, also after a restart. With [clickhouse] url it can tell how \
-far an import is. Ctrl-C (or SIGTERM) answers what is in flight and ends.
+far an import is. Ctrl-C (or SIGTERM) answers what is in flight and ends. The folder of a collector that does not come back \
+is emptied with --drain-only: exit code 0 when nothing is left in it.
 
 Examples:
   rungs collector --settings rungs.toml --data-dir /var/lib/rungs
-  RUNGS_KAFKA__BROKERS=kafka:9092 rungs collector --listen 0.0.0.0:8080";
+  RUNGS_KAFKA__BROKERS=kafka:9092 rungs collector --listen 0.0.0.0:8080
+  rungs collector --settings rungs.toml --data-dir /mnt/of-another --drain-only";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut settings = settings::load(arguments.settings.as_deref())?;
     settings::start_logging(&settings.logging)?;
     settings.collector.listen = arguments.listen.unwrap_or(settings.collector.listen);
     settings.admin.listen = arguments.admin.unwrap_or(settings.admin.listen);
-    production::run_collector(settings, arguments.data_dir).await
+    match arguments.drain_only {
+        true => production::drain_spill(settings, arguments.data_dir).await,
+        false => production::run_collector(settings, arguments.data_dir).await,
+    }
 }

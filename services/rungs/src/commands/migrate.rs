@@ -27,9 +27,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let settings = settings::load(arguments.settings.as_deref())?;
     settings::start_logging(&settings.logging)?;
     let warehouse = Warehouse::connect(&settings.clickhouse)?;
-    let schema = warehouse
-        .retry(|| async { migrate(&warehouse, &Retention::from(&settings.aggregator)).await })
-        .await?;
+    let retention = Retention::from(&settings.aggregator);
+    let migrated = warehouse.retry(|| migrate(&warehouse, &retention)).await;
+    let url = settings.clickhouse.url.unwrap_or_default();
+    let schema = migrated.map_err(|error| Failure::new(format!("{error} ([clickhouse] url = \"{url}\")")))?;
     eprintln!("the database {} has schema version {}", warehouse.database(), schema.version);
     Ok(())
 }

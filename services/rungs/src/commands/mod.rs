@@ -9,7 +9,9 @@ mod demo_visitors;
 mod import;
 mod migrate;
 mod plan;
+mod ready;
 mod report;
+mod trace;
 mod up;
 
 use clap::{Parser, Subcommand};
@@ -46,11 +48,13 @@ pub(crate) enum Command {
     Check(check::Arguments),
     Import(import::Arguments),
     Report(report::Arguments),
+    Trace(trace::Arguments),
     Migrate(migrate::Arguments),
     Clickhouse(clickhouse::Arguments),
     Collector(collector::Arguments),
     Aggregator(aggregator::Arguments),
     Console(console::Arguments),
+    Ready(ready::Arguments),
     #[command(hide = true)]
     DemoVisitors(demo_visitors::Arguments),
 }
@@ -63,11 +67,13 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Import(arguments) => import::run(arguments).await,
         Command::Report(arguments) => report::run(arguments).await,
+        Command::Trace(arguments) => trace::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Clickhouse(arguments) => clickhouse::run(arguments).await,
         Command::Collector(arguments) => collector::run(arguments).await,
         Command::Aggregator(arguments) => aggregator::run(arguments).await,
         Command::Console(arguments) => console::run(arguments).await,
+        Command::Ready(arguments) => ready::run(arguments).await,
         Command::DemoVisitors(arguments) => demo_visitors::run(arguments).await,
     }
 }

@@ -13,8 +13,10 @@ pub(crate) struct Arguments {
     /// The console
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     url: String,
+    /// A site of the plan, by its id
     #[arg(long, value_name = "SITE")]
     site: String,
+    /// One of its funnels, by its id
     #[arg(long, value_name = "FUNNEL")]
     funnel: String,
     /// A rolling window of the funnel, as the plan writes it [default: the longest]
@@ -40,12 +42,21 @@ pub(crate) struct Arguments {
     token: Option<String>,
 }
 
-const EXAMPLE: &str = "Times are ISO 8601 (UTC where no zone is given) or milliseconds since 1970.
+const EXAMPLE: &str = "Columns: visitors who reached the step; their share of the previous and of the first step; drop-off, those \
+of the previous step who have not taken this one, and lost, those of them who cannot any more; CTR, the share of those \
+who saw the offer; the median time from the step before, and effort, that from the offer; open, who stands there and can \
+still go on; skipped, who took a later step without this one. docs/numbers.md says more.
+
+Below the table: names of events of the last day that no step has and that look like slips of one that does.
+
+Times are ISO 8601 (UTC where no zone is given) or milliseconds since 1970.
 
 Examples:
-  rungs report --site shop --funnel purchase
+  rungs report --site shop --funnel purchase                          the longest rolling window, now
+  rungs report --site shop --funnel purchase --window 24h --breakdown channel
   rungs report --site shop --funnel purchase --window 7d --as-of 2024-05-15T00:00Z
   rungs report --site shop --funnel purchase --from 2024-04-01 --to 2024-05-01 --breakdown channel
+  rungs report --url http://10.0.0.5:8081 --token TOKEN --site shop --funnel purchase
   rungs report --site shop --funnel purchase --json | jq '.steps[] | [.id, .visitors]'";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {

@@ -29,8 +29,8 @@ const MINUTE_MS: i64 = 60_000;
 pub(super) struct Batch {
     /// A line of JSON for each of `rows`.
     pub(super) body: Bytes,
-    /// Numbers of the rows in the body.
-    pub(super) rows: Vec<u64>,
+    /// The file's line of each row in the body.
+    pub(super) lines: Vec<u64>,
     /// Rows that cannot be sent.
     pub(super) rejected: Vec<RejectedRow>,
     /// The last row that was looked at.
@@ -42,12 +42,12 @@ pub(super) struct Batch {
 impl Batch {
     /// Whether there is nothing to send.
     pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.lines.is_empty()
     }
 
-    /// The number of the row at this place of the body.
-    pub(super) fn row_of(&self, index: usize) -> u64 {
-        self.rows.get(index).copied().unwrap_or(self.last_row)
+    /// The file's line of the row at this place of the body.
+    pub(super) fn line_of(&self, index: usize) -> u64 {
+        self.lines.get(index).copied().unwrap_or_default()
     }
 }
 
@@ -80,21 +80,25 @@ impl Maker {
     fn run(&self, acked_rows: u64, to: &mpsc::Sender<Result<Batch, Failure>>) -> Result<(), Failure> {
         let file: &Path = &self.job.file;
         let mut rows = Rows::open(file, &self.job.columns)?;
-        let (mut batch, mut body, mut number) = (Batch::default(), Vec::new(), 0);
+        let (mut batch, mut body, mut number, mut line) = (Batch::default(), Vec::new(), 0, 0);
         while let Some(row) = rows.next() {
             number += 1;
             let row = row.map_err(|error| {
-                Failure::new(format!("{}: row {number} cannot be read: {error}", file.display()))
+                Failure::new(format!(
+                    "{} cannot be read any further after line {line}: {error}",
+                    file.display()
+                ))
             })?;
+            line = row.0;
             if number <= acked_rows {
                 continue;
             }
             batch.last_row = number;
-            match row.and_then(|row| self.event(number, &row, &mut body)) {
-                Ok(()) => batch.rows.push(number),
-                Err(reason) => batch.rejected.push(RejectedRow { row: number, reason }),
+            match row.1.and_then(|row| self.event(number, &row, &mut body)) {
+                Ok(()) => batch.lines.push(line),
+                Err(reason) => batch.rejected.push(RejectedRow { line, reason }),
             }
-            if batch.rows.len() + batch.rejected.len() >= MAX_ROWS || body.len() >= FULL_BYTES {
+            if batch.lines.len() + batch.rejected.len() >= MAX_ROWS || body.len() >= FULL_BYTES {
                 let read_bytes = rows.read_bytes.load(Ordering::Relaxed);
                 let full = Batch {
                     body: std::mem::take(&mut body).into(),
@@ -200,8 +204,8 @@ mod tests {
                 "timestamp": "2024-05-01T00:02:00Z", "properties": {"channel": "email"},
             })
         );
-        let reasons: Vec<_> = batches[0].rejected.iter().map(|row| (row.row, row.reason.as_str())).collect();
-        assert_eq!(reasons, [(2, "when is no time: \"never\""), (3, "who is empty")]);
+        let reasons: Vec<_> = batches[0].rejected.iter().map(|row| (row.line, row.reason.as_str())).collect();
+        assert_eq!(reasons, [(3, "when is no time: \"never\""), (4, "who is empty")]);
     }
 
     #[tokio::test]
@@ -209,8 +213,8 @@ mod tests {
         let rows: String = (0..5_000).map(|row| format!("v{row},view,2024-05-01,\n")).collect();
         let batches = batches(&format!("who,what,when,ch\n{rows}"), 500).await;
         let (sizes, lasts): (Vec<_>, Vec<_>) =
-            batches.iter().map(|batch| (batch.rows.len(), batch.last_row)).unzip();
+            batches.iter().map(|batch| (batch.lines.len(), batch.last_row)).unzip();
         assert_eq!((sizes, lasts), (vec![2_000, 2_000, 500], vec![2_500, 4_500, 5_000]));
-        assert_eq!(batches[0].row_of(0), 501);
+        assert_eq!(batches[0].line_of(0), 502);
     }
 }

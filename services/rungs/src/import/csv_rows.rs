@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use csv::{Reader, ReaderBuilder, StringRecord};
 
 use super::columns::Columns;
-use super::rows::{ReadRow, Row};
+use super::rows::{PlacedRow, ReadRow, Row};
 
 /// Reads rows.
 pub(super) struct CsvRows {
@@ -14,6 +14,8 @@ pub(super) struct CsvRows {
     places: Places,
     columns: usize,
     record: StringRecord,
+    /// What the reader's own count of lines lacks.
+    skipped_lines: u64,
 }
 
 /// Where in a record the columns stand.
@@ -29,30 +31,37 @@ impl CsvRows {
     ///
     /// # Errors
     /// When the line cannot be read, or lacks a column: says which columns there are.
-    pub(super) fn new(mut input: Box<dyn BufRead + Send>, columns: &Columns) -> Result<Self, String> {
+    pub(super) fn new(
+        mut input: Box<dyn BufRead + Send>,
+        columns: &Columns,
+        skipped_lines: u64,
+    ) -> Result<Self, String> {
         let beginning =
             input.fill_buf().map_err(|error| format!("the first line cannot be read: {error}"))?;
         let first_line = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        // Where lines end in \r\n, a record begins before the \n of the line before it, as the reader counts.
+        let skipped_lines = skipped_lines + u64::from(first_line.ends_with(b"\r"));
         let delimiter = delimiter(first_line);
         let mut reader =
             ReaderBuilder::new().has_headers(false).flexible(true).delimiter(delimiter).from_reader(input);
         let header = header(&mut reader)?;
         let places = Places::find(columns, &header)?;
-        Ok(Self { reader, places, columns: header.len(), record: StringRecord::new() })
+        Ok(Self { reader, places, columns: header.len(), record: StringRecord::new(), skipped_lines })
     }
 
-    pub(super) fn next(&mut self) -> Option<io::Result<ReadRow>> {
-        match self.reader.read_record(&mut self.record) {
-            Ok(true) => Some(Ok(self.row())),
-            Ok(false) => None,
+    pub(super) fn next(&mut self) -> Option<io::Result<PlacedRow>> {
+        let read = match self.reader.read_record(&mut self.record) {
+            Ok(true) => self.row(),
+            Ok(false) => return None,
             Err(error) => match error.into_kind() {
-                csv::ErrorKind::Io(error) => Some(Err(error)),
-                csv::ErrorKind::Utf8 { err, .. } => {
-                    Some(Ok(Err(format!("field {} is not UTF-8", err.field() + 1))))
-                }
-                other => Some(Ok(Err(format!("cannot be read as CSV: {other:?}")))),
+                csv::ErrorKind::Io(error) => return Some(Err(error)),
+                csv::ErrorKind::Utf8 { err, .. } => Err(format!("field {} is not UTF-8", err.field() + 1)),
+                other => Err(format!("cannot be read as CSV: {other:?}")),
             },
-        }
+        };
+        // Of empty lines before it, the first.
+        let line = self.record.position().map_or(0, csv::Position::line);
+        Some(Ok((self.skipped_lines + line, read)))
     }
 
     fn row(&self) -> ReadRow {
@@ -123,7 +132,11 @@ mod tests {
     }
 
     fn read(bytes: Vec<u8>) -> Result<Vec<ReadRow>, String> {
-        let mut rows = CsvRows::new(Box::new(io::Cursor::new(bytes)), &columns())?;
+        Ok(placed(bytes)?.into_iter().map(|(_, row)| row).collect())
+    }
+
+    fn placed(bytes: Vec<u8>) -> Result<Vec<PlacedRow>, String> {
+        let mut rows = CsvRows::new(Box::new(io::Cursor::new(bytes)), &columns(), 0)?;
         Ok(std::iter::from_fn(|| rows.next()).map(Result::unwrap).collect())
     }
 
@@ -164,6 +177,19 @@ mod tests {
         assert_eq!(rows[1], Err("has 2 fields; the first line names 5".to_owned()));
         assert_eq!(rows[2], Err("field 2 is not UTF-8".to_owned()));
         assert_eq!(rows[3].as_ref().unwrap().visitor, "cy");
+    }
+
+    #[test]
+    fn a_row_has_the_line_at_which_an_editor_shows_its_beginning() {
+        for end in ["\n", "\r\n"] {
+            let lines =
+                ["when,who,what,ch,plan", "1,ann,a,,", "2,\"bob", "junior\",a,,", "3", "4,\u{e9},a,,"];
+            let text = lines.join(end) + end;
+            let found: Vec<u64> = placed(text.into_bytes()).unwrap().iter().map(|(line, _)| *line).collect();
+            assert_eq!(found, [2, 3, 5, 6], "{end:?}");
+        }
+        let broken = placed(b"when,who,what,ch,plan\n1,a,a,,\n2,\xff,a,,\n".to_vec()).unwrap();
+        assert_eq!(broken[1].0, 3);
     }
 
     #[test]

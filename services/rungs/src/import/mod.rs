@@ -54,7 +54,7 @@ pub(crate) struct Job {
 /// # Errors
 /// When the file cannot be read, the collector refuses or stays away, or a row was not stored.
 pub(crate) async fn run(job: Job) -> Result<(), Failure> {
-    let collector = Collector::new(&job.url, &job.key)?;
+    let collector = Collector::new(&job.url, &job.key, &job.site)?;
     let (mut position, identity) = resume(&job, &collector).await?;
     let already_complete = position.completed;
     if !already_complete {
@@ -73,7 +73,11 @@ async fn resume(job: &Job, collector: &Collector) -> Result<(Position, Identity)
     let shift_to_now = job.shift_to_now;
     let base =
         tokio::task::spawn_blocking(move || identity::base(&file, &columns, &site, shift_to_now)).await??;
-    if let Some(position) = Position::load(&base, &job.file) {
+    let position = Position::load(&base, &job.file);
+    if position.is_none() {
+        server::check(collector, &base).await?;
+    }
+    if let Some(position) = position {
         let identity = Identity::new(&base, position.shift_minutes);
         if server::knows(collector, &identity.import_id, &position).await? {
             // Another address may be another collector, whose acknowledgements are not in this position.
@@ -107,7 +111,7 @@ async fn send_rest(
     position.save()?;
     let progress = Progress::of(&job.file)?;
     if position.acked_rows > 0 {
-        eprintln!("going on after row {}", position.acked_rows);
+        eprintln!("going on: {} rows were sent before", position.acked_rows);
     }
     let batches = batches::start(job, identity, position.acked_rows);
     let import_id = identity.import_id.as_str();
@@ -140,7 +144,7 @@ fn tell_outcome(position: &Position, already_complete: bool) -> Result<(), Failu
         return Ok(());
     }
     for rejected in &position.rejected {
-        eprintln!("  row {}: {}", rejected.row, rejected.reason);
+        eprintln!("  line {}: {}", rejected.line, rejected.reason);
     }
     let more = rejected_rows.saturating_sub(position.rejected.len() as u64);
     if more > 0 {

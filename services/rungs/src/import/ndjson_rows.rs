@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 use serde_json::{Map, Value};
 
 use super::columns::Columns;
-use super::rows::{ReadRow, Row};
+use super::rows::{PlacedRow, ReadRow, Row};
 
 /// Bytes of a line, at most: a file without line ends must not fill the memory.
 const MAX_LINE_BYTES: u64 = 4 << 20;
@@ -15,20 +15,22 @@ pub(super) struct NdjsonRows {
     input: Box<dyn BufRead + Send>,
     columns: Columns,
     line: Vec<u8>,
+    /// Lines read so far, from the file's beginning.
+    lines: u64,
 }
 
 impl NdjsonRows {
-    pub(super) fn new(input: Box<dyn BufRead + Send>, columns: Columns) -> Self {
-        Self { input, columns, line: Vec::new() }
+    pub(super) fn new(input: Box<dyn BufRead + Send>, columns: Columns, skipped_lines: u64) -> Self {
+        Self { input, columns, line: Vec::new(), lines: skipped_lines }
     }
 
-    pub(super) fn next(&mut self) -> Option<io::Result<ReadRow>> {
+    pub(super) fn next(&mut self) -> Option<io::Result<PlacedRow>> {
         loop {
             match self.next_line() {
                 Err(error) => return Some(Err(error)),
                 Ok(false) => return None,
                 Ok(true) if self.line.trim_ascii().is_empty() => {}
-                Ok(true) => return Some(Ok(self.row())),
+                Ok(true) => return Some(Ok((self.lines, self.row()))),
             }
         }
     }
@@ -36,6 +38,7 @@ impl NdjsonRows {
     /// False at the end of the file.
     fn next_line(&mut self) -> io::Result<bool> {
         self.line.clear();
+        self.lines += 1;
         let bytes = self.input.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', &mut self.line)?;
         if bytes as u64 == MAX_LINE_BYTES && self.line.last() != Some(&b'\n') {
             let reason = format!("a line is longer than {MAX_LINE_BYTES} bytes");
@@ -90,8 +93,8 @@ mod tests {
             time: "at".into(),
             properties: vec![("plan".into(), "user.plan.name".into()), ("cart".into(), "cart".into())],
         };
-        let mut rows = NdjsonRows::new(Box::new(io::Cursor::new(text.as_bytes().to_vec())), columns);
-        std::iter::from_fn(|| rows.next()).map(Result::unwrap).collect()
+        let mut rows = NdjsonRows::new(Box::new(io::Cursor::new(text.as_bytes().to_vec())), columns, 0);
+        std::iter::from_fn(|| rows.next()).map(|row| row.unwrap().1).collect()
     }
 
     #[test]

@@ -36,7 +36,9 @@ pub(super) struct Position {
 /// A row that was not stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RejectedRow {
-    pub(super) row: u64,
+    /// Of the file, from 1.
+    #[serde(alias = "row")]
+    pub(super) line: u64,
     pub(super) reason: String,
 }
 
@@ -72,14 +74,14 @@ impl Position {
     pub(super) fn take(&mut self, batch: &Batch, sent: &Sent) {
         let mut rejected = batch.rejected.clone();
         rejected.extend(sent.rejected.iter().map(|event| RejectedRow {
-            row: batch.row_of(event.index),
+            line: batch.line_of(event.index),
             reason: format!("{} ({})", event.message, event.code),
         }));
-        rejected.sort_by_key(|rejected| rejected.row);
+        rejected.sort_by_key(|rejected| rejected.line);
         self.acked_rows = batch.last_row;
         self.accepted_rows += sent.accepted;
         self.rejected_rows +=
-            batch.rejected.len() as u64 + (batch.rows.len() as u64).saturating_sub(sent.accepted);
+            batch.rejected.len() as u64 + (batch.lines.len() as u64).saturating_sub(sent.accepted);
         let room = SHOWN_REJECTED.saturating_sub(self.rejected.len());
         self.rejected.extend(rejected.into_iter().take(room));
     }
@@ -139,9 +141,9 @@ mod tests {
         }
     }
 
-    fn batch(rows: &[u64], rejected: &[u64], last_row: u64) -> Batch {
-        let rejected = rejected.iter().map(|row| RejectedRow { row: *row, reason: "no time".into() });
-        Batch { rows: rows.to_vec(), rejected: rejected.collect(), last_row, ..Batch::default() }
+    fn batch(lines: &[u64], rejected: &[u64], last_row: u64) -> Batch {
+        let rejected = rejected.iter().map(|line| RejectedRow { line: *line, reason: "no time".into() });
+        Batch { lines: lines.to_vec(), rejected: rejected.collect(), last_row, ..Batch::default() }
     }
 
     #[test]
@@ -150,7 +152,7 @@ mod tests {
         let event = |index| RejectedEvent { index, code: "invalid_timestamp".into(), message: "no".into() };
         position.take(&batch(&[1, 2, 4], &[3], 4), &Sent { accepted: 2, rejected: vec![event(2)] });
         assert_eq!((position.acked_rows, position.accepted_rows, position.rejected_rows), (4, 2, 2));
-        let shown: Vec<_> = position.rejected.iter().map(|row| (row.row, row.reason.as_str())).collect();
+        let shown: Vec<_> = position.rejected.iter().map(|row| (row.line, row.reason.as_str())).collect();
         assert_eq!(shown, [(3, "no time"), (4, "no (invalid_timestamp)")]);
         let many: Vec<u64> = (5..100).collect();
         position.take(&batch(&[], &many, 99), &Sent::default());

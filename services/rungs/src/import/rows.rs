@@ -1,5 +1,6 @@
-//! A file as rows, whichever form it has. Rows are numbered from 1; the first line of a CSV file, and empty lines, are
-//! none. A row that cannot be read has a reason and does not keep the others from being read.
+//! A file as rows, whichever form it has. The first line of a CSV file, and empty lines, are no rows. A row that cannot be
+//! read has a reason and does not keep the others from being read. Each has the line of the file at which it begins, as
+//! an editor counts them.
 
 use std::io::BufRead;
 use std::path::Path;
@@ -27,6 +28,9 @@ pub(super) struct Row {
 /// A row, or why it cannot be read.
 pub(super) type ReadRow = Result<Row, String>;
 
+/// Where a row begins in the file, from 1, and the row.
+pub(super) type PlacedRow = (u64, ReadRow);
+
 /// The rows of a file.
 pub(super) struct Rows {
     form: Form,
@@ -45,13 +49,13 @@ impl Rows {
         let name = path.display();
         let unreadable = |error: std::io::Error| Failure::new(format!("{name} cannot be read: {error}"));
         let mut source = Source::open(path).map_err(unreadable)?;
-        let first = first_character(source.reader.as_mut()).map_err(unreadable)?;
+        let (first, skipped_lines) = first_character(source.reader.as_mut()).map_err(unreadable)?;
         let form = match first {
             None => return Err(Failure::new(format!("{name} is empty"))),
             Some(b'[') => return Err(Failure::new(format!("{name}: {JSON_ARRAY}"))),
-            Some(b'{') => Form::Ndjson(NdjsonRows::new(source.reader, columns.clone())),
+            Some(b'{') => Form::Ndjson(NdjsonRows::new(source.reader, columns.clone(), skipped_lines)),
             Some(_) => {
-                let rows = CsvRows::new(source.reader, columns);
+                let rows = CsvRows::new(source.reader, columns, skipped_lines);
                 Form::Csv(rows.map_err(|reason| Failure::new(format!("{name}: {reason}")))?)
             }
         };
@@ -63,7 +67,7 @@ const JSON_ARRAY: &str = "this is a JSON array; make it one object a line, for e
 
 impl Iterator for Rows {
     /// `Err`: the file cannot be read any further.
-    type Item = std::io::Result<ReadRow>;
+    type Item = std::io::Result<PlacedRow>;
 
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.form {
@@ -73,16 +77,18 @@ impl Iterator for Rows {
     }
 }
 
-/// The first byte that is not white space or a byte order mark; those before it are taken.
-fn first_character(reader: &mut dyn BufRead) -> std::io::Result<Option<u8>> {
+/// The first byte that is not white space or a byte order mark; those before it are taken, and their lines counted.
+fn first_character(reader: &mut dyn BufRead) -> std::io::Result<(Option<u8>, u64)> {
+    let mut lines = 0;
     loop {
         let buffer = reader.fill_buf()?;
-        let Some(first) = buffer.first().copied() else { return Ok(None) };
+        let Some(first) = buffer.first().copied() else { return Ok((None, lines)) };
         let skip = match buffer {
             [0xef, 0xbb, 0xbf, ..] => 3,
             _ if first.is_ascii_whitespace() => 1,
-            _ => return Ok(Some(first)),
+            _ => return Ok((Some(first), lines)),
         };
+        lines += u64::from(first == b'\n');
         reader.consume(skip);
     }
 }

@@ -15,6 +15,8 @@ use crate::failure::Failure;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Attempts of a request, the first included: about three minutes.
 const MAX_ATTEMPTS: u32 = 14;
+/// Failures after which people are told: a collector that is restarted is back before.
+const TOLD_AFTER: u32 = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
@@ -37,17 +39,19 @@ pub(crate) struct RejectedEvent {
     pub(crate) message: String,
 }
 
-/// A collector and the key to it.
+/// A collector, the key to it, and the site that the rows are for.
 #[derive(Debug, Clone)]
 pub(crate) struct Collector {
     client: Client,
     url: String,
     key: String,
+    /// `site=…`, of every request: the collector refuses it if the key is another site's.
+    site: String,
 }
 
 impl Collector {
     /// Connects with the first request.
-    pub(crate) fn new(url: &str, key: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(url: &str, key: &str, site: &str) -> Result<Self, Failure> {
         let client = Client::builder()
             .timeout(REQUEST_TIMEOUT)
             .user_agent(concat!("rungs-import/", env!("CARGO_PKG_VERSION")))
@@ -57,7 +61,10 @@ impl Collector {
         if parsed.scheme() != "http" {
             return Err(Failure::usage(format!("--url {url}: {NO_TLS}")));
         }
-        Ok(Self { client, url: url.to_owned(), key: key.to_owned() })
+        let mut encoded = parsed;
+        encoded.query_pairs_mut().clear().append_pair("site", site);
+        let site = encoded.query().unwrap_or_default().to_owned();
+        Ok(Self { client, url: url.to_owned(), key: key.to_owned(), site })
     }
 
     /// Sends a batch of an import; the answer means that the accepted events are durable.
@@ -88,7 +95,9 @@ impl Collector {
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url)).bearer_auth(&self.key)
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let address = format!("{}{path}{joint}{}", self.url, self.site);
+        self.client.request(method, address).bearer_auth(&self.key)
     }
 
     async fn answered<T: DeserializeOwned>(
@@ -112,8 +121,12 @@ impl Collector {
                 );
                 return Err(Failure::new(text));
             }
-            if failures == 3 {
-                eprintln!("{}: {reason}; trying again", self.url);
+            if failures == TOLD_AFTER {
+                eprintln!(
+                    "{}: {reason}; trying again for about three minutes. Does `rungs up` (or a collector) run there, or is \
+                     --url another address?",
+                    self.url
+                );
             }
             tokio::time::sleep(pause_after(failures)).await;
         }

@@ -35,7 +35,7 @@ async fn answer(mut stream: TcpStream, status: u16, body: &str) {
 }
 
 async fn send(url: &str) -> Result<Sent, Failure> {
-    Collector::new(url, "sk").unwrap().send("import", Bytes::from_static(b"EVENTS")).await
+    Collector::new(url, "sk", "shop").unwrap().send("import", Bytes::from_static(b"EVENTS")).await
 }
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn an_address_without_a_collector_is_told() {
     let (url, served) = server(&[(404, "nothing here")]).await;
     assert!(send(&url).await.unwrap_err().to_string().contains("is --url the collector's?"));
     served.await.unwrap();
-    let failure = Collector::new("https://events.example", "sk").unwrap_err();
+    let failure = Collector::new("https://events.example", "sk", "shop").unwrap_err();
     assert!(failure.to_string().contains("this build speaks http:// only"), "{failure}");
 }
 

@@ -31,6 +31,11 @@ async fn status(collector: &Collector, import_id: &str) -> Result<Option<Status>
     collector.ask(Method::GET, &format!("/v1/imports/{import_id}"), None).await
 }
 
+/// Fails unless the collector takes imports, with this key, for this site: before the file is read.
+pub(super) async fn check(collector: &Collector, import_id: &str) -> Result<(), Failure> {
+    status(collector, import_id).await.map(drop)
+}
+
 /// Whether the rows of an earlier run are still there: all of them after a completed import, else at least one.
 /// Acknowledged rows of a moment ago may not have reached the warehouse yet.
 pub(super) async fn knows(

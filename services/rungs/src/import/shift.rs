@@ -14,7 +14,7 @@ pub(super) fn minutes(file: &Path, columns: &Columns, now_ms: i64) -> Result<i64
     let mut last = None;
     for row in Rows::open(file, columns)? {
         let row = row.map_err(|error| Failure::new(format!("{} cannot be read: {error}", file.display())))?;
-        last = last.max(row.ok().and_then(|row| time::parse(&row.time)));
+        last = last.max(row.1.ok().and_then(|row| time::parse(&row.time)));
     }
     let last = last.ok_or_else(|| Failure::new(format!("{} has no row with a time", file.display())))?;
     Ok((now_ms - last).div_euclid(MINUTE_MS))

@@ -10,6 +10,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use runtime::Shutdown;
 use tokio::sync::mpsc;
 
+use super::difference::Comparison;
 use super::in_force::{Applied, ApplyError, PlanInForce};
 use crate::failure::Failure;
 use crate::problems;
@@ -46,6 +47,7 @@ impl PlanFile {
         let unreadable = |error| Failure::new(format!("the plan {name} cannot be read: {error}"));
         self.stamp = stamp(&self.path);
         self.text = tokio::fs::read_to_string(&self.path).await.map_err(unreadable)?;
+        self.tell_changes(plans, &self.text);
         match plans.apply(&name, &self.text).await {
             Err(ApplyError::Invalid(found)) => {
                 let shown = problems::render(&found, &self.text);
@@ -97,6 +99,7 @@ impl PlanFile {
     }
 
     async fn apply(&mut self, plans: &PlanInForce, text: String) {
+        self.tell_changes(plans, &text);
         match plans.apply(&self.name(), &text).await {
             Ok(Applied { number, changed: true }) => eprintln!("{}: plan {number} is in force", self.name()),
             Ok(_) => {}
@@ -106,6 +109,17 @@ impl PlanFile {
             Err(error) => tracing::error!(%error, "the changed plan file could not be applied"),
         }
         self.text = text;
+    }
+
+    /// The file is the whole plan, so what it does not name ends: also what was applied by hand.
+    fn tell_changes(&self, plans: &PlanInForce, text: &str) {
+        let in_force = plans.latest().map(|plan| plan.as_ref().clone().into());
+        // Mistakes are told by whoever applies it.
+        if let Ok(comparison) = Comparison::of(in_force.as_ref(), &self.name(), text)
+            && !comparison.text().is_empty()
+        {
+            eprint!("{} is applied. {}", self.name(), comparison.text());
+        }
     }
 
     fn name(&self) -> String {

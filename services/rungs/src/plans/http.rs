@@ -38,6 +38,12 @@ pub(crate) struct PlanAnswer {
     pub(crate) text: String,
 }
 
+impl From<PlanRecord> for PlanAnswer {
+    fn from(PlanRecord { number, applied_at_ms, text }: PlanRecord) -> Self {
+        Self { number, applied_at_ms, text }
+    }
+}
+
 /// A plan in the answer of `GET /plan/history`, oldest first.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PlanSummary {
@@ -77,18 +83,29 @@ pub(crate) fn routes(plans: Arc<PlanInForce>) -> impl Fn(&mut ServiceConfig) + C
     }
 }
 
-async fn show(request: HttpRequest, plans: Data<PlanInForce>) -> HttpResponse {
+/// `GET /plan?number=N`: an earlier one.
+#[derive(Debug, Deserialize)]
+struct Which {
+    number: Option<u64>,
+}
+
+async fn show(request: HttpRequest, plans: Data<PlanInForce>, which: web::Query<Which>) -> HttpResponse {
     if let Some(refused) = refuse_strangers(&request) {
         return refused;
     }
-    match plans.latest() {
-        Some(plan) => {
-            let PlanRecord { number, applied_at_ms, text } = plan.as_ref().clone();
-            HttpResponse::Ok().json(PlanAnswer { number, applied_at_ms, text })
-        }
-        None => {
+    let number = which.number;
+    let found = web::block(move || match number {
+        Some(number) => plans.numbered(number),
+        None => Ok(plans.latest().as_deref().cloned()),
+    });
+    match (found.await, number) {
+        (Ok(Ok(Some(plan))), _) => HttpResponse::Ok().json(PlanAnswer::from(plan)),
+        (Ok(Ok(None)), None) => {
             HttpResponse::NotFound().body("there is no plan yet; apply one with `rungs plan apply FILE`\n")
         }
+        (Ok(Ok(None)), Some(number)) => HttpResponse::NotFound().body(format!("plan {number} is not kept\n")),
+        (Ok(Err(error)), _) => HttpResponse::ServiceUnavailable().body(format!("{error}\n")),
+        (Err(error), _) => HttpResponse::ServiceUnavailable().body(format!("{error}\n")),
     }
 }
 

@@ -140,6 +140,11 @@ impl PlanInForce {
         self.topic.history()
     }
 
+    /// A plan that is kept, by its number.
+    pub(crate) fn numbered(&self, number: u64) -> Result<Option<PlanRecord>, ReadError> {
+        Ok(self.history()?.into_iter().find(|plan| plan.number == number))
+    }
+
     /// Appending waits for the disk.
     async fn append(&self, plan: PlanRecord) -> Result<(), ApplyError> {
         let topic = self.topic.clone();

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::Aggregator;
-use event_log::kafka::{KafkaPlans, KafkaRejections, KafkaSource};
+use aggregator::run::Foreign;
+use event_log::kafka::{KafkaPlans, KafkaRejected, KafkaSource};
 use runtime::Settings;
 
 use super::kafka;
 use crate::failure::Failure;
 use crate::process::{Process, ended};
+use crate::rejections;
 
 /// At shutdown Kafka has this long to take the records that were rejected last.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -36,19 +38,22 @@ async fn serve(
     if !super::migrated(process, &warehouse, &settings).await? {
         return Ok(());
     }
-    let rejections = Arc::new(KafkaRejections::open(&kafka)?);
-    let of_plans = kafka.clone();
-    let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&of_plans)).await? else {
+    let rejections = rejections::to_kafka(process, &kafka)?;
+    let rejected = KafkaRejected::join(&kafka)?;
+    let topic = kafka.events_topic();
+    let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&kafka).map(Arc::new)).await? else {
         return Ok(());
     };
-    let Some(source) = kafka::opened(process, move || KafkaSource::join(&kafka)).await? else {
+    let beside = Arc::clone(&plans);
+    let Some(source) = kafka::opened(process, move || KafkaSource::join_beside(&beside)).await? else {
         return Ok(());
     };
     let aggregator = Aggregator {
         settings: settings.aggregator,
         source: Arc::new(source),
-        plans: Arc::new(plans),
-        rejections: Some(rejections.clone()),
+        plans,
+        foreign: Some(Foreign { topic, rejections: rejections.clone(), translate: rejections::translate() }),
+        rejected: Some(Box::new(rejected)),
         warehouse,
         metrics: process.metrics.clone(),
         health: process.health.clone(),

@@ -19,13 +19,16 @@ use crate::failure::Failure;
 use crate::import_status::WarehouseImports;
 use crate::plans::follow;
 use crate::process::{Process, ended};
+use crate::rejections;
 
 /// At shutdown Kafka has this long to acknowledge what is on its way; the rest goes to the spill.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// … and rejected events this long.
+const REJECTIONS_LIMIT: Duration = Duration::from_secs(1);
 /// How often the spill's metrics are brought up to date.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-type KafkaSpill = Spill<KafkaRemote>;
+pub(super) type KafkaSpill = Spill<KafkaRemote>;
 type PlanRecords = watch::Sender<Option<Arc<PlanRecord>>>;
 
 /// Runs until a signal, or until the service fails.
@@ -35,9 +38,11 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
     let publisher = Arc::new(KafkaPublisher::open(&kafka)?);
     // Of its own, because the spill gives up what is on its way through the other.
     let direct = KafkaPublisher::open(&kafka)?;
+    let rejections = rejections::to_kafka(&process, &kafka)?;
     let spill = open_spill(&settings, &kafka, &publisher, &data_dir).await?;
     let admin = super::start_admin(&process, &settings)?;
     let metrics = SpillMetrics::register(&process.metrics)?;
+    metrics.show_limit(settings.log.max_bytes);
     drop(process.tasks.spawn("spill metrics", show(metrics, spill.clone(), process.clone())));
     let plan = follow_plans(&process, kafka, &spill);
     let collector = Collector {
@@ -47,19 +52,24 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
         imports: imports(&settings, &plan)?,
         plan,
         generations: Arc::new(Generations::default()),
+        rejections: Some(rejections.clone()),
         metrics: &process.metrics,
         health: process.health.clone(),
     };
     let bound = collector.bind(&process.shutdown)?;
     super::announce("collector", Some(bound.address()), &admin, Some(&data_dir));
     let outcome = ended("collector", process.serve("collector", bound.serve())).await;
-    tokio::task::spawn_blocking(move || spill.close(CLOSE_LIMIT)).await?;
+    tokio::task::spawn_blocking(move || {
+        spill.close(CLOSE_LIMIT);
+        rejections.close(REJECTIONS_LIMIT);
+    })
+    .await?;
     admin.stop().await;
     outcome.map_err(Failure::new)
 }
 
 /// Replaying the spill's journal blocks, and so may asking for Kafka.
-async fn open_spill(
+pub(super) async fn open_spill(
     settings: &Settings,
     kafka: &KafkaSettings,
     publisher: &Arc<KafkaPublisher>,
@@ -132,7 +142,8 @@ async fn keep(spill: &Arc<KafkaSpill>, record: Arc<PlanRecord>) {
     }
 }
 
-async fn show(metrics: SpillMetrics, spill: Arc<KafkaSpill>, process: Process) {
+/// Keeps the spill's metrics up to date until a stop is asked for.
+pub(super) async fn show(metrics: SpillMetrics, spill: Arc<KafkaSpill>, process: Process) {
     loop {
         let seen = spill.clone();
         // Its age is read from the disk.

@@ -5,13 +5,15 @@
 mod aggregator;
 mod collector;
 mod console;
+mod drain;
 pub(crate) mod kafka;
 pub(crate) mod plans;
 
 use std::path::Path;
 
+use runtime::retry::until_it_works;
 use runtime::{AdminServer, Settings};
-use warehouse::{Retention, Warehouse, migrate};
+use warehouse::{Retention, Warehouse, WarehouseError, migrate};
 
 use crate::failure::Failure;
 use crate::process::Process;
@@ -19,6 +21,7 @@ use crate::process::Process;
 pub(crate) use aggregator::run as run_aggregator;
 pub(crate) use collector::run as run_collector;
 pub(crate) use console::run as run_console;
+pub(crate) use drain::run as drain_spill;
 
 /// The ClickHouse server of `[clickhouse] url`.
 fn warehouse(settings: &Settings) -> Result<Warehouse, Failure> {
@@ -33,13 +36,10 @@ fn warehouse(settings: &Settings) -> Result<Warehouse, Failure> {
 /// Brings ClickHouse to this program's schema; waits for a server that is away. `false` if a stop was asked for meanwhile.
 async fn migrated(process: &Process, warehouse: &Warehouse, settings: &Settings) -> Result<bool, Failure> {
     let retention = Retention::from(&settings.aggregator);
-    let migrate = kafka::until_it_works(process, "ClickHouse", || async {
-        migrate(warehouse, &retention).await.map_err(|error| {
-            let may_pass = error.is_retryable();
-            (Failure::from(error), may_pass)
-        })
-    });
-    Ok(migrate.await?.is_some())
+    let attempt = || migrate(warehouse, &retention);
+    let what = format!("ClickHouse at {}", settings.clickhouse.url.as_deref().unwrap_or_default());
+    let migrated = until_it_works(&process.shutdown, &what, WarehouseError::is_retryable, attempt).await?;
+    Ok(migrated.is_some())
 }
 
 fn start_admin(process: &Process, settings: &Settings) -> Result<AdminServer, Failure> {

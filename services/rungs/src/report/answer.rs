@@ -35,7 +35,14 @@ pub(super) struct Step {
     pub(super) visitors: u64,
     pub(super) from_previous: Option<f64>,
     pub(super) from_first: Option<f64>,
-    pub(super) open: u64,
+    /// Absent at the first step.
+    #[serde(default)]
+    pub(super) drop_off: Option<u64>,
+    /// Absent at the first step.
+    #[serde(default)]
+    pub(super) lost: Option<u64>,
+    /// Absent at the last step.
+    pub(super) open: Option<u64>,
     pub(super) ctr: Option<f64>,
     pub(super) skipped: Option<u64>,
     pub(super) seconds: Quantiles,
@@ -45,6 +52,21 @@ pub(super) struct Step {
 #[derive(Debug, Deserialize)]
 pub(super) struct Quantiles {
     pub(super) p50: Option<f64>,
+}
+
+/// The names of a site's events of the last day.
+#[derive(Debug, Deserialize)]
+pub(super) struct EventNames {
+    pub(super) events: Vec<NamedEvents>,
+}
+
+/// The events of one name.
+#[derive(Debug, Deserialize)]
+pub(super) struct NamedEvents {
+    pub(super) event: String,
+    pub(super) count: u64,
+    pub(super) in_plan: bool,
+    pub(super) did_you_mean: Option<String>,
 }
 
 /// One value of the breakdown.

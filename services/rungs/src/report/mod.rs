@@ -6,14 +6,13 @@ pub(crate) mod check;
 mod columns;
 mod table;
 
-use checked_toml::units;
 use console::Term;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::import::send::cause;
-use answer::Answer;
+use answer::{Answer, EventNames};
 
 /// Characters of a line where standard output is no terminal.
 const DEFAULT_WIDTH: usize = 110;
@@ -33,30 +32,16 @@ pub(crate) struct Question {
 /// Which events count. Times are UTC milliseconds.
 #[derive(Debug)]
 pub(crate) enum Span {
-    /// A rolling window (the longest, where none is named) that ends now or at `as_of`.
+    /// A rolling window (the console's default, the longest, where none is named) that ends now or at `as_of`.
     Rolling { window: Option<String>, as_of: Option<i64> },
     /// Only events from `from` on and before `to`.
     Between { from: i64, to: i64 },
 }
 
-/// Prints the answer to standard output.
-pub(crate) async fn run(mut question: Question, as_json: bool) -> Result<(), Failure> {
-    let client = Client::new();
-    if let Span::Rolling { window: window @ None, .. } = &mut question.span {
-        *window = Some(
-            longest_window(
-                &client,
-                &question.url,
-                &question.site,
-                &question.funnel,
-                question.token.as_deref(),
-            )
-            .await?,
-        );
-    }
-    let text =
-        get(&client, &question.url, &question.path(), &question.parameters(), question.token.as_deref())
-            .await?;
+/// Prints the answer to standard output, and what may be wrong with what is sent to standard error.
+pub(crate) async fn run(question: Question, as_json: bool) -> Result<(), Failure> {
+    let console = Console { client: Client::new(), url: question.url.clone(), token: question.token.clone() };
+    let text = console.get(&question.path(), &question.parameters()).await?;
     if as_json {
         println!("{text}");
         return Ok(());
@@ -64,7 +49,17 @@ pub(crate) async fn run(mut question: Question, as_json: bool) -> Result<(), Fai
     let answer: Answer = serde_json::from_str(&text)
         .map_err(|error| Failure::new(format!("the console's answer is strange: {error}")))?;
     print!("{}", table::render(&answer, question.breakdown.as_deref(), width()));
+    if let Some(hint) = strangers(&console, &question.site, &answer).await {
+        eprint!("\n{hint}");
+    }
     Ok(())
+}
+
+/// A hint only: a console that cannot tell (an older one) says nothing.
+async fn strangers(console: &Console, site: &str, answer: &Answer) -> Option<String> {
+    let text = console.get(&format!("/api/v1/sites/{site}/events"), &[]).await.ok()?;
+    let names: EventNames = serde_json::from_str(&text).ok()?;
+    table::strangers(&names.events, answer)
 }
 
 impl Question {
@@ -89,60 +84,37 @@ impl Question {
     }
 }
 
-async fn longest_window(
-    client: &Client,
-    url: &str,
-    site: &str,
-    funnel: &str,
-    token: Option<&str>,
-) -> Result<String, Failure> {
-    #[derive(Deserialize)]
-    struct Catalog {
-        funnels: Vec<Entry>,
-    }
-    #[derive(Deserialize)]
-    struct Entry {
-        id: String,
-        rolling_windows: Vec<String>,
-    }
-    let text = get(client, url, "/api/v1/funnels", &[("site", site.to_owned())], token).await?;
-    let catalog: Catalog = serde_json::from_str(&text)?;
-    let known: Vec<&str> = catalog.funnels.iter().map(|entry| entry.id.as_str()).collect();
-    let Some(entry) = catalog.funnels.iter().find(|entry| entry.id == funnel) else {
-        let known = known.join(", ");
-        return Err(Failure::new(format!("the site {site} has no funnel {funnel}; it has: {known}")));
-    };
-    let longest = entry.rolling_windows.iter().max_by_key(|window| units::duration_ms(window));
-    longest.cloned().ok_or_else(|| Failure::new(format!("the funnel {funnel} has no rolling window")))
+/// A console that is asked.
+struct Console {
+    client: Client,
+    url: String,
+    token: Option<String>,
 }
 
-/// The body of a successful answer.
-async fn get(
-    client: &Client,
-    url: &str,
-    path: &str,
-    parameters: &[(&str, String)],
-    token: Option<&str>,
-) -> Result<String, Failure> {
-    let address = Url::parse_with_params(&format!("{url}{path}"), parameters)
-        .map_err(|error| Failure::usage(format!("--url {url}: {error}")))?;
-    let request = match token {
-        Some(token) => client.get(address).bearer_auth(token),
-        None => client.get(address),
-    };
-    let response = request.send().await.map_err(|error| {
-        let cause = cause(&error);
-        Failure::new(format!(
-            "{url} does not answer: is `rungs up` running, and is --url its console? ({cause})"
-        ))
-    })?;
-    let status = response.status();
-    let text = response.text().await?;
-    match status.is_success() {
-        true => Ok(text),
-        false => Err(Failure::new(
-            refusal(&text).unwrap_or_else(|| format!("the console answered {status}: {text}")),
-        )),
+impl Console {
+    /// The body of a successful answer.
+    async fn get(&self, path: &str, parameters: &[(&str, String)]) -> Result<String, Failure> {
+        let url = &self.url;
+        let address = Url::parse_with_params(&format!("{url}{path}"), parameters)
+            .map_err(|error| Failure::usage(format!("--url {url}: {error}")))?;
+        let request = match &self.token {
+            Some(token) => self.client.get(address).bearer_auth(token),
+            None => self.client.get(address),
+        };
+        let response = request.send().await.map_err(|error| {
+            let cause = cause(&error);
+            Failure::new(format!(
+                "{url} does not answer: is `rungs up` running, and is --url its console? ({cause})"
+            ))
+        })?;
+        let status = response.status();
+        let text = response.text().await?;
+        match status.is_success() {
+            true => Ok(text),
+            false => Err(Failure::new(
+                refusal(&text).unwrap_or_else(|| format!("the console answered {status}: {text}")),
+            )),
+        }
     }
 }
 

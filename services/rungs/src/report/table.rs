@@ -4,10 +4,12 @@
 use console::truncate_str;
 use jiff::Timestamp;
 
-use super::answer::{Answer, Part, Step};
+use super::answer::{Answer, NamedEvents, Part, Step};
 use super::columns::{Column, fitting, line_width, render as lines};
 
 const MAX_NAME: usize = 34;
+/// Names of events that no step has, at most.
+const MAX_STRANGERS: usize = 5;
 const MIN_BAR: usize = 6;
 const MAX_BAR: usize = 40;
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
@@ -29,17 +31,23 @@ pub(super) fn render(answer: &Answer, breakdown: Option<&str>, width: usize) -> 
 }
 
 fn title(answer: &Answer) -> String {
-    let Answer { site, funnel, state, progress, .. } = answer;
+    let Answer { site, funnel, state, progress, steps, .. } = answer;
     let window = answer.window.as_deref().map(|window| format!(", {window}")).unwrap_or_default();
     let span = match answer.from.zip(answer.to) {
         Some((from, to)) => format!(" from {} to {} UTC", minute(from), minute(to)),
         None => String::new(),
     };
     let building = match state.as_str() {
-        "building" => format!(" (newer numbers are being built: {:.0} %)", progress * 100.0),
+        "building" => {
+            format!(" (past events are being counted, {:.0} % done{})", progress * 100.0, before(steps))
+        }
         _ => String::new(),
     };
     format!("{site}/{funnel}{window}{span}{building}")
+}
+
+fn before(steps: &[Step]) -> &'static str {
+    if steps.is_empty() { "" } else { "; until then these are the numbers from before" }
 }
 
 fn minute(ms: i64) -> String {
@@ -55,11 +63,13 @@ fn ladder(steps: &[Step], width: usize) -> String {
     let numbers = vec![
         Column::right("of prev.", cells(|step| percent(step.from_previous))),
         Column::right("of first", cells(|step| percent(step.from_first))),
+        Column::right("drop-off", cells(|step| or_nothing(step.drop_off))),
+        Column::right("lost", cells(|step| or_nothing(step.lost))),
         Column::right("CTR", cells(|step| percent(step.ctr))),
         Column::right("time", cells(|step| duration(step.seconds.p50))),
         Column::right("effort", cells(|step| duration(step.effort_seconds.p50))),
-        Column::right("open", cells(|step| thousands(step.open))),
-        Column::right("skipped", cells(|step| step.skipped.map_or_else(|| NOTHING.to_owned(), thousands))),
+        Column::right("open", cells(|step| or_nothing(step.open))),
+        Column::right("skipped", cells(|step| or_nothing(step.skipped))),
     ];
     let fixed = line_width(&[name.clone(), visitors.clone()]) + 2;
     let numbers = fitting(numbers, width.saturating_sub(fixed + MIN_BAR + 2));
@@ -93,6 +103,25 @@ fn rates(answer: &Answer) -> String {
     named.map(|(name, rate)| format!("{name} {}", percent(rate))).join("   ")
 }
 
+/// What to say of events that no step has, if anything: names near to one of the plan, and, while nobody is on the ladder,
+/// all other names too.
+pub(super) fn strangers(names: &[NamedEvents], answer: &Answer) -> Option<String> {
+    let is_empty = answer.steps.iter().all(|step| step.visitors == 0);
+    let is_strange = |named: &&NamedEvents| {
+        !named.in_plan && (named.did_you_mean.is_some() || (is_empty && !named.event.starts_with('$')))
+    };
+    let mut strange: Vec<&NamedEvents> = names.iter().filter(is_strange).collect();
+    strange.sort_by_key(|named| named.did_you_mean.is_none());
+    let line = |named: &&NamedEvents| {
+        let meant = named.did_you_mean.as_deref().map(|meant| format!(": did you mean {meant}?"));
+        format!("  {} ({}){}\n", named.event, thousands(named.count), meant.unwrap_or_default())
+    };
+    let lines: String = strange.iter().take(MAX_STRANGERS).map(line).collect();
+    (!lines.is_empty()).then(|| {
+        format!("No step has these events of the last day; they are stored, and counted nowhere:\n{lines}")
+    })
+}
+
 /// Visitors of each step by value; values are in the console's order, the largest first.
 fn parts(by: &str, answer: &Answer, width: usize) -> String {
     let of =
@@ -118,6 +147,10 @@ fn last_of_first(part: &Part) -> Option<f64> {
 
 fn percent(ratio: Option<f64>) -> String {
     ratio.map_or_else(|| NOTHING.to_owned(), |ratio| format!("{:.1} %", ratio * 100.0))
+}
+
+fn or_nothing(number: Option<u64>) -> String {
+    number.map_or_else(|| NOTHING.to_owned(), thousands)
 }
 
 /// `1,234`

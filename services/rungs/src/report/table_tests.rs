@@ -10,10 +10,10 @@ const ANSWER: &str = r#"{"site":"shop","funnel":"purchase","window":"7d","from":
  "to_last":0.0063,"open":97,"offered":3700,"ctr":0.31,"skipped":3,"seconds":{"p50":null,"p90":null},
  "effort_seconds":{"p50":4.2,"p90":9.0,"share_under_10s":0.9}},
 {"id":"cart","name":"Put it into the cart and looked at it for a long time","commitment":"click","visitors":447,
- "from_previous":0.386,"from_first":0.386,"to_last":0.0164,"open":30,"offered":null,"ctr":null,"skipped":0,
+ "from_previous":0.386,"from_first":0.386,"to_last":0.0164,"drop_off":711,"lost":614,"open":30,"offered":null,"ctr":null,"skipped":0,
  "seconds":{"p50":80.0,"p90":7000.0},"effort_seconds":{"p50":null,"p90":null,"share_under_10s":null}},
 {"id":"buy","name":"Bought","commitment":"purchase","visitors":1,"from_previous":0.0022,"from_first":0.0009,
- "to_last":1.0,"open":1,"offered":null,"ctr":null,"skipped":null,"seconds":{"p50":200000.0,"p90":250000.0},
+ "to_last":1.0,"drop_off":446,"lost":416,"open":null,"offered":null,"ctr":null,"skipped":null,"seconds":{"p50":200000.0,"p90":250000.0},
  "effort_seconds":{"p50":null,"p90":null,"share_under_10s":null}}],
 "breakdown":[
 {"value":"email","steps":[
@@ -31,10 +31,10 @@ fn a_wide_terminal_shows_everything() {
     let expected = "\
 shop/purchase, 7d from 2024-05-08 00:00 to 2024-05-15 00:00 UTC
 
-step                                visitors                               of prev.  of first     CTR  time  effort  open  skipped
-Viewed a product                       1,158  ███████████████████████████         –   100.0 %  31.0 %     –   4.2 s    97        3
-Put it into the cart and looked a…       447  ██████████▍                    38.6 %    38.6 %       –  80 s       –    30        0
-Bought                                     1  ▏                               0.2 %     0.1 %       –   2 d       –     1        –
+step                                visitors               of prev.  of first  drop-off  lost     CTR  time  effort  open  skipped
+Viewed a product                       1,158  ███████████         –   100.0 %         –     –  31.0 %     –   4.2 s    97        3
+Put it into the cart and looked a…       447  ████▏          38.6 %    38.6 %       711   614       –  80 s       –    30        0
+Bought                                     1  ▏               0.2 %     0.1 %       446   416       –   2 d       –     –        –
 
 click-through 31.0 %   opt-in –   engagement 38.6 %   micro to macro 0.6 %
 
@@ -66,8 +66,25 @@ fn lines_fit_the_terminal_down_to_sixty_characters() {
 fn numbers_that_are_being_built_are_told() {
     let answer = Answer { state: "building".into(), progress: 0.426, steps: Vec::new(), ..answer() };
     let rendered = render(&answer, None, 100);
-    assert!(rendered.contains("(newer numbers are being built: 43 %)"), "{rendered}");
+    assert!(rendered.contains("(past events are being counted, 43 % done)"), "{rendered}");
     assert!(rendered.contains("There are no numbers yet."), "{rendered}");
+}
+
+#[test]
+fn names_that_no_step_has_are_told_where_they_may_be_slips_or_where_nobody_is_on_the_ladder() {
+    let named = |event: &str, in_plan, meant: Option<&str>| NamedEvents {
+        event: event.into(),
+        count: 1_200,
+        in_plan,
+        did_you_mean: meant.map(str::to_owned),
+    };
+    let names = [named("other", false, None), named("view", true, None), named("veiw", false, Some("view"))];
+    let told = strangers(&names, &answer()).unwrap();
+    assert!(told.ends_with(":\n  veiw (1,200): did you mean view?\n"), "{told}");
+    let empty = Answer { steps: Vec::new(), ..answer() };
+    let told = strangers(&names, &empty).unwrap();
+    assert!(told.ends_with("  veiw (1,200): did you mean view?\n  other (1,200)\n"), "{told}");
+    assert_eq!(strangers(&names[..2], &answer()), None);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub(super) fn render(
     let clickhouse = clickhouse.map_or_else(|| configured.to_owned(), |address| format!("http://{address}"));
     let file = match &options.plan_file {
         Some(file) => format!("{} (watched: save it and it is applied)", file.display()),
-        None => "the one in force (rungs plan show)".to_owned(),
+        None => "the one in force (`rungs plan show`)".to_owned(),
     };
     let Example { key, event, site, funnel } = Example::of(plan);
     format!(
@@ -35,14 +35,20 @@ pub(super) fn render(
 
   Try:
     curl -u {key}: http://{collector}/v1/track -d '{{\"event\":\"{event}\",\"anonymousId\":\"ann\"}}'
-    rungs report --url http://{console} --site {site} --funnel {funnel}
-    rungs import --help
+    {program} report --url http://{console} --site {site} --funnel {funnel}
+    {program} import --help
 
   Ctrl-C stops it; nothing that was acknowledged is lost.
 
 ",
         data = options.data_dir.display(),
+        program = program(),
     )
+}
+
+/// As it was started, so that commands can be pasted.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "rungs".to_owned())
 }
 
 /// The first funnel of the plan, for commands that can be pasted.

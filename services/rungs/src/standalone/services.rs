@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aggregator::Aggregator;
+use aggregator::run::Foreign;
 use collector::Collector;
 use event_log::PlanTopic;
 use funnel::Plan;
@@ -20,11 +21,15 @@ use crate::import_status::WarehouseImports;
 use crate::plans::in_force::PlanInForce;
 use crate::plans::{follow, http};
 use crate::process::{Process, Running, ended};
+use crate::rejections;
 
 /// At shutdown the aggregator takes what is left in the log for at most this long; the next start goes on with the rest.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// What still runs after the services have ended has this long.
 const LAST_TASKS_LIMIT: Duration = Duration::from_secs(10);
+
+/// The local log as people know it.
+const LOG: &str = "log";
 
 /// Where the services listen; never port 0.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +62,7 @@ impl Services {
         plans: &Arc<PlanInForce>,
     ) -> Result<Self, Failure> {
         let Options { settings, .. } = options;
+        let (rejections, rejected) = rejections::within(process)?;
         let plan = follow::follow(engines.log.latest(), &process.tasks, process.shutdown.clone());
         let horizon_ms = settings.aggregator.horizon_ms;
         let imports =
@@ -68,6 +74,7 @@ impl Services {
             plan: plan.clone(),
             imports: Some(Arc::new(imports)),
             generations: plans.generations(),
+            rejections: Some(rejections.clone()),
             metrics: &process.metrics,
             health: process.health.clone(),
         };
@@ -89,7 +96,8 @@ impl Services {
             settings: settings.aggregator.clone(),
             source: engines.log.clone(),
             plans: engines.log.clone(),
-            rejections: None,
+            foreign: Some(Foreign { topic: LOG.to_owned(), rejections, translate: rejections::translate() }),
+            rejected: Some(Box::new(rejected)),
             warehouse: engines.warehouse.clone(),
             metrics: process.metrics.clone(),
             health: process.health.clone(),

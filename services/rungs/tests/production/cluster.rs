@@ -100,7 +100,7 @@ impl Cluster {
             "{SETTINGS}[clickhouse]\nurl = \"http://{}\"\n[kafka]\nbrokers = \"{}\"\npartitions = {PARTITIONS}\n\
              replication = {}\n",
             self.clickhouse.address("--listen"),
-            kafka.brokers,
+            kafka.brokers.unwrap_or_default(),
             kafka.replication,
         );
         if let Some(ca_file) = kafka.ca_file {
@@ -114,7 +114,7 @@ impl Cluster {
         let mut settings = KafkaSettings::new(self.kafka.bootstrap());
         (settings.partitions, settings.replication) = (PARTITIONS, self.kafka.brokers().min(3) as u32);
         if self.secured {
-            settings.brokers = self.kafka.secure_bootstrap();
+            settings.brokers = Some(self.kafka.secure_bootstrap());
             (settings.username, settings.password) = (Some(USER.to_owned()), Some(PASSWORD.to_owned()));
             settings.ca_file = Some(self.kafka.ca_file());
         }

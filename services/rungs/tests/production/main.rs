@@ -12,6 +12,7 @@ mod program;
 
 mod arriving;
 mod cluster;
+mod drained;
 mod foreign;
 mod frozen;
 mod judge;

@@ -111,6 +111,11 @@ impl Part {
     /// SIGTERM and an orderly end; its exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
         self.signal("TERM");
+        self.ended()
+    }
+
+    /// Waits for its end; its exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let deadline = Instant::now() + LIMIT;
         let mut child = self.child.take().unwrap();
         loop {

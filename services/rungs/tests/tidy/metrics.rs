@@ -1,4 +1,5 @@
-//! Metrics: `docs/metrics.md` has every family that the services register, and no document names another.
+//! Metrics: `docs/metrics.md` has every family that the services register with an example, and no document, rule or dashboard
+//! names another.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use runtime::{Health, Metrics, Shutdown, Tasks};
 use tokio::sync::watch;
 use warehouse::Warehouse;
 
-use crate::{docs, generated, none};
+use crate::{docs, generated, none, tree};
 
 const LINUX_ONLY: &str = "Linux process metrics";
 
@@ -23,7 +24,7 @@ const LINUX_ONLY: &str = "Linux process metrics";
 const TABLES: [(&str, &[&str]); 6] = [
     ("funnel metrics", &["rungs_funnel_"]),
     ("aggregator metrics", &["rungs_aggregator_", "rungs_log_"]),
-    ("collector metrics", &["rungs_collector_"]),
+    ("collector metrics", &["rungs_collector_", "rungs_rejections_"]),
     ("console metrics", &["rungs_console_"]),
     ("process metrics", &["rungs_build_", "rungs_task"]),
     (LINUX_ONLY, &["process_"]),
@@ -44,11 +45,13 @@ fn registered() -> Vec<MetricInfo> {
         plan: watch::channel(None).1,
         imports: None,
         generations: Arc::default(),
+        rejections: None,
         metrics: &metrics,
         health: health.clone(),
     };
     drop(collector.bind(&shutdown).unwrap());
     SpillMetrics::register(&metrics).unwrap();
+    collector::unkept_rejections(&metrics).unwrap();
     let url = Some("http://127.0.0.1:1".to_owned());
     let warehouse = Warehouse::connect(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
     let console = Console {
@@ -90,21 +93,55 @@ async fn every_family_is_in_a_table() {
 #[tokio::test]
 async fn every_metric_that_a_document_names_exists() {
     let families = registered();
-    let exists = |name: &str| {
-        families.iter().any(|family| {
-            let histogram = family.kind == MetricKind::Histogram;
-            let part = |suffix| name.strip_suffix(suffix) == Some(family.name.as_str());
-            family.name == name || histogram && ["_bucket", "_sum", "_count"].into_iter().any(part)
-        })
-    };
-    let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_';
+    let exists = |name: &str| families.iter().any(|family| is_of(family, name));
     let mut problems = Vec::new();
-    for doc in docs::all() {
-        let metrics = docs::words(&doc.text, is_part).filter(|word| word.starts_with("rungs_"));
+    for (path, text) in docs::all().into_iter().map(|doc| (doc.path, doc.text)).chain(observability()) {
+        let metrics = docs::words(&text, is_part).filter(|word| word.starts_with("rungs_"));
         let unknown = metrics.filter(|name| !exists(name) && !name.ends_with('_'));
-        problems.extend(unknown.map(|name| format!("{}: there is no metric {name}", doc.path)));
+        problems.extend(unknown.map(|name| format!("{path}: there is no metric {name}")));
     }
     none(problems);
+}
+
+#[test]
+fn every_recorded_series_that_something_reads_is_recorded() {
+    let rules = observability();
+    let recorded = |name: &str| rules.iter().any(|(_, text)| text.contains(&format!("record: {name}\n")));
+    let mut problems = Vec::new();
+    let docs = docs::all().into_iter().map(|doc| (doc.path, doc.text));
+    for (path, text) in docs.chain(observability()) {
+        let is_part = |letter: char| is_part(letter) || letter == ':';
+        let series = docs::words(&text, is_part).filter(|word| word.starts_with("rungs:"));
+        let unknown = series.filter(|name| !recorded(name) && !name.ends_with(['_', ':']));
+        problems.extend(unknown.map(|name| format!("{path}: nothing records {name}")));
+    }
+    none(problems);
+}
+
+#[tokio::test]
+async fn every_family_has_an_example_query() {
+    let blocks = docs::doc("docs/metrics.md").blocks();
+    let queries = blocks.iter().filter(|block| block.language == "promql");
+    let named: Vec<&str> = queries.flat_map(|block| docs::words(&block.text, is_part)).collect();
+    let without = registered().into_iter().filter(|family| !named.iter().any(|name| is_of(family, name)));
+    none(without.map(|family| format!("docs/metrics.md has no example of {}", family.name)).collect());
+}
+
+/// Whether a name is of this family, or of a series of its histogram.
+fn is_of(family: &MetricInfo, name: &str) -> bool {
+    let histogram = family.kind == MetricKind::Histogram;
+    let part = |suffix| name.strip_suffix(suffix) == Some(family.name.as_str());
+    family.name == name || histogram && ["_bucket", "_sum", "_count"].into_iter().any(part)
+}
+
+fn is_part(letter: char) -> bool {
+    letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_'
+}
+
+/// Rules and dashboards.
+fn observability() -> Vec<(String, String)> {
+    let files = tree::files(&[".yml", ".json"]).into_iter();
+    files.filter(|(path, _)| path.starts_with("observability/")).collect()
 }
 
 #[tokio::test]

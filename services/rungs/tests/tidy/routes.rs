@@ -55,7 +55,7 @@ fn every_path_in_a_document_is_served() {
 #[test]
 fn every_path_is_told() {
     let text = docs::doc("docs/http-api.md").text + &docs::doc("docs/console-api.md").text;
-    assert_eq!(admin().len(), 5, "{:?}", admin());
+    assert_eq!(admin().len(), 6, "{:?}", admin());
     let told = |path: &&String| ["`", "[", "?"].iter().any(|end| text.contains(&format!("`{path}{end}")));
     none(served().iter().filter(|path| !told(path)).map(|path| format!("{path} is not told")).collect());
 }

@@ -13,10 +13,8 @@ pub(super) fn id<'d>(table: &Table<'d>, of: &str) -> Option<Located<&'d str>> {
     let allowed =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
     if !id.value.bytes().all(allowed) {
-        let hint = format!(
-            "lower-case letters, digits, - and _, e.g. \"{}\"; `name` may be anything",
-            slug(id.value)
-        );
+        let named = if of == "site" { "" } else { "; `name` may be anything" };
+        let hint = format!("lower-case letters, digits, - and _, e.g. \"{}\"{named}", slug(id.value));
         table.report(id.line, format!("id \"{}\" has other characters than an id may have", id.value), hint);
         return None;
     }

@@ -1,10 +1,11 @@
 //! `[[sites]]`: who may send events, with which keys, from which pages.
 
-use checked_toml::{Located, Table, did_you_mean};
+use checked_toml::{Located, Table, did_you_mean, units};
 use jiff::tz::TimeZoneDatabase;
 
 use super::fields;
 use super::unique::Unique;
+use crate::plan::limits::MAX_RETENTION_DAYS;
 use crate::plan::{Origins, Site};
 
 /// Bytes of a key, at most: it travels in headers and query strings.
@@ -19,6 +20,7 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
     let keys = keys(&table, write_keys);
     let secret_keys_sha256 = secret_keys(&table);
     let origins = origins(&table);
+    let retention_days = retention_days(&table);
     table.finish();
     Some(Site {
         id: id?.value.to_owned(),
@@ -26,7 +28,22 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
         write_keys: keys,
         secret_keys_sha256,
         origins,
+        retention_days,
     })
+}
+
+/// Whole days: rows are removed by the day they were written on.
+fn retention_days(table: &Table<'_>) -> Option<u16> {
+    const DAY_MS: i64 = 86_400_000;
+    let text = table.text("retention")?;
+    let days = units::duration_ms(text.value).filter(|ms| *ms > 0 && ms % DAY_MS == 0).map(|ms| ms / DAY_MS);
+    let days = days.and_then(|days| u16::try_from(days).ok()).filter(|days| *days <= MAX_RETENTION_DAYS);
+    if days.is_none() {
+        let hint =
+            format!("whole days up to {MAX_RETENTION_DAYS}d (MAX_RETENTION_DAYS), e.g. retention = \"90d\"");
+        table.report(text.line, format!("retention \"{}\" is not a number of whole days", text.value), hint);
+    }
+    days
 }
 
 /// An IANA zone from the database that is compiled in, so that a plan is valid on every machine or on none.

@@ -241,3 +241,21 @@ proptest! {
         let _ = Plan::parse("plan.toml", &text);
     }
 }
+
+#[test]
+fn a_site_keeps_its_events_for_whole_days() {
+    let site = |retention: &str| {
+        format!("[[sites]]\nid = \"shop\"\nwrite_keys = [\"k\"]\nretention = \"{retention}\"\n")
+    };
+    let kept = |text: &str| Plan::parse("plan.toml", text).unwrap().sites[0].retention_days;
+    assert_eq!(kept(&site("90d")), Some(90));
+    assert_eq!(kept(&site("48h")), Some(2));
+    assert_eq!(kept("[[sites]]\nid = \"shop\"\nwrite_keys = [\"k\"]\n"), None);
+    for wrong in ["0d", "36h", "40000d", "soon", "-1d"] {
+        let problem = problem(&site(wrong));
+        assert!(
+            problem.contains("is not a number of whole days") && problem.contains("MAX_RETENTION_DAYS"),
+            "{problem}"
+        );
+    }
+}

@@ -1,22 +1,30 @@
 //! A partition's thread: reads the log, drives the [`Lane`], sends its writes to the writer, starts builds and takes them
 //! over, and publishes the counts for the scrape. Started by [`crate::run`].
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use event_log::kafka::{KafkaRejections, RejectedRecord};
 use event_log::{Clock, LogRecord, PlanTopic, ReadError, Source, SystemClock};
-use rungs_proto::view::RecordView;
+use rungs_proto::view::{Malformed, RecordView};
 use runtime::Tasks;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
 
-use crate::build::{BuildError, Builder, Built, follow};
+use crate::build::Built;
 use crate::ending::{Ending, Stop};
-use crate::funnel_lane::{FoldSettings, FunnelLane};
-use crate::lane::{BuildOrder, Effects, Lane, Refused};
-use crate::snapshot::{FunnelSnapshot, LaneBoard, LaneSnapshot, LaneState};
+use crate::funnel_lane::FoldSettings;
+use crate::journey_budget::Share;
+use crate::lane::{Effects, Lane, Refused};
+use crate::refused::{PANICKED, rejection};
+use crate::run::Foreign;
+use crate::screened::Poisonous;
+use crate::snapshot::LaneBoard;
 use crate::store::{Store, Write};
+
+mod builds;
+mod pause;
+mod publish;
 
 /// Bytes of the log that a lane reads at once.
 const READ_BYTES: usize = 1 << 20;
@@ -24,13 +32,8 @@ const READ_BYTES: usize = 1 << 20;
 const WARM: usize = 32;
 /// A lane at the end of the log looks at the clock this often.
 const IDLE_TICK: Duration = Duration::from_millis(100);
-/// The scrape sees counts that are at most this old.
-const SNAPSHOT_INTERVAL_MS: i64 = 200;
 /// A log that cannot be read is tried again after this long.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(1);
-/// A build that failed is tried again after this long, then twice as long, and so on.
-const FIRST_BUILD_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_BUILD_PAUSE: Duration = Duration::from_secs(60);
 
 /// A partition's thread.
 pub(crate) struct LaneThread<S: Store> {
@@ -38,8 +41,12 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) store: S,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) plans: Arc<dyn PlanTopic>,
-    /// Where records go that nobody can take; a local log, which only we write, has none.
-    pub(crate) rejections: Option<Arc<KafkaRejections>>,
+    /// None for a local log, which only we write.
+    pub(crate) foreign: Option<Foreign>,
+    pub(crate) poisonous: Poisonous,
+    pub(crate) journeys: Share,
+    /// When journeys were forgotten to make room, while that is not enough.
+    pub(crate) last_forgotten: Option<Instant>,
     pub(crate) settings: FoldSettings,
     pub(crate) writes: mpsc::Sender<Write>,
     pub(crate) built: mpsc::Receiver<Built>,
@@ -56,6 +63,8 @@ pub(crate) struct LaneThread<S: Store> {
     /// Asked to drain, it reads on until the end of the log for at most this long.
     pub(crate) drain_limit: Duration,
     pub(crate) last_snapshot_ms: i64,
+    /// When it last stood at the end of the log.
+    pub(crate) last_at_end_ms: i64,
 }
 
 /// Why a lane cannot go on.
@@ -68,6 +77,11 @@ enum LaneError {
          log, as after a backup was restored. Move the log away to begin a new one; the raw events are then counted anew"
     )]
     Behind { first: u64, known: u64 },
+    #[error(
+        "counting the record at offset {offset} panicked: {cause}. It is refused from now on; the partition is restored and \
+         goes on after it"
+    )]
+    Panicked { offset: u64, cause: String },
 }
 
 impl<S: Store> LaneThread<S> {
@@ -77,19 +91,26 @@ impl<S: Store> LaneThread<S> {
         if let Err(error) = served {
             tracing::error!(partition = self.lane.partition.partition, %error, "the lane ends");
         }
+        // Builds for this lane have nobody to hand their funnels to.
+        self.orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clear();
     }
 
     fn serve(&mut self) -> Result<(), LaneError> {
         let mut end = self.source.end(self.lane.partition.partition);
         let mut drain_until = i64::MAX;
         loop {
-            let at_end = self.read_and_fold()?;
+            let is_paused = self.is_paused(&end);
+            let asked_ms = now_ms();
+            let at_end = !is_paused && self.read_and_fold()?;
+            if at_end {
+                self.last_at_end_ms = asked_ms;
+            }
             let now_ms = now_ms();
             let mut effects = Effects::default();
             self.lane.tick(now_ms, at_end, &mut effects);
             self.carry_out(effects)?;
             self.adopt_built()?;
-            self.publish(now_ms, &end);
+            self.publish(now_ms, &end, is_paused);
             match self.stop.ending() {
                 Some(Ending::Abandon) => return Ok(()),
                 Some(Ending::Flush) => return self.finish(now_ms),
@@ -100,6 +121,7 @@ impl<S: Store> LaneThread<S> {
                     }
                 }
                 None if at_end => self.wait(&mut end),
+                None if is_paused => self.rest(),
                 None => {}
             }
         }
@@ -114,6 +136,7 @@ impl<S: Store> LaneThread<S> {
         };
         let plans = Arc::clone(&self.plans);
         let plan_text = move |number| plan_text(plans.as_ref(), number);
+        let mut freshness = self.lane.counters.timing.folding();
         let mut effects = Effects::default();
         let mut decoded = Vec::with_capacity(WARM);
         let mut refused = None;
@@ -121,16 +144,18 @@ impl<S: Store> LaneThread<S> {
             decoded.clear();
             decoded.extend(group.iter().map(|record| RecordView::decode(&record.value)));
             self.lane.warm(decoded.iter().flatten());
+            freshness.expect(decoded.iter().flatten());
             for (record, view) in group.iter().zip(decoded.drain(..)) {
                 while !self.lane.approach(record.offset, record.appended_at_ms, &mut effects) {
                     self.carry_out(std::mem::take(&mut effects))?;
                 }
-                self.lane.take(record.offset, record.appended_at_ms, view, &plan_text, &mut effects);
+                self.take(record, view, &plan_text, &mut effects)?;
                 for found in effects.refused.drain(..) {
                     self.reject(record, found);
                     refused.get_or_insert(found);
                 }
             }
+            freshness.folded(now_ms());
         }
         // One line a read, however many they are.
         if let Some(Refused { offset, reason }) = refused {
@@ -145,12 +170,34 @@ impl<S: Store> LaneThread<S> {
         Ok(records.is_empty())
     }
 
-    /// Shows people a record that is not taken.
+    /// Takes a record. If that panics, nothing of this lane is used any more: what it held may be half applied.
+    fn take(
+        &mut self,
+        record: &LogRecord,
+        view: Result<RecordView<'_>, Malformed>,
+        plan_text: &dyn Fn(u64) -> Option<String>,
+        effects: &mut Effects,
+    ) -> Result<(), LaneError> {
+        let (offset, lane) = (record.offset, &mut self.lane);
+        let taken = catch_unwind(AssertUnwindSafe(|| {
+            lane.take(offset, record.appended_at_ms, view, plan_text, effects);
+        }));
+        taken.map_err(|panic| {
+            self.lane.counters.undecodable.inc();
+            self.reject(record, Refused { offset, reason: PANICKED });
+            self.poisonous.add(offset);
+            LaneError::Panicked { offset, cause: text_of(panic.as_ref()) }
+        })
+    }
+
+    /// Shows people a record that is not taken. One that panicked was shown then.
     fn reject(&self, record: &LogRecord, Refused { offset, reason }: Refused) {
-        let Some(rejections) = &self.rejections else { return };
+        let Some(foreign) = self.foreign.as_ref().filter(|_| !self.poisonous.contains(offset)) else {
+            return;
+        };
         let partition = self.lane.partition.partition;
-        let (appended_at_ms, value) = (record.appended_at_ms, record.value.as_ref());
-        rejections.write(&RejectedRecord { partition, offset, appended_at_ms, reason, value });
+        let translate = Some(&foreign.translate);
+        foreign.rejections.write(rejection(&foreign.topic, partition, record, reason, translate));
     }
 
     /// A log that begins after what this lane wants: fine for a warehouse that is new to it. Other errors may pass.
@@ -185,131 +232,6 @@ impl<S: Store> LaneThread<S> {
         Ok(())
     }
 
-    /// Starts a build on a thread of its own: it begins once everything before the cut-off is stored.
-    fn start_build(&mut self, order: BuildOrder, barrier: tokio::sync::oneshot::Receiver<()>) {
-        let name =
-            |order: &BuildOrder| (order.funnel.site.clone(), order.funnel.id.clone(), order.generation);
-        let key = name(&order);
-        {
-            let mut orders = self.orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            orders.retain(|known| (&known.0, &known.1) != (&key.0, &key.1));
-            orders.push(key.clone());
-        }
-        let (orders, stop) = (Arc::clone(&self.orders), self.stop.clone());
-        let wanted = move || {
-            let orders = orders.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            orders.contains(&key) && stop.ending().is_none()
-        };
-        let builder = Builder {
-            store: self.store.clone(),
-            source: Arc::clone(&self.source),
-            partition: self.lane.partition.clone(),
-            settings: self.settings.clone(),
-            runtime: self.runtime.clone(),
-            wanted: Arc::new(wanted),
-        };
-        let (sender, turn) = (self.built_sender.clone(), Arc::clone(&self.one_at_a_time));
-        let started = self.tasks.spawn_thread("aggregator-build", move || {
-            let _turn = builder.runtime.block_on(turn.lock());
-            if builder.runtime.block_on(barrier).is_ok() {
-                build_until_done(&builder, &order, &sender);
-            }
-        });
-        if let Err(error) = started {
-            tracing::error!(%error, "no thread for a build; it starts with the next start of the service");
-        }
-    }
-
-    /// Takes over finished builds that are still wanted, once the lane has come as far as they have.
-    fn adopt_built(&mut self) -> Result<(), LaneError> {
-        while let Ok(built) = self.built.try_recv() {
-            self.waiting.push(built);
-        }
-        for mut built in std::mem::take(&mut self.waiting) {
-            if !self.lane.wants(&built.order) {
-                continue;
-            }
-            if self.bring_here(&mut built.lane)? {
-                self.adopt(built.lane)?;
-            } else {
-                self.waiting.push(built);
-            }
-        }
-        Ok(())
-    }
-
-    /// Brings a built funnel over the records that the lane took meanwhile; whether it stands at the lane's position now.
-    fn bring_here(&mut self, lane: &mut FunnelLane) -> Result<bool, LaneError> {
-        let (position, mut clock_ms) = (self.lane.next_offset(), lane.fold().clock_ms());
-        let mut effects = Effects::default();
-        while lane.joins_at < position {
-            match self.source.read(self.lane.partition.partition, lane.joins_at, READ_BYTES) {
-                // What the lane has taken cannot be read just now.
-                Ok(records) if records.is_empty() => break,
-                Ok(mut records) => {
-                    let mut rows = Vec::new();
-                    let reaches = records.iter().any(|record| record.offset >= position);
-                    records.retain(|record| record.offset < position);
-                    follow(lane, &records, &mut clock_ms, &self.lane.partition, &mut rows);
-                    effects.rolling(rows);
-                    if reaches {
-                        // Offsets may have gaps: nothing is left before the lane's position.
-                        lane.joins_at = position;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the log between a build and its lane cannot be read; trying again");
-                    break;
-                }
-            }
-        }
-        self.carry_out(effects)?;
-        Ok(lane.joins_at == position)
-    }
-
-    fn adopt(&mut self, lane: FunnelLane) -> Result<(), LaneError> {
-        tracing::info!(
-            site = lane.key.site,
-            funnel = lane.key.funnel,
-            generation = lane.generation,
-            visitors = lane.fold().visitors(),
-            "funnel built from raw events"
-        );
-        let mut effects = Effects::default();
-        self.lane.adopt(lane, now_ms(), &mut effects);
-        self.carry_out(effects)
-    }
-
-    fn publish(&mut self, now_ms: i64, end: &watch::Receiver<u64>) {
-        if (0..SNAPSHOT_INTERVAL_MS).contains(&(now_ms - self.last_snapshot_ms)) {
-            return;
-        }
-        self.last_snapshot_ms = now_ms;
-        let (position, end) = (self.lane.next_offset(), Some(end.clone()));
-        let state = if self.lane.builds_under_way() > 0 { LaneState::Rebuilding } else { LaneState::Live };
-        let funnels = self.lane.funnels_mut().iter_mut().map(|lane| {
-            let mut counts = lane.open_counts(now_ms).into_iter();
-            let everybody = counts.next().map(|(_, _, counts)| counts).unwrap_or_default();
-            let listed = |by: &str, value: &String| {
-                lane.plan
-                    .breakdowns
-                    .iter()
-                    .any(|breakdown| breakdown.by == by && breakdown.values.contains(value))
-            };
-            let values = counts.filter(|(by, value, _)| listed(by, value));
-            let values = values.map(|(by, value, counts)| ((by, value), counts)).collect();
-            FunnelSnapshot {
-                definition: lane.key.definition,
-                funnel: Arc::clone(&lane.plan),
-                everybody,
-                values,
-                visitors_in_memory: lane.fold().visitors(),
-            }
-        });
-        let funnels = funnels.collect();
-        self.board.store(Arc::new(LaneSnapshot { state, funnels, position, end }));
-    }
-
     /// Waits for records, a finished build, shutdown, or the next look at the clock.
     fn wait(&mut self, end: &mut watch::Receiver<u64>) {
         let position = self.lane.next_offset();
@@ -335,24 +257,11 @@ impl<S: Store> LaneThread<S> {
     }
 }
 
-/// Builds, again and again with growing pauses if the warehouse or the log fails.
-fn build_until_done<S: Store>(builder: &Builder<S>, order: &BuildOrder, sender: &mpsc::Sender<Built>) {
-    let mut pause = FIRST_BUILD_PAUSE;
-    loop {
-        match builder.build(order.clone()) {
-            Ok(built) => {
-                // The lane is gone only when the service ends; the build starts again with the next start.
-                let _ = sender.blocking_send(built);
-                return;
-            }
-            Err(BuildError::Cancelled) => return,
-            Err(error) => {
-                tracing::warn!(%error, funnel = order.funnel.id, "a build from raw events failed; trying again");
-            }
-        }
-        std::thread::park_timeout(pause);
-        pause = (pause * 2).min(LONGEST_BUILD_PAUSE);
-    }
+/// What a panic said.
+fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "for no reason told".to_owned())
 }
 
 fn plan_text(plans: &dyn PlanTopic, number: u64) -> Option<String> {

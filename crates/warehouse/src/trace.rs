@@ -1,0 +1,139 @@
+//! Where an event went: what `rungs trace` reads. Answers come from the tables alone, so they say what was written, and
+//! the caller says what may still be on its way.
+
+use clickhouse::Row;
+use serde::Deserialize;
+
+use crate::client::{Warehouse, fetch_all};
+use crate::error::WarehouseError;
+use crate::raw::{RawEvent, STORED_COLUMNS};
+use crate::rejected::RejectedRow;
+
+/// Rows of each kind that an answer has, at most: the newest.
+pub const MAX_TRACED: u32 = 50;
+
+/// Whose events are looked for; at least one of the two.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub site: String,
+    pub message_id: Option<String>,
+    pub visitor: Option<String>,
+}
+
+/// A row of `events`, copies included. Times are UTC milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traced {
+    pub site: String,
+    pub event: RawEvent,
+    pub stored: Stored,
+}
+
+/// When and from where it came.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct Stored {
+    pub received_at: i64,
+    /// Seconds since 1970.
+    pub written_at: u32,
+    pub log_epoch: u32,
+    pub offset: u64,
+    pub import_id: String,
+}
+
+/// How far a partition of the log is.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct Reached {
+    pub log_partition: u32,
+    pub log_partitions: u32,
+    /// The first offset that is not folded.
+    pub next_offset: u64,
+    /// When the record before it was appended, UTC milliseconds.
+    pub clock_ms: i64,
+    pub plan_number: u64,
+    pub plan_text: String,
+}
+
+/// Why events of a site were rejected lately.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct RejectedLately {
+    pub reason: String,
+    pub count: u64,
+}
+
+const REACHED_SQL: &str = "
+    WITH (
+        SELECT argMax(log_id, (written_at, version)) FROM progress WHERE funnel = ''
+    ) AS log
+    SELECT ?fields FROM progress WHERE log_id = log AND funnel = '' AND kind = 'progress'
+    ORDER BY log_partition, version DESC, written_at DESC LIMIT 1 BY log_partition";
+
+impl Warehouse {
+    /// The rows of `events` that are wanted, newest first; several of one message id are copies of one event, of which
+    /// the one that the log had first counts.
+    pub async fn trace_stored(&self, wanted: &Wanted) -> Result<Vec<Traced>, WarehouseError> {
+        let (conditions, values) = conditions(wanted);
+        let rows = format!(
+            "FROM events WHERE {conditions} ORDER BY received_at DESC, log_epoch, offset LIMIT {MAX_TRACED}"
+        );
+        let events = format!("SELECT {STORED_COLUMNS} {rows}");
+        let bind = |sql: &str| values.iter().fold(self.query(sql), |query, value| query.bind(value));
+        let events: Vec<RawEvent> = fetch_all("events", bind(&events)).await?;
+        let stored = format!("SELECT received_at, written_at, log_epoch, offset, import_id {rows}");
+        let stored: Vec<Stored> = fetch_all("events", bind(&stored)).await?;
+        Ok(events
+            .into_iter()
+            .zip(stored)
+            .map(|(event, stored)| Traced { site: wanted.site.clone(), event, stored })
+            .collect())
+    }
+
+    /// The rejections that are wanted, newest first.
+    pub async fn trace_rejected(&self, wanted: &Wanted) -> Result<Vec<RejectedRow>, WarehouseError> {
+        let (conditions, values) = conditions(wanted);
+        let sql = format!(
+            "SELECT ?fields FROM rejected_events WHERE {conditions} ORDER BY received_at DESC LIMIT 1 BY id \
+             LIMIT {MAX_TRACED}"
+        );
+        let query = values.iter().fold(self.query(&sql), |query, value| query.bind(value));
+        fetch_all("rejected_events", query).await
+    }
+
+    /// Sites that have an event of this message id.
+    pub async fn sites_of_message(&self, message_id: &str) -> Result<Vec<String>, WarehouseError> {
+        let sql = "SELECT DISTINCT site FROM (SELECT site FROM events WHERE message_id = ? \
+                   UNION ALL SELECT site FROM rejected_events WHERE message_id = ?) ORDER BY site LIMIT 10";
+        fetch_all("events", self.query(sql).bind(message_id).bind(message_id)).await
+    }
+
+    /// Whether the visitor asked to be forgotten.
+    pub async fn is_erased(&self, site: &str, visitor: &str) -> Result<bool, WarehouseError> {
+        let query = self.query("SELECT count() FROM erasures WHERE site = ? AND visitor_id = ?");
+        let found: Vec<u64> = fetch_all("erasures", query.bind(site).bind(visitor)).await?;
+        Ok(found.first().is_some_and(|count| *count > 0))
+    }
+
+    /// How far each partition of the log in use is.
+    pub async fn reached(&self) -> Result<Vec<Reached>, WarehouseError> {
+        fetch_all("progress", self.query(REACHED_SQL)).await
+    }
+
+    /// Why events of a site, or of nobody's, were rejected in the last hour.
+    pub async fn rejected_lately(&self, site: &str) -> Result<Vec<RejectedLately>, WarehouseError> {
+        let sql = "SELECT reason, uniqExact(id) AS count FROM rejected_events \
+                   WHERE site IN (?, '') AND received_at > now() - INTERVAL 1 HOUR \
+                   GROUP BY reason ORDER BY count DESC, reason LIMIT 10";
+        fetch_all("rejected_events", self.query(sql).bind(site)).await
+    }
+}
+
+/// The conditions and their values in order. A record of the log that was refused may not tell its site.
+fn conditions(wanted: &Wanted) -> (String, Vec<&str>) {
+    let mut conditions = vec!["site = ?"];
+    let mut values = vec![wanted.site.as_str()];
+    for (condition, value) in [("message_id = ?", &wanted.message_id), ("visitor_id = ?", &wanted.visitor)] {
+        if let Some(value) = value {
+            conditions.push(condition);
+            values.push(value);
+        }
+    }
+    (conditions.join(" AND "), values)
+}

@@ -1,0 +1,177 @@
+//! The services of production as processes of their own on a real Kafka broker, in a folder that goes with them: `rungs
+//! collector`, `rungs aggregator`, and the embedded ClickHouse in the server's place.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use kafka_server::{Kafka, Options};
+use tempfile::TempDir;
+
+use crate::BenchError;
+use crate::process::{Server, free_address};
+use crate::rungs::{PROBE, data_root, get, query};
+use crate::stream::PLAN;
+
+/// Partitions of the events' topic.
+pub(super) const PARTITIONS: u32 = 8;
+/// Lines of a log that are shown of a benchmark that failed.
+const TAIL: usize = 30;
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A process of ours with its ports.
+pub(super) struct Service {
+    pub(super) server: Server,
+    /// Of the collector; of the others their admin address.
+    pub(super) address: SocketAddr,
+    pub(super) admin: SocketAddr,
+}
+
+/// A broker, and the means to start services on it.
+pub(super) struct Cluster {
+    pub(super) kafka: Kafka,
+    binary: PathBuf,
+    folder: TempDir,
+    pub(super) clickhouse: SocketAddr,
+    _clickhouse: Server,
+}
+
+impl Cluster {
+    /// Starts broker and ClickHouse, and puts the benchmark's plan in force.
+    pub(super) fn start(binary: &Path) -> Result<Self, BenchError> {
+        let folder = tempfile::tempdir_in(data_root(binary))?;
+        let clickhouse = free_address()?;
+        let mut command = Command::new(binary);
+        command.arg("clickhouse").arg("--data-dir").arg(folder.path().join("clickhouse"));
+        command.args(["--listen", &clickhouse.to_string()]).stderr(log(folder.path(), "clickhouse")?);
+        let server = Server::start(&mut command)?;
+        // Beside the binary as well: a folder in memory would flatter the disk.
+        let kafka =
+            Kafka::with(&Options { fast: true, folder: Some(folder.path().into()), ..Options::default() });
+        let cluster = Self { kafka, binary: binary.into(), folder, clickhouse, _clickhouse: server };
+        until("ClickHouse answers", || query(clickhouse, "SELECT 1").is_ok())?;
+        cluster.write_settings()?;
+        cluster.apply_plan()?;
+        Ok(cluster)
+    }
+
+    fn write_settings(&self) -> Result<(), BenchError> {
+        let settings = format!(
+            "[kafka]\nbrokers = \"{}\"\npartitions = {PARTITIONS}\nreplication = 1\n[clickhouse]\nurl = \
+             \"http://{}\"\n[logging]\nlevel = \"warn\"\n[collector]\nworkers = 2\n",
+            self.kafka.bootstrap(),
+            self.clickhouse
+        );
+        Ok(std::fs::write(self.settings(), settings)?)
+    }
+
+    fn settings(&self) -> PathBuf {
+        self.folder.path().join("rungs.toml")
+    }
+
+    fn apply_plan(&self) -> Result<(), BenchError> {
+        let plan = self.folder.path().join("tracking-plan.toml");
+        std::fs::write(&plan, format!("{PLAN}{PROBE}"))?;
+        let mut command = Command::new(&self.binary);
+        command.args(["plan", "apply"]).arg(&plan).arg("--settings").arg(self.settings());
+        let applied = command.output()?;
+        match applied.status.success() {
+            true => Ok(()),
+            false => Err(BenchError::other(String::from_utf8_lossy(&applied.stderr))),
+        }
+    }
+
+    /// A collector that is ready.
+    pub(super) fn collector(&self) -> Result<Service, BenchError> {
+        let address = free_address()?;
+        let data = self.folder.path().join("collector");
+        let arguments = ["--listen", &address.to_string(), "--data-dir", &data.to_string_lossy()];
+        Ok(Service { address, ..self.service("collector", &arguments, "")? })
+    }
+
+    /// An aggregator that is a member of the group by this name; it may still be restoring.
+    pub(super) fn aggregator(&self, name: &str) -> Result<Service, BenchError> {
+        self.service("aggregator", &[], name)
+    }
+
+    fn service(&self, kind: &str, arguments: &[&str], name: &str) -> Result<Service, BenchError> {
+        let admin = free_address()?;
+        let mut command = Command::new(&self.binary);
+        command.arg(kind).arg("--settings").arg(self.settings()).args(["--admin", &admin.to_string()]);
+        command.args(arguments).stderr(log(self.folder.path(), &format!("{kind}{name}"))?);
+        if !name.is_empty() {
+            command.env("RUNGS_KAFKA__INSTANCE_ID", name);
+        }
+        let server = Server::start(&mut command)?;
+        let probe = if kind == "aggregator" { "/healthz" } else { "/readyz" };
+        until(&format!("the {kind} answers"), || get(admin, probe).is_ok())?;
+        Ok(Service { server, address: admin, admin })
+    }
+
+    /// What the services said last, for a benchmark that failed.
+    pub(super) fn said(&self) -> String {
+        let files = std::fs::read_dir(self.folder.path()).into_iter().flatten().flatten();
+        let logs =
+            files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "log"));
+        let tail = |path: PathBuf| {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().rev().take(TAIL).collect();
+            let lines: Vec<&str> = lines.into_iter().rev().collect();
+            format!("--- {}\n{}\n", path.display(), lines.join("\n"))
+        };
+        logs.map(tail).collect()
+    }
+
+    /// A query to ClickHouse whose answer is a number.
+    pub(super) fn count(&self, sql: &str) -> Result<u64, BenchError> {
+        let text = query(self.clickhouse, sql)?;
+        text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
+    }
+
+    /// Raw events of the benchmark's site, duplicates among them.
+    pub(super) fn stored(&self) -> Result<u64, BenchError> {
+        self.count("SELECT count() FROM rungs.events WHERE site = 'bench'")
+    }
+}
+
+impl Service {
+    /// The sum of a metric's series that have `label`; 0 without an answer.
+    pub(super) fn metric(&self, name: &str, label: &str) -> f64 {
+        let text = get(self.admin, "/metrics").unwrap_or_default();
+        let series = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
+        });
+        series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Partitions that it serves and counts.
+    pub(super) fn live_partitions(&self) -> f64 {
+        self.metric("rungs_aggregator_partitions", "state=\"live\"")
+    }
+}
+
+/// Waits until something holds; how long that took.
+pub(super) fn until(what: &str, holds: impl FnMut() -> bool) -> Result<Duration, BenchError> {
+    within(READY_WITHIN, what, holds)
+}
+
+/// As [`until`], for at most this long.
+pub(super) fn within(
+    limit: Duration,
+    what: &str,
+    mut holds: impl FnMut() -> bool,
+) -> Result<Duration, BenchError> {
+    let began = Instant::now();
+    while !holds() {
+        if began.elapsed() > limit {
+            return Err(BenchError::other(format!("not within {} s: {what}", limit.as_secs())));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(began.elapsed())
+}
+
+fn log(folder: &Path, name: &str) -> Result<std::fs::File, BenchError> {
+    Ok(std::fs::File::create(folder.join(format!("{name}.log")))?)
+}

@@ -1,0 +1,168 @@
+//! *Aggregator*: is it whole, does it keep up, how fresh are numbers and tables, what does ClickHouse take.
+
+use serde_json::Value;
+
+use crate::collector::panics;
+use crate::dashboard::Dashboard;
+use crate::live_ladder::{freshness, whole};
+use crate::panel::Panel;
+
+pub(crate) fn dashboard() -> Value {
+    Dashboard::new(
+        "rungs-aggregator",
+        "Aggregator",
+        "From the log to numbers and tables: whole, fresh, keeping up?",
+    )
+    .add(6, 4, whole())
+    .add(6, 4, freshness())
+    .add(6, 4, objective())
+    .add(6, 4, lag_seconds())
+    .row("Keeping up")
+    .add(8, 9, partitions())
+    .add(8, 9, lag())
+    .add(8, 9, events())
+    .add(12, 9, outcomes())
+    .add(12, 9, journeys())
+    .row("Freshness")
+    .add(12, 9, fresh_numbers())
+    .add(12, 9, fresh_tables())
+    .row("ClickHouse")
+    .add(8, 9, write_seconds())
+    .add(8, 9, written_rows())
+    .add(8, 9, failed_writes())
+    .row("Processes")
+    .add(8, 9, memory())
+    .add(8, 9, cpu())
+    .add(8, 9, panics())
+    .json()
+}
+
+fn objective() -> Panel {
+    Panel::number("Late events", "Share that took more than 5 s from being accepted to being counted. The objective is 1 % over 30 days.")
+        .over_time("rungs:freshness_slow:ratio_rate1h", "late, last hour")
+        .unit("percentunit")
+        .thresholds(&[(0.01, "orange"), (0.144, "red")])
+}
+
+fn lag_seconds() -> Panel {
+    Panel::number("Lag", "For how long the oldest record that is still to be taken has waited.")
+        .over_time("max(rungs_aggregator_lag_seconds)", "lag")
+        .unit("s")
+        .thresholds(&[(60.0, "red")])
+}
+
+fn partitions() -> Panel {
+    Panel::lines("Partitions", "By aggregator and state; together they must be those of the log.")
+        .over_time("rungs_aggregator_partitions", "{{instance}} {{state}}")
+        .over_time("max(rungs_log_partitions)", "of the log")
+        .unit("short")
+        .from_zero()
+}
+
+fn lag() -> Panel {
+    Panel::lines("Records that wait in the log", "")
+        .over_time("rungs_aggregator_lag_records", "{{instance}}")
+        .unit("short")
+        .from_zero()
+}
+
+fn events() -> Panel {
+    Panel::lines("Events taken from the log", "")
+        .over_time("rate(rungs_aggregator_events_total[$__rate_interval])", "{{instance}}")
+        .over_time(
+            "rate(rungs_aggregator_undecodable_records_total[$__rate_interval])",
+            "{{instance}} not taken",
+        )
+        .unit("cps")
+        .from_zero()
+}
+
+fn outcomes() -> Panel {
+    Panel::lines(
+        "What became of matched events",
+        "Late and tail_full events are stored, and counted at the next build from raw.",
+    )
+    .over_time(
+        "sum by (outcome) (rate(rungs_aggregator_folded_events_total[$__rate_interval]))",
+        "{{outcome}}",
+    )
+    .unit("cps")
+    .from_zero()
+}
+
+fn journeys() -> Panel {
+    Panel::lines("Journeys in memory", "Visitors, by funnel.")
+        .over_time("sum by (site, funnel) (rungs_aggregator_journeys)", "{{site}} {{funnel}}")
+        .unit("short")
+        .from_zero()
+}
+
+fn fresh_numbers() -> Panel {
+    quantiles(
+        Panel::lines(
+            "Until an event is counted",
+            "From being accepted to being in the live numbers, imports left out.",
+        ),
+        "rungs_aggregator_freshness_folded_seconds",
+    )
+}
+
+fn fresh_tables() -> Panel {
+    quantiles(
+        Panel::lines(
+            "Until an event is stored",
+            "From being accepted to being in the table events: the oldest event of each insert, imports left out.",
+        ),
+        "rungs_aggregator_freshness_stored_seconds",
+    )
+}
+
+fn quantiles(panel: Panel, family: &str) -> Panel {
+    let quantile =
+        |q: &str| format!("histogram_quantile({q}, sum by (le) (rate({family}_bucket[$__rate_interval])))");
+    panel.over_time(&quantile("0.5"), "median").over_time(&quantile("0.99"), "99 %").unit("s").from_zero()
+}
+
+fn write_seconds() -> Panel {
+    Panel::lines("Time of a write (99 %)", "Failed attempts included, by table.")
+        .over_time(
+            "histogram_quantile(0.99, sum by (le, table) (rate(rungs_aggregator_write_seconds_bucket[$__rate_interval])))",
+            "{{table}}",
+        )
+        .unit("s")
+        .from_zero()
+}
+
+fn written_rows() -> Panel {
+    Panel::lines("Rows written", "By table.")
+        .over_time(
+            "sum by (table) (rate(rungs_aggregator_written_rows_total[$__rate_interval]))",
+            "{{table}}",
+        )
+        .unit("cps")
+        .from_zero()
+}
+
+fn failed_writes() -> Panel {
+    Panel::lines(
+        "Failed writes",
+        "Each is made again until ClickHouse has it; meanwhile the log keeps what waits.",
+    )
+    .over_time("sum by (table) (rate(rungs_aggregator_failed_writes_total[$__rate_interval]))", "{{table}}")
+    .unit("cps")
+    .from_zero()
+}
+
+fn memory() -> Panel {
+    of_services("Memory", "process_resident_memory_bytes").unit("bytes").from_zero()
+}
+
+fn cpu() -> Panel {
+    of_services("CPU", "rate(process_cpu_seconds_total[$__rate_interval])").unit("short").from_zero()
+}
+
+/// A metric that every program has, of processes with an aggregator.
+fn of_services(title: &'static str, expr: &str) -> Panel {
+    Panel::lines(title, "Of every process with an aggregator.")
+        .over_time(&format!("{expr} and on (job, instance) rungs_log_partitions"), "{{instance}}")
+}

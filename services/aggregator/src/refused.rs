@@ -1,0 +1,126 @@
+//! A record of the log that is not taken, as it is shown to people: its place, the reason, and what can be told of it.
+
+use event_log::LogRecord;
+use event_log::rejected::{REJECTED_SAMPLE_BYTES, Rejected};
+use rungs_proto::view::RecordView;
+
+use crate::screened::{Translate, is_json};
+
+/// The reason of a record that made the fold panic.
+pub(crate) const PANICKED: &str = "panicked";
+
+/// The rejection of a record. What its JSON lacks is told by the translation that failed.
+pub(crate) fn rejection(
+    topic: &str,
+    partition: u32,
+    record: &LogRecord,
+    reason: &str,
+    translate: Option<&Translate>,
+) -> Rejected {
+    let value = record.value.as_ref();
+    let sample = value.get(..REJECTED_SAMPLE_BYTES).unwrap_or(value);
+    let mut rejected = Rejected {
+        id: format!("{topic}-{partition}-{}", record.offset),
+        received_at_ms: record.appended_at_ms,
+        endpoint: "log".to_owned(),
+        reason: reason.to_owned(),
+        message: meaning(reason).to_owned(),
+        sample: String::from_utf8_lossy(sample).into_owned(),
+        bytes: value.len() as u64,
+        topic: topic.to_owned(),
+        partition,
+        offset: record.offset,
+        ..Rejected::default()
+    };
+    if let Ok(RecordView::Event(event)) = RecordView::decode(value) {
+        rejected.site = event.site.to_owned();
+        rejected.event = event.event.to_owned();
+        rejected.message_id = event.message_id.to_owned();
+        rejected.visitor_id = event.visitor_id.to_owned();
+        // The bytes of a record are no text for people, and hold more than its names.
+        rejected.sample = String::new();
+    } else if let Some(translate) = translate.filter(|_| is_json(value) && reason != PANICKED) {
+        if let Err(why) = translate(value, record.appended_at_ms) {
+            (rejected.reason, rejected.message) = (why.reason.to_owned(), why.message);
+        }
+        name(&mut rejected, value);
+    }
+    rejected
+}
+
+/// The names in a JSON text that is no event of ours.
+fn name(rejected: &mut Rejected, value: &[u8]) {
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(value) else { return };
+    let text = |key: &str| json.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    (rejected.site, rejected.event, rejected.message_id) = (text("site"), text("event"), text("messageId"));
+    let visitor = text("anonymousId");
+    rejected.visitor_id = if visitor.is_empty() { text("userId") } else { visitor };
+}
+
+fn meaning(reason: &str) -> &'static str {
+    match reason {
+        "not_a_record" => "it is neither a record of rungs.v1 nor a JSON object",
+        "not_a_control_record" => "it begins like a control record and is none",
+        "invalid_site" => "`site` is missing or longer than 256 bytes",
+        "invalid_visitor" => "the visitor is missing, or it or the user is longer than 256 bytes",
+        "invalid_message_id" => "the message id is missing or longer than 256 bytes",
+        "invalid_event_name" => "the event's name is missing or longer than 256 bytes",
+        "invalid_timestamp" => "the event's time is before the year 2000",
+        PANICKED => "counting it failed by a defect of this program: please report it with the record",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bytes::Bytes;
+    use prost::Message;
+    use rungs_proto::v1::{Event, Record, record::Body};
+
+    use super::*;
+    use crate::screened::Untranslatable;
+
+    fn record(value: impl Into<Bytes>) -> LogRecord {
+        LogRecord { offset: 9, appended_at_ms: 7, value: value.into() }
+    }
+
+    #[test]
+    fn garbage_is_shown_with_its_place_and_a_bounded_sample() {
+        let value = [b"\x0f\xff".as_slice(), &[b'x'; 5_000]].concat();
+        let shown = rejection("rungs.events.v1", 3, &record(value), "not_a_record", None);
+        assert_eq!(
+            (shown.id.as_str(), shown.bytes, shown.partition, shown.offset),
+            ("rungs.events.v1-3-9", 5_002, 3, 9)
+        );
+        assert!(shown.sample.starts_with("\u{f}\u{fffd}xx") && shown.sample.len() < 1_100);
+        assert!(shown.message.contains("JSON object"), "{}", shown.message);
+    }
+
+    #[test]
+    fn an_event_is_shown_by_its_names_and_not_by_its_bytes() {
+        let event =
+            Event { site: "shop".into(), visitor_id: "ann".into(), event: "view".into(), ..Event::default() };
+        let value = Record { body: Some(Body::Event(event)) }.encode_to_vec();
+        let shown = rejection("t", 0, &record(value), "invalid_message_id", None);
+        assert_eq!(
+            (shown.site.as_str(), shown.visitor_id.as_str(), shown.sample.as_str()),
+            ("shop", "ann", "")
+        );
+    }
+
+    #[test]
+    fn a_json_text_tells_what_its_translation_lacked() {
+        let translate: Translate = Arc::new(|_, _| {
+            Err(Untranslatable { reason: "missing_event", message: "it has no name".into() })
+        });
+        let value = br#"{"site":"shop","userId":"u","messageId":"m"}"#.to_vec();
+        let shown = rejection("t", 0, &record(value), "not_a_record", Some(&translate));
+        assert_eq!((shown.reason.as_str(), shown.message.as_str()), ("missing_event", "it has no name"));
+        assert_eq!(
+            (shown.site.as_str(), shown.visitor_id.as_str(), shown.message_id.as_str()),
+            ("shop", "u", "m")
+        );
+    }
+}

@@ -1,0 +1,99 @@
+//! The log as a lane takes it. Records of two kinds are not handed on as they stand:
+//!
+//! - **JSON** of other producers becomes the record that a collector would have written for it ([`Translate`]); what
+//!   cannot be translated stays as it is, so that the lane refuses it.
+//! - A record that made the fold **panic** is emptied, so that the lane refuses it too: [`Poisonous`] knows them by
+//!   offset. The lane that panicked was given up whole and restored from the warehouse, so nothing of the record is
+//!   applied, by any funnel.
+//!
+//! Both depend on the record alone, so every reader of the log, now or after a restart, sees the same.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use event_log::{Assignment, LogId, LogRecord, ReadError, Source};
+use tokio::sync::{mpsc, watch};
+
+/// Makes the bytes of a record of a JSON text and the time at which the log appended it.
+pub type Translate = Arc<dyn Fn(&[u8], i64) -> Result<Vec<u8>, Untranslatable> + Send + Sync>;
+
+/// Why a JSON text is no event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Untranslatable {
+    /// A code, as the collector's.
+    pub reason: &'static str,
+    /// For people.
+    pub message: String,
+}
+
+/// Offsets of a partition whose records make the fold panic. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Poisonous(Arc<RwLock<BTreeSet<u64>>>);
+
+impl Poisonous {
+    pub(crate) fn add(&self, offset: u64) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(offset);
+    }
+
+    pub(crate) fn contains(&self, offset: u64) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&offset)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// A partition's records as lanes and builds take them.
+pub(crate) struct Screened {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) translate: Option<Translate>,
+    pub(crate) poisonous: Poisonous,
+}
+
+impl Screened {
+    fn screen(&self, record: &mut LogRecord) {
+        if self.poisonous.len() > 0 && self.poisonous.contains(record.offset) {
+            record.value = Bytes::new();
+        } else if let Some(translate) = &self.translate
+            && is_json(&record.value)
+            && let Ok(translated) = translate(&record.value, record.appended_at_ms)
+        {
+            record.value = translated.into();
+        }
+    }
+}
+
+/// No record of ours begins like this: it would be a field of a type that protobuf gave up.
+pub(crate) fn is_json(value: &[u8]) -> bool {
+    value.first() == Some(&b'{')
+}
+
+impl Source for Screened {
+    fn id(&self) -> LogId {
+        self.source.id()
+    }
+
+    fn partitions(&self) -> u32 {
+        self.source.partitions()
+    }
+
+    fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError> {
+        let mut records = self.source.read(partition, from, max_bytes)?;
+        records.iter_mut().for_each(|record| self.screen(record));
+        Ok(records)
+    }
+
+    fn end(&self, partition: u32) -> watch::Receiver<u64> {
+        self.source.end(partition)
+    }
+
+    fn release(&self, partition: u32, offset: u64) {
+        self.source.release(partition, offset);
+    }
+
+    fn assignments(&self) -> mpsc::Receiver<Assignment> {
+        self.source.assignments()
+    }
+}

@@ -1,0 +1,130 @@
+//! Rejected events on their way to the table `rejected_events`, so that whoever sent them finds out where they went.
+//! Called for each rejected event of a request; the answer waits for none of it, and beyond a number a second they are
+//! only counted.
+//!
+//! What is kept of an event are its names, its time and its properties, cut; never its context, which may hold addresses
+//! and traits. Of what is no JSON nothing is kept but its length.
+
+use event_log::rejected::{Rejected, Rejections};
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+use crate::draft::{Draft, Kind, When};
+use crate::json::Value;
+use crate::rejection::Rejection;
+
+/// A larger event is not looked into.
+const MAX_READ_BYTES: usize = 64 << 10;
+/// The fields of a sample, as Segment names them.
+const SAMPLED: [&str; 8] =
+    ["type", "event", "name", "anonymousId", "userId", "messageId", "timestamp", "properties"];
+
+/// Where the rejected events of one request go.
+pub(crate) struct Kept<'r> {
+    pub(crate) rejections: Option<&'r Rejections>,
+    pub(crate) site: &'r str,
+    /// As the metrics name it.
+    pub(crate) endpoint: &'static str,
+    /// UTC milliseconds.
+    pub(crate) received_at_ms: i64,
+}
+
+impl Kept<'_> {
+    /// An event that its adapter could not make a draft of.
+    pub(crate) fn text(&self, text: &[u8], rejection: &Rejection) {
+        self.keep(rejection, || {
+            let fields = if text.len() <= MAX_READ_BYTES { serde_json::from_slice(text).ok() } else { None };
+            let rejected = fields.map_or_else(Rejected::default, |fields| of_fields(&fields));
+            Rejected { bytes: text.len() as u64, ..rejected }
+        });
+    }
+
+    /// An event that breaks a rule.
+    pub(crate) fn draft(&self, draft: &Draft<'_>, rejection: &Rejection) {
+        self.keep(rejection, || {
+            let fields = fields_of(draft);
+            Rejected { bytes: 0, ..of_fields(&fields) }
+        });
+    }
+
+    fn keep(&self, rejection: &Rejection, make: impl FnOnce() -> Rejected) {
+        let Some(rejections) = self.rejections else { return };
+        rejections.sample(self.received_at_ms, || Rejected {
+            id: Uuid::new_v4().to_string(),
+            received_at_ms: self.received_at_ms,
+            site: self.site.to_owned(),
+            endpoint: self.endpoint.to_owned(),
+            reason: rejection.reason.code().to_owned(),
+            message: rejection.message.to_string(),
+            ..make()
+        });
+    }
+}
+
+/// What is told of an event with these fields.
+fn of_fields(fields: &Map<String, Json>) -> Rejected {
+    let name = |key: &str| match fields.get(key) {
+        Some(Json::String(text)) => text.clone(),
+        Some(Json::Number(number)) => number.to_string(),
+        _ => String::new(),
+    };
+    let sampled: Map<String, Json> = fields
+        .iter()
+        .filter(|(key, _)| SAMPLED.contains(&key.as_str()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let visitor = name("anonymousId");
+    Rejected {
+        event: name("event"),
+        message_id: name("messageId"),
+        visitor_id: if visitor.is_empty() { name("userId") } else { visitor },
+        sample: Json::Object(sampled).to_string(),
+        ..Rejected::default()
+    }
+}
+
+/// A draft's fields, under their names.
+fn fields_of(draft: &Draft<'_>) -> Map<String, Json> {
+    let timestamp = match draft.timestamp {
+        When::Absent => Json::Null,
+        When::Written(value) => json_of(value),
+        When::Ms(ms) => Json::from(ms),
+    };
+    let kind = match draft.kind {
+        Kind::Track => "track",
+        Kind::Page => "page",
+        Kind::Screen => "screen",
+        Kind::Identify => "identify",
+        Kind::Alias => "alias",
+        Kind::Group => "group",
+    };
+    let fields = [
+        ("type", Json::from(kind)),
+        ("event", json_of(draft.event)),
+        ("name", json_of(draft.name)),
+        ("anonymousId", json_of(draft.anonymous_id)),
+        ("userId", json_of(draft.user_id)),
+        ("messageId", json_of(draft.message_id)),
+        ("timestamp", timestamp),
+        ("properties", json_of(draft.properties)),
+    ];
+    fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
+}
+
+/// A value as it was written; nothing where it is too large to be looked into.
+fn json_of(value: Value<'_>) -> Json {
+    let parsed = |text: &str| match text.len() {
+        0..=MAX_READ_BYTES => serde_json::from_str(text).unwrap_or(Json::Null),
+        _ => Json::Null,
+    };
+    match value {
+        Value::Null => Json::Null,
+        Value::Bool(value) => Json::Bool(value),
+        Value::Text(text) => Json::String(text.decode().into_owned()),
+        Value::Number(text) | Value::Object(text) | Value::Array(text) => parsed(text),
+    }
+}

@@ -1,0 +1,240 @@
+//! The story of an event that was found, as text.
+
+use std::collections::HashSet;
+use std::fmt::Write;
+
+use checked_toml::units;
+use event_log::partition_of;
+use funnel::plan::{CompiledFunnel, Plan};
+use warehouse::rejected::RejectedRow;
+use warehouse::trace::{Reached, Traced};
+
+use super::time;
+
+/// An offer's bit stands so many above its step's.
+const OFFER_SHIFT: usize = 16;
+
+/// Stored events, newest first; of the copies of one the first by the log is told of as the event.
+pub(super) fn stored(rows: &[Traced], plan: &Plan, reached: &[Reached], horizon_ms: i64) -> String {
+    let mut out = String::new();
+    let mut told = HashSet::new();
+    for row in rows {
+        let key = (row.event.visitor_id.as_str(), row.event.message_id.as_str());
+        if !told.insert(key) {
+            continue;
+        }
+        let copies = || {
+            rows.iter()
+                .filter(|other| (other.event.visitor_id.as_str(), other.event.message_id.as_str()) == key)
+        };
+        let first = copies().min_by_key(|copy| (copy.stored.log_epoch, copy.stored.offset)).unwrap_or(row);
+        one(&mut out, first, copies().count(), plan, reached, horizon_ms);
+    }
+    out
+}
+
+fn one(out: &mut String, row: &Traced, copies: usize, plan: &Plan, reached: &[Reached], horizon_ms: i64) {
+    let (event, stored) = (&row.event, &row.stored);
+    let mut line = |text: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    line(format!("stored: {} of visitor {}, message {}", event.event, event.visitor_id, event.message_id));
+    let corrected = if event.own_ts == event.ts {
+        String::new()
+    } else {
+        format!(" (the client said {})", time(event.own_ts))
+    };
+    line(format!("  happened {}{corrected}", time(event.ts)));
+    line(format!(
+        "  received {}, written to ClickHouse {}",
+        time(stored.received_at),
+        time(i64::from(stored.written_at) * 1_000)
+    ));
+    let partition = place(&event.visitor_id, &row.site, reached);
+    let partition = partition.map(|partition| format!("partition {partition}, ")).unwrap_or_default();
+    line(format!("  in the log at {partition}offset {}", stored.offset));
+    if !stored.import_id.is_empty() {
+        line(format!("  came with the import {}", stored.import_id));
+    }
+    if copies > 1 {
+        line(format!("  {copies} copies are stored; this one, the first by the log, counts"));
+    }
+    let oldest = event.ts.min(event.own_ts);
+    if stored.received_at.saturating_sub(oldest) > horizon_ms && stored.import_id.is_empty() {
+        line(format!(
+            "  late: older than [aggregator] horizon ({}) when it came, so the next build from raw events counts it",
+            units::duration_text(horizon_ms)
+        ));
+    }
+    for text in steps(row, plan) {
+        line(text);
+    }
+}
+
+/// The partition of a visitor in the log in use.
+fn place(visitor: &str, site: &str, reached: &[Reached]) -> Option<u32> {
+    let partitions = reached.first()?.log_partitions;
+    (partitions > 0).then(|| partition_of(site, visitor, partitions))
+}
+
+/// Which steps and offers it is, funnel by funnel; why of none.
+fn steps(row: &Traced, plan: &Plan) -> Vec<String> {
+    let incoming = row.event.incoming();
+    let mut told = Vec::new();
+    for funnel in plan.funnels_of(&row.site) {
+        let bits = CompiledFunnel::new(funnel).matches(&incoming.fields);
+        let bit =
+            |position: usize| u32::try_from(position).ok().and_then(|at| 1u32.checked_shl(at)).unwrap_or(0);
+        for (position, step) in funnel.steps.iter().enumerate() {
+            let at = format!("step {} ({}) of the funnel {}", position + 1, step.id, funnel.id);
+            if bits & bit(position) != 0 {
+                told.push(format!("  is {at}"));
+            } else if step.filter.is_some() && step.events.contains(&row.event.event) {
+                told.push(format!("  has the name of {at}, but not what its `where` asks for"));
+            }
+            if bits & bit(OFFER_SHIFT + position) != 0 {
+                told.push(format!("  is the offer of {at}"));
+            }
+        }
+    }
+    if told.is_empty() {
+        let known = plan.site(&row.site).is_some();
+        told.push(match known {
+            true => format!(
+                "  is no step of any funnel: no step of {} has the event {}",
+                row.site, row.event.event
+            ),
+            false => format!("  is no step of any funnel: the plan in force has no site {}", row.site),
+        });
+    }
+    told
+}
+
+/// Rejected events, newest first.
+pub(super) fn rejected(rows: &[RejectedRow]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let name = if row.event.is_empty() { "an event" } else { row.event.as_str() };
+        let visitor =
+            if row.visitor_id.is_empty() { String::new() } else { format!(" of visitor {}", row.visitor_id) };
+        let _ = writeln!(out, "rejected: {name}{visitor}, {}: {}", row.reason, row.message);
+        let _ = writeln!(out, "  received {} ({})", time(row.received_at), row.endpoint);
+        if !row.topic.is_empty() {
+            let _ = writeln!(
+                out,
+                "  in {} at partition {}, offset {}",
+                row.topic, row.log_partition, row.log_offset
+            );
+        }
+        if !row.sample.is_empty() {
+            let _ = writeln!(out, "  {}", row.sample.escape_debug());
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use warehouse::raw::RawEvent;
+    use warehouse::trace::Stored;
+
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn plan() -> Plan {
+        let text = r#"
+            [[sites]]
+            id = "shop"
+            write_keys = ["wk"]
+            [[funnels]]
+            site = "shop"
+            id = "purchase"
+            conversion_window = "7d"
+            rolling_windows = ["7d"]
+            [[funnels.steps]]
+            id = "view"
+            event = "product_view"
+            offer = "card_seen"
+            [[funnels.steps]]
+            id = "buy"
+            event = "order"
+            where = { property = "plan", in = ["pro"] }
+            commitment = "purchase"
+        "#;
+        Plan::parse("plan.toml", text).unwrap()
+    }
+
+    fn traced(name: &str, offset: u64) -> Traced {
+        let event = RawEvent {
+            visitor_id: "ann".into(),
+            message_id: "m".into(),
+            event: name.into(),
+            ts: 1_700_000_000_000,
+            own_ts: 1_700_000_000_000,
+            properties: r#"{"plan":"free"}"#.into(),
+            ..RawEvent::default()
+        };
+        let stored = Stored {
+            received_at: 1_700_000_000_500,
+            written_at: 1_700_000_001,
+            log_epoch: 1,
+            offset,
+            import_id: String::new(),
+        };
+        Traced { site: "shop".into(), event, stored }
+    }
+
+    fn told(rows: &[Traced]) -> String {
+        stored(rows, &plan(), &[], HOUR_MS)
+    }
+
+    #[test]
+    fn an_event_is_told_with_its_steps_or_why_it_is_none() {
+        assert!(told(&[traced("product_view", 1)]).contains("is step 1 (view) of the funnel purchase"));
+        assert!(told(&[traced("card_seen", 1)]).contains("is the offer of step 1"));
+        assert!(
+            told(&[traced("order", 1)])
+                .contains("step 2 (buy) of the funnel purchase, but not what its `where`")
+        );
+        assert!(told(&[traced("prodct_view", 1)]).contains("no step of shop has the event prodct_view"));
+    }
+
+    #[test]
+    fn the_first_copy_by_the_log_is_the_event() {
+        let text = told(&[traced("product_view", 9), traced("order", 4)]);
+        assert!(text.contains("stored: order") && text.contains("2 copies are stored"), "{text}");
+        assert_eq!(text.matches("stored: ").count(), 1, "{text}");
+    }
+
+    #[test]
+    fn a_late_event_is_told_to_be_late() {
+        let mut late = traced("product_view", 1);
+        assert!(!told(&[late.clone()]).contains("late"));
+        late.stored.received_at += HOUR_MS;
+        assert!(told(&[late.clone()]).contains("late: older than [aggregator] horizon (1h)"));
+        late.stored.import_id = "i".into();
+        assert!(!told(&[late]).contains("late"), "imports are counted by builds anyway");
+    }
+
+    #[test]
+    fn a_rejection_is_told_with_its_place_in_the_log() {
+        let row = RejectedRow {
+            reason: "invalid_visitor".into(),
+            message: "too long".into(),
+            endpoint: "log".into(),
+            topic: "rungs.events.v1".into(),
+            log_partition: 3,
+            log_offset: 9,
+            sample: "a\nb".into(),
+            ..RejectedRow::default()
+        };
+        let text = rejected(&[row]);
+        assert!(text.contains("rejected: an event, invalid_visitor: too long"), "{text}");
+        assert!(
+            text.contains("rungs.events.v1 at partition 3, offset 9") && text.contains("a\\nb"),
+            "{text}"
+        );
+    }
+}
