@@ -8,8 +8,8 @@ use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use super::expand::{GZIP, MAX_ZSTD_WINDOW_LOG, is_zlib};
 use crate::refusal::Refusal;
 
-/// So many packed bytes are expanded before what came out is taken.
-const STEP_BYTES: usize = 8 << 10;
+/// So many packed bytes should be fed at a time: what they expand to is bounded, and comes out at once.
+pub(crate) const EXPAND_STEP_BYTES: usize = 8 << 10;
 
 /// Expands a body step by step.
 pub(crate) struct Expander {
@@ -56,15 +56,13 @@ impl Expander {
 
     /// Takes bytes of the body and appends what they expand to.
     pub(crate) fn feed(&mut self, packed: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-        for step in packed.chunks(STEP_BYTES) {
-            let max_bytes = self.max_bytes;
-            let decoder = match &mut self.decoder {
-                Some(decoder) => decoder,
-                none => none.insert(Decoder::of(&self.encoding, step, max_bytes)?),
-            };
-            decoder.write(step).map_err(|error| refusal(&error, max_bytes))?;
-            out.append(&mut decoder.expanded().bytes);
-        }
+        let max_bytes = self.max_bytes;
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(Decoder::of(&self.encoding, packed, max_bytes)?),
+        };
+        decoder.write(packed).map_err(|error| refusal(&error, max_bytes))?;
+        out.append(&mut decoder.expanded().bytes);
         Ok(())
     }
 
