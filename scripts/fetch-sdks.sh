@@ -42,5 +42,5 @@ python3 -m pip install --quiet --disable-pip-version-check --no-compile --only-b
   || die "pip could not fetch the clients; check the network and pip's index setting"
 
 # The rename makes the folder appear whole or not at all; when two of these run at once, the second one's copy goes.
-mv "$work" "$target" 2>/dev/null || [ -d "$target/node" ] || die "$target could not be written"
+[ -d "$target" ] || mv "$work" "$target" || die "$target could not be written"
 printf '%s\n' "$target"

@@ -25,7 +25,7 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 /// NDJSON bodies of more bytes, compressed ones and those of unknown length are taken part by part where the content type
 /// says that they are NDJSON.
 pub const BULK_FROM_BYTES: usize = 256 << 10;
-/// So many bytes of lines make a part of such a body; no line may be longer.
+/// So many bytes of lines make a part of such a body.
 pub const BULK_PART_BYTES: usize = 1 << 20;
 /// An idle connection is kept open this long.
 pub const KEEP_ALIVE_MS: u64 = 75_000;
@@ -57,7 +57,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ),
     ("BODY_TIMEOUT_MS", "30000", "until a body must be complete"),
     ("BULK_FROM_BYTES", "262144", "longer NDJSON is taken part by part, if its content type says what it is"),
-    ("BULK_PART_BYTES", "1048576", "lines of such a body that are stored at a time; no line may be longer"),
+    ("BULK_PART_BYTES", "1048576", "lines of such a body that are stored at a time"),
     ("KEEP_ALIVE_MS", "75000", "an idle connection is kept this long"),
     ("DRAIN_MS", "10000", "for requests in flight at shutdown"),
     (

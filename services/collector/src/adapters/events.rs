@@ -27,13 +27,13 @@ pub(super) struct Collected<'a> {
     parsed: Parsed<'a>,
     limits: Limits,
     too_many: bool,
-    /// Lines of parts that came before.
-    lines_before: u64,
+    /// In a part of a long body: the lines of the parts before.
+    lines_before: Option<u64>,
 }
 
 impl<'a> Collected<'a> {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { parsed: Parsed::default(), limits, too_many: false, lines_before: 0 }
+        Self { parsed: Parsed::default(), limits, too_many: false, lines_before: None }
     }
 
     /// Takes the next event. The first write key found counts. The draft is filled where it stays.
@@ -68,8 +68,18 @@ impl<'a> Collected<'a> {
             self.too_many = true;
             return;
         }
-        let message = format!("line {} is not JSON: {error} of the line", self.lines_before + line + 1);
-        self.parsed.events.push(Err(Reason::InvalidJson.because(message)));
+        let number = self.lines_before.unwrap_or_default() + line + 1;
+        let max_bytes = self.limits.max_event_bytes;
+        // Of a line that is far too long only the beginning is here.
+        let rejection = if self.lines_before.is_some() && text.len() > max_bytes {
+            let message = format!(
+                "line {number} is too long; an event has at most {max_bytes} bytes ([collector] max_event)"
+            );
+            Reason::EventTooLarge.because(message)
+        } else {
+            Reason::InvalidJson.because(format!("line {number} is not JSON: {error} of the line"))
+        };
+        self.parsed.events.push(Err(rejection));
         self.parsed.rejected.push(text);
     }
 
@@ -127,8 +137,11 @@ fn array(text: &str, limits: Limits) -> Result<Parsed<'_>, Refusal> {
 
 /// NDJSON, or one object over any number of lines.
 fn object_or_lines(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
-    let (parsed, first_error) = lines(body, Collected::new(limits))?;
-    let Some(error) = first_error else { return Ok(parsed) };
+    let read = lines(body, Collected::new(limits));
+    if let Ok((parsed, None)) = read {
+        return Ok(parsed);
+    }
+    // One object may have more lines than a request may have events.
     if let Ok(text) = utf8(body) {
         let mut scanner = Scanner::new(text);
         let mut collected = Collected::new(limits);
@@ -136,7 +149,10 @@ fn object_or_lines(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
             return collected.finish();
         }
     }
-    if none_is_json(&parsed) { Err(invalid(error)) } else { Ok(parsed) }
+    match read? {
+        (parsed, Some(error)) if none_is_json(&parsed) => Err(invalid(error)),
+        (parsed, _) => Ok(parsed),
+    }
 }
 
 fn none_is_json(parsed: &Parsed<'_>) -> bool {
@@ -149,7 +165,8 @@ fn none_is_json(parsed: &Parsed<'_>) -> bool {
 /// Whole lines of a long NDJSON body, after so many lines of it. The first part decides whether it is NDJSON at all.
 pub(crate) fn part(lines_before: u64, part: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> {
     let part = if lines_before == 0 { without_mark(part) } else { part };
-    let (parsed, first_error) = lines(part, Collected { lines_before, ..Collected::new(limits) })?;
+    let (parsed, first_error) =
+        lines(part, Collected { lines_before: Some(lines_before), ..Collected::new(limits) })?;
     match first_error {
         Some(error) if lines_before == 0 && none_is_json(&parsed) => Err(invalid(error)),
         _ => Ok(parsed),

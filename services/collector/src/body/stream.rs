@@ -8,8 +8,8 @@ use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use super::expand::{GZIP, MAX_ZSTD_WINDOW_LOG, is_zlib};
 use crate::refusal::Refusal;
 
-/// So many packed bytes are expanded before what came out is taken.
-const STEP_BYTES: usize = 8 << 10;
+/// So many packed bytes should be fed at a time: what they expand to is bounded, and comes out at once.
+pub(crate) const EXPAND_STEP_BYTES: usize = 8 << 10;
 
 /// Expands a body step by step.
 pub(crate) struct Expander {
@@ -56,15 +56,13 @@ impl Expander {
 
     /// Takes bytes of the body and appends what they expand to.
     pub(crate) fn feed(&mut self, packed: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-        for step in packed.chunks(STEP_BYTES) {
-            let max_bytes = self.max_bytes;
-            let decoder = match &mut self.decoder {
-                Some(decoder) => decoder,
-                none => none.insert(Decoder::of(&self.encoding, step, max_bytes)?),
-            };
-            decoder.write(step).map_err(|error| refusal(&error, max_bytes))?;
-            out.append(&mut decoder.expanded().bytes);
-        }
+        let max_bytes = self.max_bytes;
+        let decoder = match &mut self.decoder {
+            Some(decoder) => decoder,
+            none => none.insert(Decoder::of(&self.encoding, packed, max_bytes)?),
+        };
+        decoder.write(packed).map_err(|error| refusal(&error, max_bytes))?;
+        out.append(&mut decoder.expanded().bytes);
         Ok(())
     }
 
@@ -141,6 +139,67 @@ impl Decoder {
             Self::Deflate(to) => to.get_mut(),
             Self::Brotli(to) => to.get_mut(),
             Self::Zstd(to) => to.get_mut(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::expand;
+    use actix_web::web::Bytes;
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use proptest::prelude::*;
+
+    fn packed(how: usize, body: &[u8]) -> (&'static str, Vec<u8>) {
+        let fast = Compression::fast();
+        let into = |encoder: &mut dyn Write| encoder.write_all(body).unwrap();
+        match how {
+            0 => ("", body.to_vec()),
+            1 => {
+                let mut gzip = GzEncoder::new(Vec::new(), fast);
+                into(&mut gzip);
+                ("gzip", gzip.finish().unwrap())
+            }
+            2 => {
+                let mut zlib = ZlibEncoder::new(Vec::new(), fast);
+                into(&mut zlib);
+                ("deflate", zlib.finish().unwrap())
+            }
+            3 => {
+                let mut deflate = DeflateEncoder::new(Vec::new(), fast);
+                into(&mut deflate);
+                ("deflate", deflate.finish().unwrap())
+            }
+            4 => {
+                let mut packed = Vec::new();
+                let parameters = brotli::enc::BrotliEncoderParams { quality: 1, ..Default::default() };
+                brotli::BrotliCompress(&mut &body[..], &mut packed, &parameters).unwrap();
+                ("br", packed)
+            }
+            _ => ("zstd", zstd::encode_all(body, 1).unwrap()),
+        }
+    }
+
+    fn stepwise(encoding: &str, packed: &[u8], chunk: usize) -> Result<Vec<u8>, Refusal> {
+        let (mut expander, mut out) = (Expander::new(encoding, 1 << 20), Vec::new());
+        for chunk in packed.chunks(chunk) {
+            expander.feed(chunk, &mut out)?;
+        }
+        expander.finish(&mut out).map(|()| out)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_expanded_step_by_step_is_what_is_expanded_at_once(
+            words in prop::collection::vec("[a-z\n]{1,9}", 0..3_000), how in 0usize..6, chunk in 2usize..20_000
+        ) {
+            let body = words.concat().into_bytes();
+            let (encoding, packed) = packed(how, &body);
+            let at_once = expand(Bytes::from(packed.clone()), encoding, 1 << 20).unwrap();
+            prop_assert_eq!(&at_once, &body);
+            prop_assert_eq!(stepwise(encoding, &packed, chunk).unwrap(), body);
         }
     }
 }

@@ -14,7 +14,7 @@ use memchr::{memchr_iter, memrchr};
 use super::{Incoming, now_ms};
 use crate::adapters;
 use crate::answer::Answer;
-use crate::body::{Expander, Permit};
+use crate::body::{EXPAND_STEP_BYTES, Expander, Permit};
 use crate::limits::{BODY_TIMEOUT_MS, BULK_FROM_BYTES, BULK_PART_BYTES, MAX_REJECTED_LISTED};
 use crate::outcome::Rejected;
 use crate::refusal::Refusal;
@@ -43,15 +43,12 @@ impl Incoming<'_> {
         let mut expander = Expander::new(self.header(&CONTENT_ENCODING), settings.max_expanded_bytes);
         let (mut lines, mut progress) = (Vec::new(), Progress::default());
         while let Some(chunk) = next(&mut payload).await? {
-            expander.feed(&chunk, &mut lines)?;
-            permit.cover(lines.capacity())?;
-            if lines.len() >= BULK_PART_BYTES {
-                let whole = memrchr(b'\n', &lines).map_or(0, |end| end + 1);
-                if whole == 0 {
-                    return Err(line_too_long());
+            for step in chunk.chunks(EXPAND_STEP_BYTES) {
+                expander.feed(step, &mut lines)?;
+                permit.cover(lines.capacity())?;
+                if lines.len() >= self.part_bytes() {
+                    self.whole_lines(&mut lines, &mut progress, &mut permit).await?;
                 }
-                self.parts(lines.get(..whole).unwrap_or_default(), &mut progress, &mut permit).await?;
-                lines.drain(..whole);
             }
         }
         expander.finish(&mut lines)?;
@@ -62,6 +59,24 @@ impl Incoming<'_> {
         Ok(Answer::Stored { accepted: progress.accepted, rejected: progress.rejected, ids: Vec::new() })
     }
 
+    /// Stores the lines that are complete. Of a line that is longer than a part only so much is kept that it is still
+    /// too large for an event: it will be rejected, and the lines around it are not.
+    async fn whole_lines(
+        &self,
+        lines: &mut Vec<u8>,
+        progress: &mut Progress,
+        permit: &mut Permit,
+    ) -> Result<(), Refusal> {
+        let whole = memrchr(b'\n', lines).map_or(0, |end| end + 1);
+        if whole == 0 {
+            lines.truncate(self.state.settings.max_event_bytes + 1);
+            return Ok(());
+        }
+        self.parts(lines.get(..whole).unwrap_or_default(), progress, permit).await?;
+        lines.drain(..whole);
+        Ok(())
+    }
+
     /// Stores whole lines, in parts that are bounded in bytes and in lines.
     async fn parts(&self, lines: &[u8], progress: &mut Progress, permit: &mut Permit) -> Result<(), Refusal> {
         let mut rest = lines;
@@ -69,7 +84,7 @@ impl Incoming<'_> {
             if self.state.shutdown.is_requested() {
                 return Err(Refusal::ShuttingDown);
             }
-            let (part, after) = rest.split_at_checked(self.part_length(rest)?).unwrap_or((rest, &[]));
+            let (part, after) = rest.split_at_checked(self.part_length(rest)).unwrap_or((rest, &[]));
             // The drafts and records of a part come to about as much again, twice.
             permit.cover(lines.len() + 2 * part.len())?;
             self.part(part, progress).await?;
@@ -78,16 +93,18 @@ impl Incoming<'_> {
         Ok(())
     }
 
-    /// How many bytes of whole lines are the next part.
-    fn part_length(&self, lines: &[u8]) -> Result<usize, Refusal> {
-        let max_lines = self.state.settings.max_batch_events;
-        let ends = memchr_iter(b'\n', lines).map(|end| end + 1).take(max_lines);
-        let fitting = ends.take_while(|end| *end <= BULK_PART_BYTES).last();
-        match fitting {
-            Some(end) => Ok(end),
-            None if lines.len() <= BULK_PART_BYTES => Ok(lines.len()),
-            None => Err(line_too_long()),
-        }
+    /// Bytes of a part: enough for an event that is too large to be seen as such.
+    fn part_bytes(&self) -> usize {
+        BULK_PART_BYTES.max(2 * self.state.settings.max_event_bytes)
+    }
+
+    /// How many bytes of whole lines are the next part: one line at least.
+    fn part_length(&self, lines: &[u8]) -> usize {
+        let mut ends =
+            memchr_iter(b'\n', lines).map(|end| end + 1).take(self.state.settings.max_batch_events);
+        let first = ends.next().unwrap_or(lines.len());
+        let part_bytes = self.part_bytes();
+        ends.take_while(|end| *end <= part_bytes).last().unwrap_or(first)
     }
 
     async fn part(&self, part: &[u8], progress: &mut Progress) -> Result<(), Refusal> {
@@ -106,10 +123,6 @@ impl Incoming<'_> {
         progress.accepted += accepted;
         Ok(())
     }
-}
-
-fn line_too_long() -> Refusal {
-    Refusal::BodyTooLarge { name: "BULK_PART_BYTES, for one line", limit: BULK_PART_BYTES }
 }
 
 /// The next bytes of a body; each time the client has as long as for a whole body of the usual size.

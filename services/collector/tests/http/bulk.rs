@@ -105,6 +105,22 @@ async fn what_is_no_ndjson_is_refused_and_memory_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_line_of_any_length_is_rejected_alone() {
+    let running = start_with(|settings| settings.max_expanded_bytes = 4 << 20, None).await;
+    let long = |bytes: usize| format!("{{\"event\":\"long\",\"userId\":\"{}\"}}\n", "a".repeat(bytes));
+    let text = [line(0), long(40 << 10), line(1), long(9 << 20), line(2), long(3 << 20)].concat();
+    for body in [Body::from(text.clone()), chunked(text.clone().into_bytes())] {
+        let (status, answer) = read(bulk(&running, body).send().await.unwrap()).await;
+        assert_eq!((status, &answer["accepted"]), (200, &json!(3)), "{answer}");
+        let rejected: Vec<_> =
+            answer["rejected"].as_array().unwrap().iter().map(|r| json!([r["index"], r["code"]])).collect();
+        let codes = [1, 3, 5].map(|index| json!([index, "event_too_large"]));
+        assert_eq!(rejected, codes);
+    }
+    running.assert_outcomes(6, 6, 0);
+}
+
+#[tokio::test]
 async fn a_long_body_needs_a_key_as_any_other() {
     let running = start().await;
     let request = running.client.post(format!("{}/v1/events", running.url)).header("content-type", NDJSON);

@@ -205,3 +205,17 @@ fn every_refusal_has_its_own_code() {
     codes.dedup();
     assert_eq!(codes.len(), Refusal::all().len());
 }
+
+#[tokio::test]
+async fn a_tracker_that_would_come_back_at_once_is_told_to_wait_by_a_late_answer() {
+    let running = start().await;
+    running.plan.send(None).unwrap();
+    let path = "/com.snowplowanalytics.snowplow/tp2";
+    let body = r#"{"data":[{"e":"pp","duid":"v","aid":"wk"}]}"#;
+    running.until("without a plan", || !running.health.is_ready()).await;
+    let started = std::time::Instant::now();
+    let (status, answer) = read(running.post(path, body).send().await.unwrap()).await;
+    assert_eq!((status, &answer["code"]), (503, &serde_json::json!("no_plan")), "{answer}");
+    assert!(started.elapsed().as_millis() >= u128::from(collector::limits::BUSY_ANSWER_DELAY_MS));
+    running.assert_outcomes(0, 0, 1);
+}

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -73,14 +74,17 @@ impl Fetched {
             println!("skipped: RUNGS_SKIP_SDKS is set");
             return None;
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/fetch-sdks.sh");
-        let fetched = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
-        assert!(fetched.status.success(), "scripts/fetch-sdks.sh; RUNGS_SKIP_SDKS=1 leaves these tests out");
-        let packages = PathBuf::from(String::from_utf8(fetched.stdout).unwrap().trim());
+        static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
+        let packages = PACKAGES.get_or_init(fetch).clone();
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(packages.join("node/node_modules"), folder.path().join("node_modules"))
             .unwrap();
         Some(Self { packages, folder })
+    }
+
+    /// The folder of the packages.
+    pub(crate) fn packages(&self) -> &Path {
+        &self.packages
     }
 
     /// Starts a client's program, which sends its events in three parts with pauses between them.
@@ -128,6 +132,13 @@ fn output(mut child: Child) -> Output {
         std::thread::sleep(Duration::from_millis(20));
     }
     child.wait_with_output().unwrap()
+}
+
+fn fetch() -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/fetch-sdks.sh");
+    let fetched = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
+    assert!(fetched.status.success(), "scripts/fetch-sdks.sh; RUNGS_SKIP_SDKS=1 leaves these tests out");
+    PathBuf::from(String::from_utf8(fetched.stdout).unwrap().trim())
 }
 
 impl Running {

@@ -1,7 +1,9 @@
 //! A collector over the log in memory, which can be started anew on the same port and the same log.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use collector::{Collector, CollectorError};
 use event_log::memory::MemoryLog;
@@ -87,6 +89,20 @@ impl Collecting {
             _ => None,
         };
         records.filter_map(|record| event(Record::decode(record.value).unwrap())).collect()
+    }
+
+    /// Waits until a run's events are here, by their ids.
+    pub(crate) async fn until(&self, events: usize, run: &str) {
+        let deadline = Instant::now() + Duration::from_secs(40);
+        loop {
+            let ours = self.events().into_iter().filter(|event| event.visitor_id.starts_with(run));
+            let found: HashSet<String> = ours.map(|event| event.message_id).collect();
+            if found.len() >= events {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{} of {events} events of {run}", found.len());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// How many requests to an endpoint were answered 200.

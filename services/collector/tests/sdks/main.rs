@@ -3,6 +3,7 @@
 //! `scripts/fetch-sdks.sh` fetches them; `RUNGS_SKIP_SDKS` leaves these tests out.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod browsers;
 mod clients;
 mod collecting;
 mod proxy;
