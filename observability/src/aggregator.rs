@@ -56,14 +56,14 @@ fn partitions() -> Panel {
         .over_time("rungs_aggregator_partitions", "{{instance}} {{state}}")
         .over_time("max(rungs_log_partitions)", "of the log")
         .unit("short")
-        .from_zero()
+        .zero_based()
 }
 
 fn lag() -> Panel {
     Panel::lines("Records that wait in the log", "")
         .over_time("rungs_aggregator_lag_records", "{{instance}}")
         .unit("short")
-        .from_zero()
+        .zero_based()
 }
 
 fn events() -> Panel {
@@ -74,7 +74,7 @@ fn events() -> Panel {
             "{{instance}} not taken",
         )
         .unit("cps")
-        .from_zero()
+        .zero_based()
 }
 
 fn outcomes() -> Panel {
@@ -87,14 +87,14 @@ fn outcomes() -> Panel {
         "{{outcome}}",
     )
     .unit("cps")
-    .from_zero()
+    .zero_based()
 }
 
 fn journeys() -> Panel {
     Panel::lines("Journeys in memory", "Visitors, by funnel.")
         .over_time("sum by (site, funnel) (rungs_aggregator_journeys)", "{{site}} {{funnel}}")
         .unit("short")
-        .from_zero()
+        .zero_based()
 }
 
 fn fresh_numbers() -> Panel {
@@ -120,7 +120,7 @@ fn fresh_tables() -> Panel {
 fn quantiles(panel: Panel, family: &str) -> Panel {
     let quantile =
         |q: &str| format!("histogram_quantile({q}, sum by (le) (rate({family}_bucket[$__rate_interval])))");
-    panel.over_time(&quantile("0.5"), "median").over_time(&quantile("0.99"), "99 %").unit("s").from_zero()
+    panel.over_time(&quantile("0.5"), "median").over_time(&quantile("0.99"), "99 %").unit("s").zero_based()
 }
 
 fn write_seconds() -> Panel {
@@ -130,7 +130,7 @@ fn write_seconds() -> Panel {
             "{{table}}",
         )
         .unit("s")
-        .from_zero()
+        .zero_based()
 }
 
 fn written_rows() -> Panel {
@@ -140,7 +140,7 @@ fn written_rows() -> Panel {
             "{{table}}",
         )
         .unit("cps")
-        .from_zero()
+        .zero_based()
 }
 
 fn failed_writes() -> Panel {
@@ -150,15 +150,15 @@ fn failed_writes() -> Panel {
     )
     .over_time("sum by (table) (rate(rungs_aggregator_failed_writes_total[$__rate_interval]))", "{{table}}")
     .unit("cps")
-    .from_zero()
+    .zero_based()
 }
 
 fn memory() -> Panel {
-    of_services("Memory", "process_resident_memory_bytes").unit("bytes").from_zero()
+    of_services("Memory", "process_resident_memory_bytes").unit("bytes").zero_based()
 }
 
 fn cpu() -> Panel {
-    of_services("CPU", "rate(process_cpu_seconds_total[$__rate_interval])").unit("short").from_zero()
+    of_services("CPU", "rate(process_cpu_seconds_total[$__rate_interval])").unit("short").zero_based()
 }
 
 /// A metric that every program has, of processes with an aggregator.

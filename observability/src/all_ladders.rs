@@ -59,6 +59,14 @@ fn worst_steps() -> Panel {
             ],
             &["Time", "step", "window"],
         )
+        .column(
+            "Step",
+            &[(
+                "links",
+                json!([{"title": "This ladder, live", "url": "/d/rungs-live-ladder?var-site=${__data.fields.Site}&\
+                    var-funnel=${__data.fields.Funnel}&var-window=${window}&${__url_time_range}"}]),
+            )],
+        )
         .shares(&["Momentum", "CTR"])
         .bars(&["Could have"])
         .seconds(&["Time (median)"])
@@ -95,12 +103,12 @@ fn micro_to_macro() -> Panel {
     Panel::lines("Micro to macro", "Of those who gave the first small yes, who gave the big one.")
         .over_time("rungs:funnel_micro_to_macro:ratio{window=\"$window\"}", "{{site}} {{funnel}}")
         .unit("percentunit")
-        .from_zero()
+        .zero_based()
 }
 
 fn began() -> Panel {
     Panel::lines("Began", "Visitors who took the first step within the window.")
         .over_time("rungs:funnel_entries:sum{window=\"$window\"}", "{{site}} {{funnel}}")
         .unit("short")
-        .from_zero()
+        .zero_based()
 }

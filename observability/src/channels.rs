@@ -74,7 +74,7 @@ ORDER BY time, part"
     Panel::lines("To last", "Of those who began, who reached the last step, by value.")
         .series(&sql)
         .unit("percentunit")
-        .from_zero()
+        .zero_based()
 }
 
 fn began() -> Panel {
@@ -88,7 +88,7 @@ ORDER BY time, part"
     Panel::lines("Began", "Visitors who took the first step within the window, by value.")
         .series(&sql)
         .unit("short")
-        .from_zero()
+        .zero_based()
 }
 
 fn visitors_by_channel() -> Panel {
@@ -123,5 +123,5 @@ WHERE {EVENTS}
 GROUP BY time, channel
 ORDER BY time, part"
     );
-    Panel::lines("Events", "By the channel of the event itself.").series(&sql).unit("short").from_zero()
+    Panel::lines("Events", "By the channel of the event itself.").series(&sql).unit("short").zero_based()
 }

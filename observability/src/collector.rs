@@ -70,14 +70,14 @@ fn outcomes() -> Panel {
     Panel::lines("Events by outcome", "Accepted is durable.")
         .over_time("sum by (outcome) (rate(rungs_collector_events_total[$__rate_interval]))", "{{outcome}}")
         .unit("cps")
-        .from_zero()
+        .zero_based()
 }
 
 fn sites() -> Panel {
     Panel::lines("Accepted events by site", "")
         .over_time("sum by (site) (rate(rungs_collector_site_events_total[$__rate_interval]))", "{{site}}")
         .unit("cps")
-        .from_zero()
+        .zero_based()
 }
 
 fn reasons() -> Panel {
@@ -87,7 +87,7 @@ fn reasons() -> Panel {
             "{{reason}}",
         )
         .unit("cps")
-        .from_zero()
+        .zero_based()
 }
 
 fn requests() -> Panel {
@@ -97,7 +97,7 @@ fn requests() -> Panel {
             "{{endpoint}} {{status}}",
         )
         .unit("reqps")
-        .from_zero()
+        .zero_based()
 }
 
 fn ack_seconds() -> Panel {
@@ -110,14 +110,14 @@ fn ack_seconds() -> Panel {
         .over_time(&quantile("0.5"), "median")
         .over_time(&quantile("0.99"), "99 %")
         .unit("s")
-        .from_zero()
+        .zero_based()
 }
 
 fn in_flight_bytes() -> Panel {
     Panel::lines("Bytes in flight", "Requests that are being handled, by collector.")
         .over_time("rungs_collector_in_flight_bytes", "{{instance}}")
         .unit("bytes")
-        .from_zero()
+        .zero_based()
 }
 
 fn spill_bytes() -> Panel {
@@ -125,29 +125,29 @@ fn spill_bytes() -> Panel {
         .over_time("rungs_collector_spill_bytes", "{{instance}}")
         .over_time("rungs_collector_spill_max_bytes", "{{instance}} at most")
         .unit("bytes")
-        .from_zero()
+        .zero_based()
 }
 
 fn spill_records() -> Panel {
     Panel::lines("Records in the spill", "")
         .over_time("rungs_collector_spill_records", "{{instance}}")
         .unit("short")
-        .from_zero()
+        .zero_based()
 }
 
 fn spill_age() -> Panel {
     Panel::lines("Age of the oldest record in the spill", "")
         .over_time("rungs_collector_spill_age_seconds", "{{instance}}")
         .unit("s")
-        .from_zero()
+        .zero_based()
 }
 
 fn memory() -> Panel {
-    of_services("Memory", "process_resident_memory_bytes").unit("bytes").from_zero()
+    of_services("Memory", "process_resident_memory_bytes").unit("bytes").zero_based()
 }
 
 fn cpu() -> Panel {
-    of_services("CPU", "rate(process_cpu_seconds_total[$__rate_interval])").unit("short").from_zero()
+    of_services("CPU", "rate(process_cpu_seconds_total[$__rate_interval])").unit("short").zero_based()
 }
 
 /// A metric that every program has, of processes with a collector.
@@ -163,5 +163,5 @@ pub(crate) fn panics() -> Panel {
             "{{instance}}",
         )
         .unit("short")
-        .from_zero()
+        .zero_based()
 }

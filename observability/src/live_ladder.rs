@@ -145,14 +145,14 @@ fn momentum() -> Panel {
     Panel::lines("Momentum", "Of those on the step before, who went on, by step.")
         .over_time(&format!("rungs:funnel_momentum:ratio{{{OF}}}"), "{{step}}")
         .unit("percentunit")
-        .from_zero()
+        .zero_based()
 }
 
 fn click_through() -> Panel {
     Panel::lines("Click-through", "Of those who saw the offer, who took the step: steps that name an offer.")
         .over_time(&format!("rungs:funnel_ctr:ratio{{{OF}}}"), "{{step}}")
         .unit("percentunit")
-        .from_zero()
+        .zero_based()
 }
 
 fn visitors() -> Panel {
@@ -166,7 +166,7 @@ ORDER BY time, position"
     Panel::lines("Visitors", "At minute ends, from ClickHouse's history: as far back as it is kept.")
         .series(&sql)
         .unit("short")
-        .from_zero()
+        .zero_based()
 }
 
 fn seconds() -> Panel {
@@ -174,7 +174,7 @@ fn seconds() -> Panel {
         .over_time(&format!("rungs:funnel_step_seconds:p50{{{OF}}}"), "{{step}} median")
         .over_time(&format!("rungs:funnel_step_seconds:p90{{{OF}}}"), "{{step}} p90")
         .unit("s")
-        .from_zero()
+        .zero_based()
 }
 
 fn by_value() -> Panel {
@@ -207,5 +207,5 @@ fn entries_by_value() -> Panel {
             "{{value}}",
         )
         .unit("short")
-        .from_zero()
+        .zero_based()
 }

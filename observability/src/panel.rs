@@ -113,7 +113,7 @@ impl Panel {
     }
 
     /// The axis or gauge begins at 0.
-    pub(crate) fn from_zero(self) -> Self {
+    pub(crate) fn zero_based(self) -> Self {
         self.default("min", json!(0))
     }
 

@@ -6,6 +6,7 @@
 //! histograms hold the present content of a rolling window: `histogram_quantile` takes them without `rate`.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use event_log::{Clock, SystemClock};
 use funnel::Counts;
@@ -15,7 +16,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use runtime::metrics::{MetricKind, Metrics, MetricsError};
 
-use crate::snapshot::{Board, FunnelSnapshot, LaneState};
+use crate::snapshot::{self, Board, FunnelSnapshot, LaneSnapshot, LaneState};
 
 const STEP_LABELS: &[&str] = &["site", "funnel", "step", "window"];
 const INFO_LABELS: &[&str] = &["site", "funnel", "step", "position", "name", "commitment"];
@@ -80,6 +81,11 @@ const PARTITIONS: Family = (
      (the process holds as many journeys as [aggregator] max_journeys allows, and reads no further).",
     &["state"],
 );
+const LIVE_PARTITION: Family = (
+    "rungs_aggregator_live_partition",
+    "A partition that this process serves live; always 1. Numbers are whole only while each has exactly one such process.",
+    &["partition"],
+);
 const LOG_PARTITIONS: Family = (
     "rungs_log_partitions",
     "Partitions of the log. Funnel numbers are whole only while all aggregators together have as many live ones.",
@@ -105,7 +111,7 @@ const RESTORED: Family = (
     &[],
 );
 
-const GAUGES: [Family; 14] = [
+const GAUGES: [Family; 15] = [
     VISITORS,
     ELIGIBLE,
     OFFERED,
@@ -115,6 +121,7 @@ const GAUGES: [Family; 14] = [
     BREAKDOWN,
     INFO,
     PARTITIONS,
+    LIVE_PARTITION,
     LOG_PARTITIONS,
     LAG,
     LAG_SECONDS,
@@ -155,10 +162,12 @@ impl Collector for FunnelMetrics {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let mut families = Families::default();
-        for funnel in self.board.funnels() {
+        // One look for all: a partition that is live in it has its visitors in it.
+        let lanes = self.board.look();
+        for funnel in Board::funnels(&lanes) {
             families.add_funnel(&funnel);
         }
-        families.add_lanes(&self.board);
+        families.add_lanes(&lanes, self.board.log_partitions);
         families.finish()
     }
 }
@@ -225,8 +234,7 @@ impl Families {
         }
     }
 
-    fn add_lanes(&mut self, board: &Board) {
-        let lanes: Vec<_> = board.lanes.iter().map(|lane| lane.load_full()).collect();
+    fn add_lanes(&mut self, lanes: &[Arc<LaneSnapshot>], log_partitions: u32) {
         let states = [
             ("live", LaneState::Live),
             ("rebuilding", LaneState::Rebuilding),
@@ -237,8 +245,12 @@ impl Families {
             let count = lanes.iter().filter(|lane| lane.state == state).count();
             self.gauge(PARTITIONS, &[name], count as f64);
         }
-        self.gauge(RESTORED, &[], board.restored());
-        self.gauge(LOG_PARTITIONS, &[], f64::from(board.log_partitions));
+        let live = lanes.iter().enumerate().filter(|(_, lane)| lane.state == LaneState::Live);
+        for (partition, _) in live {
+            self.gauge(LIVE_PARTITION, &[&partition.to_string()], 1.0);
+        }
+        self.gauge(RESTORED, &[], snapshot::restored(lanes));
+        self.gauge(LOG_PARTITIONS, &[], f64::from(log_partitions));
         self.gauge(LAG, &[], lanes.iter().map(|lane| lane.lag_records()).sum::<u64>() as f64);
         let now_ms = SystemClock.now_ms();
         let longest = lanes.iter().map(|lane| lane.lag_ms(now_ms)).max().unwrap_or(0);

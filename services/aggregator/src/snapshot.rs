@@ -116,21 +116,16 @@ impl Board {
         self.lanes.get(partition as usize)
     }
 
-    /// The share of this process's partitions that are restored, those under way by their journeys; 1 without partitions.
-    pub fn restored(&self) -> f64 {
-        let lanes = self.lanes.iter().map(|lane| lane.load_full());
-        let shares: Vec<f64> = lanes
-            .filter(|lane| lane.state != LaneState::Elsewhere)
-            .map(|lane| if lane.state == LaneState::Restoring { lane.restore.share() } else { 1.0 })
-            .collect();
-        if shares.is_empty() { 1.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 }
+    /// Every lane as it is now.
+    pub fn look(&self) -> Vec<Arc<LaneSnapshot>> {
+        self.lanes.iter().map(|lane| lane.load_full()).collect()
     }
 
     /// The funnels of all lanes, summed. While lanes count by different definitions (a plan is changing), the one that
     /// most of them count by is shown.
-    pub fn funnels(&self) -> Vec<FunnelSnapshot> {
+    pub fn funnels(lanes: &[Arc<LaneSnapshot>]) -> Vec<FunnelSnapshot> {
         let mut sums: BTreeMap<(String, String), BTreeMap<u64, (usize, FunnelSnapshot)>> = BTreeMap::new();
-        for lane in self.lanes.iter().map(|board| board.load_full()) {
+        for lane in lanes {
             for funnel in &lane.funnels {
                 let key = (funnel.funnel.site.clone(), funnel.funnel.id.clone());
                 match sums.entry(key).or_default().entry(funnel.definition) {
@@ -149,6 +144,17 @@ impl Board {
     }
 }
 
+/// The share of this process's partitions that are restored, those under way by their journeys; 1 without partitions.
+pub(crate) fn restored(lanes: &[Arc<LaneSnapshot>]) -> f64 {
+    let ours = lanes.iter().filter(|lane| lane.state != LaneState::Elsewhere);
+    let share = |lane: &Arc<LaneSnapshot>| match lane.state {
+        LaneState::Restoring => lane.restore.share(),
+        _ => 1.0,
+    };
+    let shares: Vec<f64> = ours.map(share).collect();
+    if shares.is_empty() { 1.0 } else { shares.iter().sum::<f64>() / shares.len() as f64 }
+}
+
 impl FunnelSnapshot {
     fn add(&mut self, other: &Self) {
         self.everybody.add(&other.everybody);
@@ -159,5 +165,23 @@ impl FunnelSnapshot {
                 None => drop(self.values.insert(key.clone(), counts.clone())),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_lags_at_the_end_and_before_it_as_long_as_the_oldest_record_has_waited_at_most() {
+        let (end, seen) = watch::channel(7);
+        let lane =
+            LaneSnapshot { position: 7, taken_until_ms: 1_000, end: Some(seen), ..LaneSnapshot::default() };
+        assert_eq!((lane.lag_records(), lane.lag_ms(5_000)), (0, 0));
+        end.send_replace(9);
+        assert_eq!((lane.lag_records(), lane.lag_ms(5_000)), (2, 4_000));
+        // A clock that was set back.
+        assert_eq!(lane.lag_ms(500), 0);
+        assert_eq!(LaneSnapshot::default().lag_ms(5_000), 0);
     }
 }
