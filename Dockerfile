@@ -6,7 +6,7 @@
 FROM rust:1.95.0-bookworm AS build
 ARG TARGETARCH
 # The commit that `rungs_build_info` names.
-ARG RUNGS_COMMIT=""
+ARG RUNGS_COMMIT=unknown
 ENV RUNGS_COMMIT=${RUNGS_COMMIT} \
     RUSTUP_TOOLCHAIN=1.95.0 \
     CARGO_PROFILE_RELEASE_STRIP=debuginfo

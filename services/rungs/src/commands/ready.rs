@@ -46,8 +46,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         .json()
         .await
         .map_err(|error| Failure::new(format!("{url} is no admin server of Rungs: {}", cause(&error))))?;
-    match readiness.ready {
-        true => Ok(eprintln!("ready")),
-        false => Err(Failure::new(format!("not ready, it lacks: {}", readiness.missing.join(", ")))),
+    if !readiness.ready {
+        return Err(Failure::new(format!("not ready, it lacks: {}", readiness.missing.join(", "))));
     }
+    eprintln!("ready");
+    Ok(())
 }

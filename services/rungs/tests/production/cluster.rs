@@ -26,7 +26,7 @@ const SETTINGS: &str = "[aggregator]\nevents_interval = \"100ms\"\njourneys_inte
     max_tail_events = 100000\n[logging]\nlevel = \"info\"\n";
 
 /// A broker that was killed is taken back as soon as the controller has given its former life up.
-const BROKER: [(&str, &str); 2] =
+pub(crate) const BROKER: [(&str, &str); 2] =
     [("broker.session.timeout.ms", "2000"), ("broker.heartbeat.interval.ms", "500")];
 
 pub(crate) struct Cluster {

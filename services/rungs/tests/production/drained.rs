@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use kafka_server::Kafka;
+use kafka_server::{Kafka, Options};
 use tempfile::TempDir;
 
 use crate::part::Part;
-use crate::{SHOP, alone};
+use crate::{SHOP, alone, cluster};
 
 const EVENTS: u64 = 25;
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,7 +20,9 @@ struct Scene {
 impl Scene {
     /// A Kafka with the shop's plan.
     fn new() -> Self {
-        let (kafka, folder) = (Kafka::start(), tempfile::tempdir().unwrap());
+        let properties = cluster::BROKER.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
+        let kafka = Kafka::with(&Options { properties, ..Options::default() });
+        let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let scene = Self { kafka, folder, runtime };
         let plan = scene.folder.path().join("plan.toml");
@@ -31,13 +33,15 @@ impl Scene {
         scene
     }
 
+    /// A process; what it says is in a log of its own.
     fn part(&self, command: &str, arguments: &[&str], addresses: &[&'static str]) -> Part {
         let environment = vec![
             ("RUNGS_KAFKA__BROKERS", self.kafka.bootstrap()),
             ("RUNGS_KAFKA__PARTITIONS", "2".to_owned()),
             ("RUNGS_KAFKA__REPLICATION", "1".to_owned()),
         ];
-        let log = self.folder.path().join(format!("{command}.log"));
+        let number = std::fs::read_dir(self.folder.path()).unwrap().count();
+        let log = self.folder.path().join(format!("{number}-{command}.log"));
         Part::new(command, &[&[command], arguments].concat(), addresses, environment, log)
     }
 
@@ -69,7 +73,10 @@ impl Scene {
 #[test]
 fn the_spill_of_a_collector_that_does_not_come_back_is_handed_over_once() {
     let _alone = alone();
+    let began_at = Instant::now();
+    let told = |what: &str| println!("  {what} after {:.1} s", began_at.elapsed().as_secs_f64());
     let mut scene = Scene::new();
+    told("Kafka has a plan");
     let before = scene.records();
     let client = reqwest::Client::new();
     let mut collector = scene.collector("left", &[], &["--listen", "--admin"]);
@@ -77,6 +84,7 @@ fn the_spill_of_a_collector_that_does_not_come_back_is_handed_over_once() {
     let readyz = format!("http://{}/readyz", collector.address("--admin"));
     scene.until("the plan is loaded", &collector, || scene.status(client.get(&readyz)) == Some(200));
 
+    told("the collector is ready");
     scene.kafka.kill(0);
     let url = format!("http://{}/v1/track", collector.address("--listen"));
     for number in 0..EVENTS {
@@ -85,50 +93,46 @@ fn the_spill_of_a_collector_that_does_not_come_back_is_handed_over_once() {
         let request = client.post(&url).basic_auth("wk_shop_demo", Some("")).body(event);
         assert_eq!(scene.status(request), Some(200), "{}", collector.tail());
     }
+    told("events are spilled");
     assert_eq!(collector.stop(), Some(0), "{}", collector.tail());
+    told("the collector has ended");
 
-    // It waits for Kafka, and takes no events meanwhile.
-    let mut drain = scene.collector("left", &["--drain-only"], &["--admin"]);
-    drain.spawn();
-    let hands = format!("records: {EVENTS};");
-    scene.until("it says what it does", &drain, || drain.said().contains(&hands));
+    // It takes no events meanwhile, waits for Kafka, and tells what is left when it is not to wait.
+    let began = || {
+        let mut drain = scene.collector("left", &["--drain-only"], &["--admin"]);
+        drain.spawn();
+        let says = format!("records: {EVENTS};");
+        scene.until("it says what it does", &drain, || drain.said().contains(&says));
+        drain
+    };
+    let mut drain = began();
     let taken = scene.status(client.post(&url).basic_auth("wk_shop_demo", Some("")).body("{}"));
     assert_eq!(taken, None);
-    scene.kafka.restart(0);
-    assert_eq!(drain.ended(), Some(0), "{}", drain.tail());
-    assert_eq!(scene.records() - before, EVENTS);
+    assert_eq!(drain.stop(), Some(1), "{}", drain.tail());
+    assert!(drain.said().contains(&format!("is not empty, records: {EVENTS};")), "{}", drain.tail());
 
+    told("the first drain is stopped");
+    let mut drain = began();
+    scene.kafka.restart(0);
+    told("Kafka is back");
+    assert_eq!(drain.ended(), Some(0), "{}", drain.tail());
+    told("the spill is drained");
+    assert_eq!(scene.records() - before, EVENTS);
     let mut again = scene.collector("left", &["--drain-only"], &["--admin"]);
     again.spawn();
     assert_eq!(again.ended(), Some(0), "{}", again.tail());
-    assert_eq!(scene.records() - before, EVENTS, "nothing was left");
+    assert!(again.said().contains("records: 0;"), "{}", again.tail());
 }
 
 #[test]
-fn a_folder_without_a_spill_is_refused_and_a_drain_that_is_stopped_tells_what_is_left() {
-    let _alone = alone();
-    let mut scene = Scene::new();
-    let mut wrong = scene.collector("elsewhere", &["--drain-only"], &["--admin"]);
-    wrong.spawn();
-    assert_eq!(wrong.ended(), Some(1), "{}", wrong.tail());
-    assert!(wrong.said().contains("holds no spill"), "{}", wrong.tail());
-    assert!(!scene.folder.path().join("elsewhere").exists());
-
-    let client = reqwest::Client::new();
-    let mut collector = scene.collector("left", &[], &["--listen", "--admin"]);
-    collector.start();
-    let readyz = format!("http://{}/readyz", collector.address("--admin"));
-    scene.until("the plan is loaded", &collector, || scene.status(client.get(&readyz)) == Some(200));
-    scene.kafka.kill(0);
-    let event = "{\"event\":\"cart\",\"anonymousId\":\"v\",\"messageId\":\"m\"}";
-    let url = format!("http://{}/v1/track", collector.address("--listen"));
-    let request = client.post(url).basic_auth("wk_shop_demo", Some("")).body(event);
-    assert_eq!(scene.status(request), Some(200));
-    assert_eq!(collector.stop(), Some(0), "{}", collector.tail());
-
-    let mut drain = scene.collector("left", &["--drain-only"], &["--admin"]);
+fn a_folder_without_a_spill_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let wrong = folder.path().join("elsewhere");
+    let arguments = ["collector", "--drain-only", "--data-dir", wrong.to_str().unwrap()];
+    let brokers = vec![("RUNGS_KAFKA__BROKERS", "127.0.0.1:1".to_owned())];
+    let mut drain = Part::new("drain", &arguments, &["--admin"], brokers, folder.path().join("drain.log"));
     drain.spawn();
-    scene.until("it says what it does", &drain, || drain.said().contains("records: 1;"));
-    assert_eq!(drain.stop(), Some(1), "{}", drain.tail());
-    assert!(drain.said().contains("is not empty, records: 1;"), "{}", drain.tail());
+    assert_eq!(drain.ended(), Some(1), "{}", drain.tail());
+    assert!(drain.said().contains("holds no spill"), "{}", drain.tail());
+    assert!(!wrong.exists(), "it made the folder");
 }
