@@ -267,3 +267,6 @@ fn plan_text(plans: &dyn PlanTopic, number: u64) -> Option<String> {
 fn now_ms() -> i64 {
     SystemClock.now_ms()
 }
+
+#[cfg(test)]
+mod tests;

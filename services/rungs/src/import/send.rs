@@ -18,9 +18,6 @@ const MAX_ATTEMPTS: u32 = 14;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
-const NO_TLS: &str =
-    "this build speaks http:// only; import on the collector's machine, or through a tunnel (ssh -L)";
-
 /// The collector's answer to a batch.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Sent {
@@ -54,8 +51,8 @@ impl Collector {
             .build()?;
         let parsed =
             reqwest::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}")))?;
-        if parsed.scheme() != "http" {
-            return Err(Failure::usage(format!("--url {url}: {NO_TLS}")));
+        if !["http", "https"].contains(&parsed.scheme()) {
+            return Err(Failure::usage(format!("--url {url}: it must begin with http:// or https://")));
         }
         Ok(Self { client, url: url.to_owned(), key: key.to_owned() })
     }
