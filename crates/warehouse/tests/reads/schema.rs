@@ -91,7 +91,8 @@ async fn a_database_of_version_1_is_expanded_and_its_programs_go_on_writing() {
     let warehouse = no_database().await;
     migrate(&warehouse, &retention()).await.unwrap();
     let back = [
-        "DELETE FROM schema_version WHERE version > 1",
+        "DELETE FROM schema_version WHERE 1",
+        "INSERT INTO schema_version (version, oldest_compatible) VALUES (1, 1)",
         "ALTER TABLE events MODIFY TTL written_at + toIntervalDay(400)",
         "ALTER TABLE events DROP COLUMN retention_days",
         "ALTER TABLE rejected_events DROP COLUMN visitor_id, DROP COLUMN id",

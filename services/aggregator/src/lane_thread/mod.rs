@@ -174,7 +174,7 @@ impl<S: Store> LaneThread<S> {
             lane.take(offset, record.appended_at_ms, view, plan_text, effects);
         }));
         taken.map_err(|panic| {
-            self.lane.counters.undecodable.inc();
+            // It is counted where the next lane refuses it.
             self.reject(record, Refused { offset, reason: PANICKED });
             self.poisonous.add(offset);
             LaneError::Panicked { offset, cause: text_of(panic.as_ref()) }
