@@ -40,7 +40,8 @@ async fn serve(
     }
     let rejections = rejections::to_kafka(process, &kafka)?;
     let topic = kafka.events_topic();
-    let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&kafka).map(Arc::new)).await? else {
+    let of_plans = kafka.clone();
+    let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&of_plans).map(Arc::new)).await? else {
         return Ok(());
     };
     let beside = Arc::clone(&plans);
