@@ -163,7 +163,7 @@ async fn ended(life: std::thread::JoinHandle<()>) {
 async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
     let (world, mut rejected) = World::new(1_000);
     world.event("before");
-    let applied = PlanApplied { number: 7, ..PlanApplied::default() };
+    let applied = PlanApplied { number: 7 };
     world.publish(Body::Control(Control { generation: 1, action: Some(Action::PlanApplied(applied)) }));
     world.event("after");
     ended(world.live(&Stop::default()).await).await;
