@@ -58,6 +58,7 @@ impl Warehouse {
         };
         let client = match &settings.ca_file {
             Some(ca_file) => connector::trusting(ca_file)?,
+            None if url.scheme() == "http" => connector::plain(),
             None => Client::default(),
         };
         let mut client = client

@@ -1,5 +1,5 @@
-//! The HTTP client below the ClickHouse client where an authority of one's own signed the server's certificate
-//! (`[clickhouse] ca_file`). Without one the system's authorities are trusted.
+//! The HTTP client below the ClickHouse client: [`plain`], or where an authority of one's own signed the server's
+//! certificate (`[clickhouse] ca_file`) [`trusting`]. Otherwise the ClickHouse client's own trusts the system's authorities.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,6 +16,18 @@ use crate::error::WarehouseError;
 const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 /// Less than ClickHouse itself waits for the next request of a connection (3 s by default).
 const IDLE: Duration = Duration::from_secs(2);
+
+/// A client for `http://` alone: it need not read the system's authorities, which takes longer than connecting.
+pub(crate) fn plain() -> Client {
+    let client = legacy::Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(connector());
+    Client::with_http_client(client)
+}
+
+fn connector() -> HttpConnector {
+    let mut http = HttpConnector::new();
+    http.set_keepalive(Some(TCP_KEEPALIVE));
+    http
+}
 
 /// A client that trusts the authorities of a file (PEM) beside the system's.
 ///
@@ -36,8 +48,7 @@ pub(crate) fn trusting(ca_file: &Path) -> Result<Client, WarehouseError> {
         return Err(wrong("it holds no certificate; PEM begins with -----BEGIN CERTIFICATE-----".to_owned()));
     }
     let tls = tls.build().map_err(|error| wrong(error.to_string()))?;
-    let mut http = HttpConnector::new();
-    http.set_keepalive(Some(TCP_KEEPALIVE));
+    let mut http = connector();
     http.enforce_http(false);
     let https = HttpsConnector::from((http, tls.into()));
     let client = legacy::Client::builder(TokioExecutor::new()).pool_idle_timeout(IDLE).build(https);

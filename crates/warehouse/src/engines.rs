@@ -23,11 +23,14 @@ const QUORUM: [(&str, &str); 3] =
 /// Of a read that must see every acknowledged insert.
 const SEQUENTIAL: (&str, &str) = ("select_sequential_consistency", "1");
 
+/// By table.
+type Turns = HashMap<&'static str, Arc<Turn<()>>>;
+
 /// Whether the tables are replicated, and the turns of inserts. Clones share the turns.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Replicas {
     pub(crate) are_there: bool,
-    turns: Arc<Mutex<HashMap<&'static str, Arc<Turn<()>>>>>,
+    turns: Arc<Mutex<Turns>>,
 }
 
 impl Replicas {

@@ -6,10 +6,13 @@ mod embedded_support;
 use clickhouse::{Client, Compression, Row};
 use embedded_support::url;
 use reqwest::StatusCode;
+use runtime::settings::ClickHouseSettings;
 use serde::{Deserialize, Serialize};
+use warehouse::Warehouse;
 
 fn client() -> Client {
-    Client::default().with_url(url()).with_database("rungs")
+    let settings = ClickHouseSettings { url: Some(url().to_owned()), ..ClickHouseSettings::default() };
+    Warehouse::connect(&settings).unwrap().client().clone().with_compression(Compression::Lz4)
 }
 
 /// POSTs `sql` with further URL parameters and returns status, headers and text.

@@ -184,4 +184,24 @@ mod tests {
         assert_eq!(lane.lag_ms(500), 0);
         assert_eq!(LaneSnapshot::default().lag_ms(5_000), 0);
     }
+
+    #[test]
+    fn a_restore_is_done_to_the_share_of_its_journeys_and_never_wholly() {
+        let board = Board::new(4);
+        assert_eq!(restored(&board.look()), 1.0, "there is nothing to restore");
+        let show = |partition, state| {
+            let snapshot = LaneSnapshot { state, ..LaneSnapshot::default() };
+            let restore = Arc::clone(&snapshot.restore);
+            board.lane(partition).unwrap().store(Arc::new(snapshot));
+            restore
+        };
+        show(0, LaneState::Live);
+        let restore = show(1, LaneState::Restoring);
+        assert_eq!(restored(&board.look()), 0.5, "how many journeys there are is not known yet");
+        restore.expect(4);
+        (0..2).for_each(|_| restore.read_one());
+        assert_eq!(restored(&board.look()), 0.75);
+        (0..8).for_each(|_| restore.read_one());
+        assert!(restored(&board.look()) < 1.0, "rows that were not merged yet are more than was thought");
+    }
 }

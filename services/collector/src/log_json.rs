@@ -25,12 +25,10 @@ struct OfSite {
 pub fn event_of_json(json: &[u8], appended_at_ms: i64) -> Result<Vec<u8>, Rejection> {
     let site = site(json)?;
     // A record of the log has passed the producer's and the broker's limits.
-    let limits = Limits { max_event_bytes: usize::MAX, max_batch_events: 1 };
-    let not_one =
-        |_| Reason::InvalidJson.because("a record is one event: a JSON object and nothing after it");
-    let mut parsed = Endpoint::Events.parse(json, Form::Text, limits).map_err(not_one)?;
-    let draft =
-        parsed.events.pop().ok_or_else(|| Reason::NotAnObject.because("a record is one JSON object"))??;
+    let limits = Limits { max_event_bytes: usize::MAX, max_batch_events: usize::MAX };
+    let not_one = || Reason::InvalidJson.because("a record is one event: a JSON object and nothing after it");
+    let mut parsed = Endpoint::Events.parse(json, Form::Text, limits).map_err(|_| not_one())?;
+    let draft = parsed.events.pop().filter(|_| parsed.events.is_empty()).ok_or_else(not_one)??;
     check_identity(&draft)?;
     let mut validator = Validator::new(Request {
         site: &site,

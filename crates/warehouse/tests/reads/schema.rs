@@ -44,7 +44,7 @@ async fn a_changed_retention_is_applied_at_the_next_start() {
     migrate(&warehouse, &shorter).await.unwrap();
     let after = ttl().await;
     assert!(after.contains("= 0, 30, retention_days)") && after.contains("toIntervalDay(3)"), "{after}");
-    assert!(!after.contains("400"), "{after}");
+    assert!(!after.contains("= 0, 400,"), "{after}");
 }
 
 #[tokio::test]
@@ -91,7 +91,8 @@ async fn a_database_of_version_1_is_expanded_and_its_programs_go_on_writing() {
     let warehouse = no_database().await;
     migrate(&warehouse, &retention()).await.unwrap();
     let back = [
-        "DELETE FROM schema_version WHERE version > 1",
+        "DELETE FROM schema_version WHERE 1",
+        "INSERT INTO schema_version (version, oldest_compatible) VALUES (1, 1)",
         "ALTER TABLE events MODIFY TTL written_at + toIntervalDay(400)",
         "ALTER TABLE events DROP COLUMN retention_days",
         "ALTER TABLE rejected_events DROP COLUMN visitor_id, DROP COLUMN id",
@@ -102,7 +103,7 @@ async fn a_database_of_version_1_is_expanded_and_its_programs_go_on_writing() {
     assert_eq!(check_schema(&warehouse).await.unwrap().version, 1);
     migrate(&warehouse, &retention()).await.unwrap();
     assert_eq!(check_schema(&warehouse).await.unwrap(), SCHEMA);
-    assert!(SCHEMA.oldest_compatible <= 1, "programs of version 1 may still run");
+    const { assert!(SCHEMA.oldest_compatible <= 1, "programs of version 1 may still run") };
     let of_version_1 = "INSERT INTO events (site, visitor_id, message_id, event, version) VALUES ('shop', 'v', 'm', 'view', 1)";
     warehouse.client().query_raw(of_version_1).execute().await.unwrap();
     let kept =

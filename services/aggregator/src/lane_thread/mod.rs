@@ -184,7 +184,7 @@ impl<S: Store> LaneThread<S> {
             lane.take(offset, record.appended_at_ms, view, plan_text, effects);
         }));
         taken.map_err(|panic| {
-            self.lane.counters.undecodable.inc();
+            // It is counted where the next lane refuses it.
             self.reject(record, Refused { offset, reason: PANICKED });
             self.poisonous.add(offset);
             LaneError::Panicked { offset, cause: text_of(panic.as_ref()) }
@@ -277,3 +277,6 @@ fn plan_text(plans: &dyn PlanTopic, number: u64) -> Option<String> {
 fn now_ms() -> i64 {
     SystemClock.now_ms()
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,9 +20,6 @@ const TOLD_AFTER: u32 = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
-const NO_TLS: &str =
-    "this build speaks http:// only; import on the collector's machine, or through a tunnel (ssh -L)";
-
 /// The collector's answer to a batch.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Sent {
@@ -58,8 +55,8 @@ impl Collector {
             .build()?;
         let parsed =
             reqwest::Url::parse(url).map_err(|error| Failure::usage(format!("--url {url}: {error}")))?;
-        if parsed.scheme() != "http" {
-            return Err(Failure::usage(format!("--url {url}: {NO_TLS}")));
+        if !["http", "https"].contains(&parsed.scheme()) {
+            return Err(Failure::usage(format!("--url {url}: it must begin with http:// or https://")));
         }
         let mut encoded = parsed;
         encoded.query_pairs_mut().clear().append_pair("site", site);

@@ -39,15 +39,16 @@ async fn serve(
         return Ok(());
     }
     let rejections = rejections::to_kafka(process, &kafka)?;
-    let rejected = KafkaRejected::join(&kafka)?;
     let topic = kafka.events_topic();
-    let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&kafka).map(Arc::new)).await? else {
+    let of_plans = kafka.clone();
+    let Some(plans) = kafka::opened(process, move || KafkaPlans::open(&of_plans).map(Arc::new)).await? else {
         return Ok(());
     };
     let beside = Arc::clone(&plans);
     let Some(source) = kafka::opened(process, move || KafkaSource::join_beside(&beside)).await? else {
         return Ok(());
     };
+    let rejected = KafkaRejected::join(&kafka)?;
     let aggregator = Aggregator {
         settings: settings.aggregator,
         source: Arc::new(source),

@@ -113,7 +113,12 @@ async fn open_clickhouse(options: &Options) -> Result<(Option<EmbeddedServer>, W
     }
     let embedded = EmbeddedServer::start(settings(&options.data_dir, options.clickhouse)).await?;
     let url = Some(format!("http://{}", embedded.address()));
-    let connected = Warehouse::connect(&ClickHouseSettings { url, ..configured.clone() });
+    let connected = Warehouse::connect(&ClickHouseSettings {
+        url,
+        replicated: false,
+        ca_file: None,
+        ..configured.clone()
+    });
     match connected {
         Ok(warehouse) => Ok((Some(embedded), warehouse)),
         Err(error) => {

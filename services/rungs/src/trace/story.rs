@@ -128,10 +128,20 @@ pub(super) fn rejected(rows: &[RejectedRow]) -> String {
             );
         }
         if !row.sample.is_empty() {
-            let _ = writeln!(out, "  {}", row.sample.escape_debug());
+            let _ = writeln!(out, "  {}", on_one_line(&row.sample));
         }
     }
     out
+}
+
+/// Without characters that would make a terminal do something.
+fn on_one_line(text: &str) -> String {
+    text.chars()
+        .flat_map(|letter| match letter.is_control() {
+            true => letter.escape_default().collect::<Vec<_>>(),
+            false => vec![letter],
+        })
+        .collect()
 }
 
 #[cfg(test)]

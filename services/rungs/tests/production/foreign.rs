@@ -10,7 +10,7 @@ use prost::Message as _;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use rungs_proto::v1::{Event, Record, record::Body};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, PARTITIONS};
 use crate::judge::Truth;
@@ -19,6 +19,7 @@ use crate::program::sending::now_ms;
 use crate::topic::REFUSED;
 use crate::{SHOP, alone, seed};
 
+const VISITOR: &str = "somebody elsewhere";
 /// A little less than what a topic takes by default.
 const LARGE_BYTES: usize = 1_000_000;
 
@@ -48,6 +49,9 @@ fn whatever_others_write_into_the_topic_stops_nothing_and_is_shown_with_its_plac
         publish(&publisher, partition, encoded(event.clone())).unwrap();
     }
 
+    let by_json = good_json();
+    publish(&publisher, partition_of("shop", VISITOR, PARTITIONS), by_json.into_bytes()).unwrap();
+
     let wanted = refused.values().sum::<u64>();
     let counted = |cluster: &Cluster| cluster.sum("rungs_aggregator_undecodable_records_total", &[]);
     cluster.until_or(
@@ -57,8 +61,9 @@ fn whatever_others_write_into_the_topic_stops_nothing_and_is_shown_with_its_plac
     load.until_more(500);
     cluster.until_whole(&load);
     cluster.check_rejected(&refused);
+    cluster.until_rejections_are_stored(&refused);
     let acknowledged = load.stop();
-    cluster.judge(&Truth { plan: SHOP, acknowledged, others: good.len(), history_since_ms });
+    cluster.judge(&Truth { plan: SHOP, acknowledged, others: good.len() + 1, history_since_ms });
     assert_eq!(counted(&cluster), Some(wanted as f64));
     cluster.stop();
 }
@@ -80,7 +85,7 @@ fn encoded(event: Event) -> Vec<u8> {
 fn event(id: &str) -> Event {
     Event {
         site: "shop".to_owned(),
-        visitor_id: "somebody elsewhere".to_owned(),
+        visitor_id: VISITOR.to_owned(),
         user_id: REFUSED.to_owned(),
         message_id: id.to_owned(),
         event: "product_view".to_owned(),
@@ -103,7 +108,13 @@ fn bad(random: &mut StdRng) -> Vec<(&'static str, Vec<u8>)> {
         value[0] = 0x0f;
         bad.push(("not_a_record", value));
     }
-    bad.push(("not_a_record", br#"{"event":"product_view","anonymousId":"v"}"#.to_vec()));
+    let json = [
+        ("invalid_field", r#"{"event":"product_view","anonymousId":"v","messageId":"m"}"#),
+        ("missing_visitor", r#"{"site":"shop","event":"product_view","messageId":"m"}"#),
+        ("invalid_message_id", r#"{"site":"shop","event":"product_view","anonymousId":"v"}"#),
+        ("invalid_json", r#"{"site":"shop","event":"product_view""#),
+    ];
+    bad.extend(json.map(|(reason, text)| (reason, text.as_bytes().to_vec())));
     // Field 2 is a control record; its first field is cut off.
     bad.push(("not_a_control_record", vec![0x12, 0x01, 0x08]));
     let long = "x".repeat(300);
@@ -118,6 +129,16 @@ fn bad(random: &mut StdRng) -> Vec<(&'static str, Vec<u8>)> {
     ];
     bad.extend(wrong.into_iter().map(|(reason, event)| (reason, encoded(event))));
     bad
+}
+
+/// One that counts, as other producers may write it.
+fn good_json() -> String {
+    let timestamp = now_ms() - 60_000;
+    json!({
+        "site": "shop", "event": "product_view", "anonymousId": VISITOR, "messageId": "json", "timestamp": timestamp,
+        "properties": {"channel": "email"},
+    })
+    .to_string()
 }
 
 /// Events that count: plain ones with little more than they must have, large ones, and those with strange times.
@@ -162,6 +183,21 @@ impl Cluster {
             *found.entry(record["reason"].as_str().unwrap()).or_default() += 1;
         }
         assert_eq!(found, *refused);
+    }
+}
+
+impl Cluster {
+    /// Every record that was refused is in the table, once, with the reason.
+    fn until_rejections_are_stored(&mut self, refused: &BTreeMap<&str, u64>) {
+        let sql = "SELECT reason, uniqExact(id), uniqExact(log_partition, log_offset) FROM rejected_events \
+                   GROUP BY reason ORDER BY reason";
+        let wanted: Vec<String> =
+            refused.iter().map(|(reason, count)| format!("{reason}\t{count}\t{count}")).collect();
+        let wanted = wanted.join("\n");
+        self.until_or(
+            |cluster| format!("rejected_events has {:?}, not {wanted}", cluster.clickhouse(sql)),
+            |cluster| cluster.clickhouse(sql).is_some_and(|found| found.trim() == wanted),
+        );
     }
 }
 

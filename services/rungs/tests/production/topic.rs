@@ -1,5 +1,6 @@
 //! The log as it is: every event in the topic with its partition's clock, read without the services.
 
+use collector::event_of_json;
 use event_log::Source;
 use event_log::kafka::{KafkaSettings, KafkaSource};
 use rungs_proto::view::RecordView;
@@ -29,7 +30,11 @@ pub(crate) fn read(settings: &KafkaSettings) -> (Vec<Logged>, usize) {
             for record in source.read(partition, next, 1 << 20).unwrap() {
                 next = record.offset + 1;
                 clock_ms = record.appended_at_ms.max(clock_ms);
-                let Ok(RecordView::Event(mut event)) = RecordView::decode(&record.value) else { continue };
+                let value = match record.value.first() {
+                    Some(b'{') => event_of_json(&record.value, record.appended_at_ms).unwrap_or_default(),
+                    _ => record.value.to_vec(),
+                };
+                let Ok(RecordView::Event(mut event)) = RecordView::decode(&value) else { continue };
                 if event.user_id == REFUSED {
                     continue;
                 }

@@ -8,7 +8,7 @@ const MAX_LINES: usize = 400;
 const LONGER: [(&str, usize); 1] = [("services/aggregator/src/funnel_lane.rs", 480)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 30] = [
+const SLEEPS: [(&str, &str); 32] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -24,9 +24,14 @@ const SLEEPS: [(&str, &str); 30] = [
     ("crates/warehouse/src/embedded/response.rs", "gathers small parts of an answer"),
     ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
     ("crates/warehouse/tests/embedded_measure.rs", "measures over a time; run by hand"),
+    ("crates/warehouse/tests/reads/retention.rs", "waits for a mutation or a merge, with a deadline"),
     ("load-tests/", "measures over a time, and sends when a request is due"),
-    ("services/aggregator/src/lane_thread.rs", "a look at the clock at the end of the log"),
+    (
+        "services/aggregator/src/lane_thread/",
+        "a look at the clock at the end of the log; tests wait with a deadline",
+    ),
     ("services/aggregator/src/run.rs", "clean-up now and then"),
+    ("services/aggregator/src/site_retention.rs", "another look at the rows a while later"),
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
     ("services/collector/src/receive.rs", "a tracker that asks again at once is answered later"),
     ("services/collector/tests/sdks/", "waits for what another process does, with a deadline"),

@@ -1,0 +1,210 @@
+//! The thread on a log and a warehouse in memory: a record that panics, and the limit of journeys.
+
+use bytes::Bytes;
+use event_log::memory::MemoryLog;
+use event_log::rejected::{RejectedSource, Rejections, queue};
+use event_log::{Message, PlanRecord, Publisher};
+use prost::Message as _;
+use rungs_proto::v1::control::Action;
+use rungs_proto::v1::record::Body;
+use rungs_proto::v1::{Control, Event, PlanApplied, Record};
+use runtime::Shutdown;
+
+use super::*;
+use crate::counters::LaneCounters;
+use crate::funnel_lane::PartitionId;
+use crate::journey_budget::JourneyBudget;
+use crate::lane::FlushLimits;
+use crate::memory::MemoryStore;
+use crate::restore::restore;
+use crate::screened::Screened;
+use crate::snapshot::{LaneSnapshot, LaneState};
+use crate::writer;
+
+/// Longer than any of this takes.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A plan topic that panics when it is asked for an old plan.
+struct PanickingPlans(watch::Sender<Option<Arc<PlanRecord>>>);
+
+impl PlanTopic for PanickingPlans {
+    fn append(&self, _: PlanRecord) -> Result<(), event_log::PlanError> {
+        Ok(())
+    }
+
+    fn latest(&self) -> watch::Receiver<Option<Arc<PlanRecord>>> {
+        self.0.subscribe()
+    }
+
+    fn history(&self) -> Result<Vec<PlanRecord>, ReadError> {
+        panic!("no plans today")
+    }
+}
+
+/// What the lives of a partition share.
+struct World {
+    log: Arc<MemoryLog>,
+    store: MemoryStore,
+    poisonous: Poisonous,
+    budget: JourneyBudget,
+    board: LaneBoard,
+    rejections: Arc<Rejections>,
+}
+
+impl World {
+    fn new(limit: usize) -> (Self, impl RejectedSource) {
+        let (rejections, rejected) = queue(Box::new(|| ()));
+        let world = Self {
+            log: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
+            store: MemoryStore::default(),
+            poisonous: Poisonous::default(),
+            budget: JourneyBudget::new(limit),
+            board: LaneBoard::default(),
+            rejections: Arc::new(rejections),
+        };
+        (world, rejected)
+    }
+
+    fn publish(&self, body: Body) {
+        let value = Bytes::from(Record { body: Some(body) }.encode_to_vec());
+        drop(self.log.publish(vec![Message { partition: 0, value }]).unwrap());
+    }
+
+    fn event(&self, message: &str) {
+        let (site, visitor_id, event) = ("s".into(), "v".into(), "a".into());
+        let ts_ms = now_ms();
+        let message_id = message.into();
+        self.publish(Body::Event(Event { site, visitor_id, message_id, event, ts_ms, ..Event::default() }));
+    }
+
+    /// A life of the partition from what is stored, on a thread.
+    async fn live(&self, stop: &Stop) -> std::thread::JoinHandle<()> {
+        let id = PartitionId { log_id: self.log.id().0, epoch: 1, partition: 0, partitions: 1 };
+        let settings = FoldSettings {
+            horizon_ms: 3_600_000,
+            max_tail_events: 100,
+            minute_history_ms: 86_400_000,
+            hour_history_ms: 86_400_000,
+        };
+        let limits = FlushLimits {
+            events_interval_ms: 1,
+            events_batch_rows: 100,
+            journeys_interval_ms: 1,
+            journeys_batch_rows: 100,
+        };
+        let counters = LaneCounters::register(&runtime::Metrics::new().unwrap()).unwrap();
+        let found = restore(&self.store, &id, &settings).await.unwrap();
+        let mut lane = Lane::new(id, settings.clone(), limits, counters);
+        let mut effects = Effects::default();
+        lane.resume(
+            found.in_force,
+            found.next_offset,
+            found.clock_ms,
+            found.funnels,
+            found.unfinished,
+            &mut effects,
+        );
+        let source: Arc<dyn Source> = self.log.clone();
+        let source: Arc<dyn Source> =
+            Arc::new(Screened { source, translate: None, poisonous: self.poisonous.clone() });
+        let (writes, queue) = mpsc::channel(writer::QUEUE);
+        let (built_sender, built) = mpsc::channel(1);
+        let tasks = Tasks::new();
+        let write = writer::run(self.store.clone(), queue, Arc::clone(&source), 0, Shutdown::new());
+        drop(tasks.spawn("writer", write));
+        let thread = LaneThread {
+            lane,
+            store: self.store.clone(),
+            source,
+            plans: Arc::new(PanickingPlans(watch::Sender::new(None))),
+            foreign: Some(Foreign {
+                topic: "log".into(),
+                rejections: Arc::clone(&self.rejections),
+                translate: Arc::new(|_, _| unreachable!("there is no JSON")),
+            }),
+            poisonous: self.poisonous.clone(),
+            journeys: self.budget.share(),
+            last_forgotten: None,
+            settings,
+            writes,
+            built,
+            built_sender,
+            waiting: Vec::new(),
+            one_at_a_time: Arc::default(),
+            orders: Arc::default(),
+            board: Arc::clone(&self.board),
+            tasks,
+            runtime: Handle::current(),
+            stop: stop.clone(),
+            drain_limit: Duration::ZERO,
+            last_snapshot_ms: 0,
+        };
+        std::thread::spawn(move || thread.run(effects))
+    }
+
+    fn stored(&self) -> Vec<String> {
+        self.store.tables().events.keys().map(|(_, _, message)| message.clone()).collect()
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&LaneSnapshot) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !holds(&self.board.load()) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.board.load());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn ended(life: std::thread::JoinHandle<()>) {
+    tokio::task::spawn_blocking(move || life.join().unwrap()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
+    let (world, mut rejected) = World::new(1_000);
+    world.event("before");
+    let applied = PlanApplied { number: 7 };
+    world.publish(Body::Control(Control { generation: 1, action: Some(Action::PlanApplied(applied)) }));
+    world.event("after");
+    ended(world.live(&Stop::default()).await).await;
+    assert!(world.poisonous.contains(1) && world.poisonous.len() == 1);
+    assert!(world.stored().is_empty(), "nothing of the life that panicked is used: {:?}", world.stored());
+
+    let stop = Stop::default();
+    let next = world.live(&stop).await;
+    world.until("all is taken", |lane| lane.position == 3).await;
+    stop.ask(Ending::Flush);
+    ended(next).await;
+    world.until_stored(&["after", "before"]).await;
+    let shown = rejected.take(10, Duration::ZERO);
+    let places: Vec<_> = shown.iter().map(|shown| (shown.reason.as_str(), shown.offset)).collect();
+    assert_eq!(places, [(PANICKED, 1)], "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn too_many_journeys_stop_the_reading_until_there_is_room() {
+    let (world, _rejected) = World::new(10);
+    let mut others = world.budget.share();
+    assert!(others.is_over(11));
+    world.event("one");
+    let stop = Stop::default();
+    let life = world.live(&stop).await;
+    world.until("it is paused", |lane| lane.state == LaneState::Paused).await;
+    assert_eq!((world.board.load().position, world.stored().len()), (0, 0));
+    assert_eq!(world.board.load().lag_records(), 1, "what is not read is seen as lag");
+    drop(others);
+    world.until("it reads on", |lane| lane.state == LaneState::Live && lane.position == 1).await;
+    stop.ask(Ending::Flush);
+    ended(life).await;
+    world.until_stored(&["one"]).await;
+}
+
+impl World {
+    async fn until_stored(&self, wanted: &[&str]) {
+        let deadline = Instant::now() + DEADLINE;
+        while self.stored() != wanted {
+            assert!(Instant::now() < deadline, "{:?} are stored", self.stored());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
