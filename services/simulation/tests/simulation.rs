@@ -85,8 +85,7 @@ fn a_seed_says_the_same_twice() {
     let told = |seed| {
         let kept = Arc::new(Mutex::new(Vec::new()));
         run(seed, None, Telling::Kept(Arc::clone(&kept))).unwrap();
-        let told = kept.lock().unwrap().clone();
-        told
+        kept.lock().unwrap().clone()
     };
     for seed in 0..30 {
         assert_eq!(told(seed), told(seed), "seed {seed}");
