@@ -110,7 +110,8 @@ impl World {
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let (built_sender, built) = mpsc::channel(1);
         let tasks = Tasks::new();
-        let write = writer::run(self.store.clone(), queue, Arc::clone(&source), 0, Shutdown::new());
+        let timing = lane.counters.timing.clone();
+        let write = writer::run(self.store.clone(), queue, Arc::clone(&source), 0, Shutdown::new(), timing);
         drop(tasks.spawn("writer", write));
         let thread = LaneThread {
             lane,
@@ -129,15 +130,16 @@ impl World {
             writes,
             built,
             built_sender,
-            waiting: Vec::new(),
+            waiting: Waiting::default(),
             one_at_a_time: Arc::default(),
-            orders: Arc::default(),
+            orders: Orders::default(),
             board: Arc::clone(&self.board),
             tasks,
             runtime: Handle::current(),
             stop: stop.clone(),
             drain_limit: Duration::ZERO,
             last_snapshot_ms: 0,
+            last_at_end_ms: 0,
         };
         std::thread::spawn(move || thread.run(effects))
     }
