@@ -121,6 +121,46 @@ impl Difference {
     }
 
     fn site(&mut self, old: &Site, new: &Site) {
+        // Every field by name: one that is added later must be told too.
+        let Site { id, timezone, write_keys, secret_keys_sha256, origins, retention_days, redirects } = old;
+        self.keys(old, new);
+        if narrows(origins, &new.origins) {
+            self.add(Effect::Ends, format!("pages of fewer origins may send to site {id}"));
+        } else if *origins != new.origins {
+            self.add(Effect::Harmless, format!("pages of more origins may send to site {id}"));
+        }
+        for gone in redirects.iter().filter(|known| !new.redirects.contains(known)) {
+            let gone = gone.as_str();
+            self.add(
+                Effect::Ends,
+                format!("links of site {id} may not lead to {gone} any more, sent ones too"),
+            );
+        }
+        for more in new.redirects.iter().filter(|known| !redirects.contains(known)) {
+            self.add(Effect::Begins, format!("links of site {id} may lead to {}", more.as_str()));
+        }
+        if *retention_days != new.retention_days {
+            self.add(
+                keeping(*retention_days, new.retention_days),
+                format!(
+                    "raw events of site {id} are kept for {} (was {}); older ones are deleted",
+                    days(new.retention_days),
+                    days(*retention_days)
+                ),
+            );
+        }
+        if *timezone != new.timezone {
+            self.add(Effect::Harmless, format!("site {id} is in {} (was {timezone})", new.timezone));
+        }
+        let more = new.write_keys.iter().filter(|key| !write_keys.contains(key)).count()
+            + new.secret_keys_sha256.iter().filter(|key| !secret_keys_sha256.contains(key)).count();
+        if more > 0 {
+            self.add(Effect::Begins, format!("{more} more key(s) of site {id}"));
+        }
+    }
+
+    /// The keys that end.
+    fn keys(&mut self, old: &Site, new: &Site) {
         let id = &old.id;
         let gone = |key: &&String| !new.write_keys.contains(key);
         for key in old.write_keys.iter().filter(gone) {
@@ -136,20 +176,6 @@ impl Difference {
                 Effect::Ends,
                 format!("{secrets} secret key(s) of site {id} end: what is sent with them is refused"),
             );
-        }
-        if narrows(&old.origins, &new.origins) {
-            self.add(Effect::Ends, format!("pages of fewer origins may send to site {id}"));
-        } else if old.origins != new.origins {
-            self.add(Effect::Harmless, format!("pages of more origins may send to site {id}"));
-        }
-        let same = |key: &&String| old.write_keys.contains(key);
-        let more = new.write_keys.iter().filter(|key| !same(key)).count()
-            + new.secret_keys_sha256.iter().filter(|key| !old.secret_keys_sha256.contains(key)).count();
-        if more > 0 {
-            self.add(Effect::Begins, format!("{more} more key(s) of site {id}"));
-        }
-        if old.timezone != new.timezone {
-            self.add(Effect::Harmless, format!("site {id} is in {} (was {})", new.timezone, old.timezone));
         }
     }
 
@@ -181,6 +207,18 @@ fn narrows(old: &Origins, new: &Origins) -> bool {
         (Origins::Any, Origins::Only(_)) => true,
         (Origins::Only(old), Origins::Only(new)) => old.iter().any(|origin| !new.contains(origin)),
     }
+}
+
+/// Fewer days delete events; so may days in place of the setting, or the setting in place of days.
+fn keeping(old: Option<u16>, new: Option<u16>) -> Effect {
+    match (old, new) {
+        (Some(old), Some(new)) if new > old => Effect::Harmless,
+        _ => Effect::Ends,
+    }
+}
+
+fn days(retention: Option<u16>) -> String {
+    retention.map_or_else(|| "[aggregator] raw_retention".to_owned(), |days| format!("{days} days"))
 }
 
 fn changed_parts(old: &Funnel, new: &Funnel) -> Vec<&'static str> {
@@ -297,6 +335,23 @@ steps = [{ id = "read", event = "read" }, { id = "thank", event = "thank" }]
         let more = OLD.replacen("\"wk_old\"]", "\"wk_old\", \"wk_new\"]", 1);
         let difference = Difference::between(&old, &plan(&more));
         assert!(!difference.takes_away() && difference.to_string().contains("1 more key(s)"), "{difference}");
+    }
+
+    #[test]
+    fn a_shorter_retention_and_a_redirect_that_goes_take_away() {
+        let with = |lines: &str| plan(&OLD.replacen("\"shop\"", &format!("\"shop\"\n{lines}"), 1));
+        let (short, long) = (with("retention = \"30d\""), with("retention = \"90d\""));
+        assert!(!Difference::between(&short, &long).takes_away());
+        let shorter = Difference::between(&long, &short);
+        assert!(shorter.takes_away() && shorter.to_string().contains("30 days (was 90 days)"), "{shorter}");
+        assert!(Difference::between(&plan(OLD), &long).takes_away(), "the setting may be longer");
+        let (none, one) = (plan(OLD), with("redirects = [\"https://shop.example/\"]"));
+        assert!(!Difference::between(&none, &one).takes_away());
+        assert!(
+            Difference::between(&one, &none)
+                .to_string()
+                .contains("- links of site shop may not lead to https")
+        );
     }
 
     #[test]

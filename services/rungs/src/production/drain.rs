@@ -26,6 +26,7 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
     let spill = open_spill(&settings, &kafka, &publisher, &data_dir).await?;
     let admin = super::start_admin(&process, &settings)?;
     let metrics = SpillMetrics::register(&process.metrics)?;
+    metrics.show_limit(settings.log.max_bytes);
     drop(process.tasks.spawn("spill metrics", show(metrics, spill.clone(), process.clone())));
     eprintln!(
         "rungs collector hands over to Kafka what is in {}, records: {}; metrics and readiness on http://{}",

@@ -276,6 +276,26 @@ fn a_spill_fits_its_volume_twice() {
     }
 }
 
+/// What an aggregator needs beside its journeys, and what a journey takes at most (docs/benchmarks.md).
+const AGGREGATOR_BYTES: u64 = 500 << 20;
+const JOURNEY_BYTES: u64 = 340;
+
+#[test]
+fn an_aggregator_stops_reading_before_its_memory_is_used_up() {
+    for (path, objects) in overlays() {
+        let sets = of_kind(&objects, "StatefulSet");
+        let aggregator = sets.into_iter().find(|set| name(set) == "aggregator").unwrap();
+        let limit = text(aggregator, "/spec/template/spec/containers/0/resources/limits/memory");
+        let gibibytes: u64 = limit.trim_end_matches("Gi").parse().unwrap();
+        let journeys = container(aggregator, &objects).settings().unwrap().aggregator.max_journeys as u64;
+        let needed = AGGREGATOR_BYTES + journeys * JOURNEY_BYTES;
+        assert!(
+            gibibytes << 30 >= needed,
+            "{path}: {limit} for {journeys} journeys, which take {needed} bytes"
+        );
+    }
+}
+
 #[test]
 fn only_collectors_grow_by_themselves_and_nothing_shrinks_by_itself() {
     let prod = kustomize("k8s/overlays/prod");
