@@ -31,6 +31,8 @@ const FIRST_BYTES: usize = 4_096;
 pub(super) struct Cursor {
     partition: u32,
     queue: Fetched,
+    /// Who fetches; after the queue, because its client goes last.
+    reader: Arc<Reader>,
     /// The offset after the last record that was given out; shared with the queue's callback.
     next: Arc<AtomicU64>,
     /// Whether everything before the partition's end was given out.
@@ -48,20 +50,38 @@ pub(super) enum Broken {
 
 impl Cursor {
     /// Begins to read a partition.
-    pub(super) fn open(reader: &Reader, ends: &Arc<Ends>, partition: u32, from: u64) -> Result<Self, String> {
+    pub(super) fn open(
+        reader: &Arc<Reader>,
+        ends: &Arc<Ends>,
+        partition: u32,
+        from: u64,
+    ) -> Result<Self, String> {
         let next = Arc::new(AtomicU64::new(from));
         let (seen, ends) = (Arc::clone(&next), Arc::clone(ends));
         // At least one more record; which offset it has is not known here. Statistics tell more within a second.
         let on_arrival = move || ends.raise(partition, seen.load(Ordering::Acquire) + 1);
         let queue = reader.fetch(raw(partition), from.cast_signed(), on_arrival)?;
-        Ok(Self { partition, queue, next, at_end: false, used: Instant::now() })
+        let reader = Arc::clone(reader);
+        Ok(Self { partition, queue, reader, next, at_end: false, used: Instant::now() })
     }
 
     /// Goes on elsewhere.
-    pub(super) fn seek(&mut self, reader: &Reader, to: u64) -> Result<(), String> {
+    pub(super) fn seek(&mut self, to: u64) -> Result<(), String> {
         self.next.store(to, Ordering::Release);
         self.at_end = false;
-        reader.seek(raw(self.partition), to.cast_signed())
+        self.reader.seek(raw(self.partition), to.cast_signed())
+    }
+
+    /// Whether this reader fetches for it.
+    pub(super) fn is_of(&self, reader: &Arc<Reader>) -> bool {
+        Arc::ptr_eq(&self.reader, reader)
+    }
+
+    /// Ends fetching.
+    pub(super) fn end(self) -> Result<(), String> {
+        let (reader, partition) = (Arc::clone(&self.reader), raw(self.partition));
+        drop(self);
+        reader.end(partition)
     }
 
     /// Where it stands.
@@ -207,14 +227,14 @@ impl Cursors {
         self.free().count() == CURSORS && self.free().all(|place| place.cursor.is_none())
     }
 
-    /// Takes the cursors that rest while another one works, or all of them, with their readers.
-    pub(super) fn take(&self, all: bool) -> Vec<(usize, Cursor)> {
+    /// Takes the cursors that rest while another one works, or all of them.
+    pub(super) fn take(&self, all: bool) -> Vec<Cursor> {
         let _choosing = self.choosing();
         let latest = self.free().filter_map(|place| place.cursor.as_ref().map(|cursor| cursor.used)).max();
         let rests = |cursor: &Cursor| cursor.used.elapsed() > REST_LIMIT && Some(cursor.used) < latest;
         let taken = self.free().filter_map(|mut place| {
             let goes = place.cursor.as_ref().is_some_and(|cursor| all || rests(cursor));
-            goes.then(|| place.cursor.take().map(|cursor| (place.reader, cursor))).flatten()
+            goes.then(|| place.cursor.take()).flatten()
         });
         taken.collect()
     }

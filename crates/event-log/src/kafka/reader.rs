@@ -4,15 +4,15 @@
 //! It also watches that the topic stays the one it was: librdkafka would go on reading from a topic that was deleted and
 //! created again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError as ClientError;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -31,6 +31,12 @@ const BOUNDS_LIMIT: Duration = Duration::from_secs(3);
 
 /// The consumer of a [`Reader`].
 pub(super) type Fetching = BaseConsumer<Watching>;
+/// Times in a row that a reader does not find a partition until it is given up.
+///
+/// librdkafka keeps a partition whose leader was away for a moment as unknown for minutes after it is back
+/// (https://github.com/confluentinc/librdkafka/issues/5430); a new consumer asks anew.
+const LOST_LIMIT: u32 = 3;
+
 /// What it fetched of a partition.
 pub(super) type Fetched = PartitionQueue<Watching>;
 
@@ -46,6 +52,8 @@ pub(super) struct Reader {
     topic: String,
     consumer: Arc<Fetching>,
     ended: Arc<AtomicBool>,
+    /// Times in a row that a partition was not found.
+    lost: AtomicU32,
 }
 
 impl Reader {
@@ -60,7 +68,7 @@ impl Reader {
         let thread = std::thread::Builder::new().name("kafka-reader".to_owned());
         let started = thread.spawn(move || serve(&served, &until));
         started.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
-        Ok(Self { topic, consumer, ended })
+        Ok(Self { topic, consumer, ended, lost: AtomicU32::new(0) })
     }
 
     /// Begins to fetch a partition; `on_arrival` is called whenever its empty queue got something, from one of
@@ -100,6 +108,10 @@ impl Reader {
     /// The partition's first and next offset, asked from its leader.
     pub(super) fn bounds(&self, partition: i32) -> Result<(u64, u64), String> {
         let bounds = self.consumer.fetch_watermarks(&self.topic, partition, BOUNDS_LIMIT);
+        match &bounds {
+            Err(error) if is_unknown(error) => drop(self.lost.fetch_add(1, Ordering::AcqRel)),
+            _ => self.lost.store(0, Ordering::Release),
+        }
         let (first, end) = bounds.map_err(|error| error.to_string())?;
         Ok((u64::try_from(first).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
     }
@@ -109,6 +121,11 @@ impl Reader {
         self.consumer.context().replaced.load(Ordering::Acquire)
     }
 
+    /// Whether it does not find partitions any more.
+    fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire) >= LOST_LIMIT
+    }
+
     fn list(&self, partition: i32, offset: Offset) -> Result<TopicPartitionList, String> {
         let mut list = TopicPartitionList::with_capacity(1);
         list.add_partition_offset(&self.topic, partition, offset).map_err(|error| error.to_string())?;
@@ -116,19 +133,38 @@ impl Reader {
     }
 }
 
-/// Readers that are made when they are first needed.
+/// Whether a partition is not found, although it is part of the log.
+fn is_unknown(error: &ClientError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let unknown = [Code::UnknownPartition, Code::UnknownTopicOrPartition, Code::LeaderNotAvailable];
+    error.rdkafka_error_code().is_some_and(|code| unknown.contains(&code))
+}
+
+/// A reader that is made when it is first needed, and again when it does not find its partitions any more.
 #[derive(Default)]
-pub(super) struct OnDemand(OnceLock<Result<Reader, String>>);
+pub(super) struct OnDemand(Mutex<Option<Arc<Reader>>>);
 
 impl OnDemand {
-    pub(super) fn get(&self, settings: &KafkaSettings, ends: &Arc<Ends>) -> Result<&Reader, String> {
-        let reader = self.0.get_or_init(|| Reader::open(settings, ends).map_err(|error| error.to_string()));
-        reader.as_ref().map_err(Clone::clone)
-    }
-
-    /// The reader, if it was needed before.
-    pub(super) fn opened(&self) -> Option<&Reader> {
-        self.0.get().and_then(|reader| reader.as_ref().ok())
+    /// The reader; `is_same` says whether a new one would read the same log as the one before.
+    pub(super) fn get(
+        &self,
+        settings: &KafkaSettings,
+        ends: &Arc<Ends>,
+        is_same: impl Fn() -> Result<(), String>,
+    ) -> Result<Arc<Reader>, String> {
+        let mut place = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match place.as_ref() {
+            Some(reader) if !reader.is_lost() => return Ok(Arc::clone(reader)),
+            Some(_) => {
+                is_same()?;
+                tracing::warn!(
+                    "a Kafka consumer does not find its partitions any more; a new one takes its place"
+                );
+            }
+            None => {}
+        }
+        let reader = Arc::new(Reader::open(settings, ends).map_err(|error| error.to_string())?);
+        Ok(Arc::clone(place.insert(reader)))
     }
 }
 

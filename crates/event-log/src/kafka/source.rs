@@ -31,6 +31,7 @@ pub struct KafkaSource {
 
 /// The readers and cursors of all partitions.
 pub(super) struct Fetches {
+    id: LogId,
     settings: KafkaSettings,
     ends: Arc<Ends>,
     /// Before the readers: their threads are to be the last that hold the clients.
@@ -85,7 +86,8 @@ impl KafkaSource {
 
     fn of(settings: &KafkaSettings) -> Result<Self, KafkaError> {
         let id = identity::log_id(settings, &settings.events_topic())?;
-        Ok(Self { id, membership: None, fetches: Arc::new(Fetches::new(settings)) })
+        let fetches = Arc::new(Fetches::new(settings, id.clone()));
+        Ok(Self { id, membership: None, fetches })
     }
 
     /// Reads the partitions that the consumer group gives to this process; see [`Source::assignments`].
@@ -111,8 +113,9 @@ impl KafkaSource {
 }
 
 impl Fetches {
-    fn new(settings: &KafkaSettings) -> Self {
+    fn new(settings: &KafkaSettings, id: LogId) -> Self {
         Self {
+            id,
             ends: Arc::new(Ends::new(settings.partitions)),
             readers: Default::default(),
             partitions: (0..settings.partitions).map(|_| Cursors::default()).collect(),
@@ -125,20 +128,33 @@ impl Fetches {
     pub(super) fn forget(&self, partition: i32) {
         let cursors = usize::try_from(partition).ok().and_then(|partition| self.partitions.get(partition));
         if let Some(cursors) = cursors {
-            self.end_fetching(partition, cursors.take(true));
+            cursors.take(true).into_iter().for_each(end);
         }
     }
 
-    fn reader(&self, place: usize) -> Result<&Reader, String> {
+    fn reader(&self, place: usize) -> Result<Arc<Reader>, String> {
         let reader = self.readers.get(place).ok_or_else(|| format!("there is no reader {place}"))?;
-        let reader = reader.get(&self.settings, &self.ends)?;
+        let reader = reader.get(&self.settings, &self.ends, || self.is_same_log())?;
         if reader.is_replaced() {
-            return Err(format!(
-                "topic {} was deleted and created again: it is another log now; start again to follow it",
-                self.settings.events_topic()
-            ));
+            return Err(self.replaced());
         }
         Ok(reader)
+    }
+
+    /// A new consumer would not notice that the topic was another one before.
+    fn is_same_log(&self) -> Result<(), String> {
+        let id = identity::log_id(&self.settings, &self.settings.events_topic());
+        match id.map_err(|error| error.to_string())? == self.id {
+            true => Ok(()),
+            false => Err(self.replaced()),
+        }
+    }
+
+    fn replaced(&self) -> String {
+        format!(
+            "topic {} was deleted and created again: it is another log now; start again to follow it",
+            self.settings.events_topic()
+        )
     }
 
     fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError> {
@@ -147,7 +163,7 @@ impl Fetches {
         self.give_up_rested();
         let mut place = cursors.place(from);
         let reader = self.reader(place.reader).map_err(ReadError::Storage)?;
-        let cursor = self.cursor(reader, &mut place.cursor, partition, from)?;
+        let cursor = self.cursor(&reader, &mut place.cursor, partition, from)?;
         let read = cursor.read(&self.ends, max_bytes);
         read.map_err(|broken| {
             // The next read begins anew.
@@ -157,7 +173,7 @@ impl Fetches {
             }
             match broken {
                 Broken::Failed(cause) => ReadError::Storage(cause),
-                Broken::OutOfRange => self.check_range(reader, partition, from).err().unwrap_or_else(|| {
+                Broken::OutOfRange => self.check_range(&reader, partition, from).err().unwrap_or_else(|| {
                     ReadError::Storage(format!(
                         "offset {from} of partition {partition} was out of range just now"
                     ))
@@ -169,15 +185,18 @@ impl Fetches {
     /// The place's cursor, brought to `from`.
     fn cursor<'a>(
         &self,
-        reader: &Reader,
+        reader: &Arc<Reader>,
         place: &'a mut Option<Cursor>,
         partition: u32,
         from: u64,
     ) -> Result<&'a mut Cursor, ReadError> {
+        if let Some(former) = place.take_if(|cursor| !cursor.is_of(reader)) {
+            end(former);
+        }
         let stands = place.as_ref().map(Cursor::next);
         if stands != Some(from) {
             self.check_range(reader, partition, from)?;
-            let moved = place.as_mut().map(|cursor| cursor.seek(reader, from));
+            let moved = place.as_mut().map(|cursor| cursor.seek(from));
             if let Some(Err(cause)) = moved {
                 tracing::debug!(partition, from, cause, "a cursor could not be moved; it is opened anew");
                 *place = None;
@@ -213,18 +232,8 @@ impl Fetches {
             return;
         }
         *rested = Instant::now();
-        for (partition, cursors) in (0..).zip(&self.partitions) {
-            self.end_fetching(partition, cursors.take(false));
-        }
-    }
-
-    fn end_fetching(&self, partition: i32, cursors: Vec<(usize, Cursor)>) {
-        for (reader, cursor) in cursors {
-            drop(cursor);
-            let reader = self.readers.get(reader).and_then(OnDemand::opened);
-            if let Some(Err(cause)) = reader.map(|reader| reader.end(partition)) {
-                tracing::warn!(partition, cause, "a partition is fetched on although nobody reads it");
-            }
+        for cursors in &self.partitions {
+            cursors.take(false).into_iter().for_each(end);
         }
     }
 
@@ -242,6 +251,13 @@ impl Fetches {
 
     fn no_partition(&self, partition: u32) -> String {
         format!("there is no partition {partition}: the log has {}", self.settings.partitions)
+    }
+}
+
+/// Gives a cursor up.
+fn end(cursor: Cursor) {
+    if let Err(cause) = cursor.end() {
+        tracing::warn!(cause, "a partition is fetched on although nobody reads it");
     }
 }
 
