@@ -143,6 +143,8 @@ impl<S: Store> Builder<S> {
     }
 
     async fn persist(&self, write: Write) -> Result<(), BuildError> {
+        // One that was replaced must not write into its successor's rows.
+        self.check_wanted()?;
         let wanted = Arc::clone(&self.wanted);
         match persist(&self.store, &write, move || !wanted()).await {
             true => Ok(()),

@@ -13,16 +13,17 @@ use crate::lane::{BuildOrder, Effects, Lane};
 /// Bytes of the log that are read at once to bring a built funnel to its lane.
 const READ_BYTES: usize = 1 << 20;
 
-/// The builds that a lane waits for, as (site, funnel, generation). Clones share it.
+/// The builds that a lane waits for, as (site, funnel, generation, cut-off). Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Orders(Arc<Mutex<Vec<(String, String, u64)>>>);
+pub struct Orders(Arc<Mutex<Vec<(String, String, u64, u64)>>>);
 
 impl Orders {
     /// Learns what the lane waits for now. To be called after whatever may have changed it: a build that nobody waits for
     /// must end, for others wait for their turn behind it, and the log keeps no records for it.
     pub fn follow(&self, lane: &Lane) {
-        let name =
-            |order: &BuildOrder| (order.funnel.site.clone(), order.funnel.id.clone(), order.generation);
+        let name = |order: &BuildOrder| {
+            (order.funnel.site.clone(), order.funnel.id.clone(), order.generation, order.cutoff)
+        };
         let mut orders = self.lock();
         orders.clear();
         orders.extend(lane.building().iter().map(name));
@@ -35,12 +36,13 @@ impl Orders {
 
     /// Whether the lane waits for it.
     pub fn contains(&self, order: &BuildOrder) -> bool {
-        self.lock().iter().any(|(site, funnel, generation)| {
-            (site, funnel, *generation) == (&order.funnel.site, &order.funnel.id, order.generation)
+        self.lock().iter().any(|(site, funnel, generation, cutoff)| {
+            (site, funnel) == (&order.funnel.site, &order.funnel.id)
+                && (*generation, *cutoff) == (order.generation, order.cutoff)
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, String, u64)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, String, u64, u64)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

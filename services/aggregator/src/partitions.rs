@@ -220,6 +220,7 @@ fn resume(lane: &mut Lane, restored: Restored) -> Effects {
     let mut effects = Effects::default();
     lane.resume(
         restored.in_force,
+        restored.rebuilt,
         restored.next_offset,
         restored.clock_ms,
         restored.funnels,

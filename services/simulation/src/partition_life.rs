@@ -130,6 +130,7 @@ impl Life {
         let mut effects = Effects::default();
         lane.resume(
             restored.in_force,
+            restored.rebuilt,
             restored.next_offset,
             restored.clock_ms,
             restored.funnels,

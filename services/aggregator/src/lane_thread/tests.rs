@@ -98,6 +98,7 @@ impl World {
         let mut effects = Effects::default();
         lane.resume(
             found.in_force,
+            found.rebuilt,
             found.next_offset,
             found.clock_ms,
             found.funnels,
