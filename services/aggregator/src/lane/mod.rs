@@ -20,6 +20,7 @@ use warehouse::rows::{EventRow, RollingRow};
 
 use crate::counters::LaneCounters;
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
+use crate::restore::Restored;
 use crate::store::{ROWS_PER_WRITE, Write, in_pieces};
 
 mod event_rows;
@@ -164,24 +165,15 @@ impl Lane {
 
     /// Continues where a restore found the partition: the plan in force, the largest generation of each site's rebuilds, the position, its live funnels, and the builds
     /// that did not come to their end.
-    pub fn resume(
-        &mut self,
-        in_force: PlanInForce,
-        rebuilt: BTreeMap<String, u64>,
-        next_offset: u64,
-        clock_ms: i64,
-        funnels: Vec<FunnelLane>,
-        unfinished: Vec<BuildOrder>,
-        effects: &mut Effects,
-    ) {
-        (self.next_offset, self.clock_ms) = (next_offset, clock_ms);
-        self.matcher = PlanMatcher::new(&in_force.plan);
-        self.retentions = retentions_of(&in_force.plan);
-        self.in_force = in_force;
-        self.rebuilt = rebuilt;
-        self.funnels = funnels;
-        self.last_flush.1 = next_offset;
-        for order in unfinished {
+    pub fn resume(&mut self, found: Restored, effects: &mut Effects) {
+        (self.next_offset, self.clock_ms) = (found.next_offset, found.clock_ms);
+        self.matcher = PlanMatcher::new(&found.in_force.plan);
+        self.retentions = retentions_of(&found.in_force.plan);
+        self.in_force = found.in_force;
+        self.rebuilt = found.rebuilt;
+        self.funnels = found.funnels;
+        self.last_flush.1 = found.next_offset;
+        for order in found.unfinished {
             self.order_build(order, effects);
         }
         self.relink();

@@ -127,6 +127,11 @@ impl Lane {
         self.order_build(order, effects);
     }
 
+    /// Orders a build anew whose funnel is lost.
+    pub fn order_again(&mut self, order: BuildOrder, effects: &mut Effects) {
+        self.order_build(BuildOrder { repairs: true, ..order }, effects);
+    }
+
     pub(super) fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
         let same =
             |known: &BuildOrder| known.funnel.site == order.funnel.site && known.funnel.id == order.funnel.id;
