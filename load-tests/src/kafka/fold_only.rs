@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aggregator::counters::LaneCounters;
 use aggregator::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use aggregator::lane::{Effects, FlushLimits, Lane, PlanInForce};
+use aggregator::restore::Restored;
 use event_log::Source;
 use event_log::kafka::{KafkaSettings, KafkaSource};
 use rungs_proto::view::RecordView;
@@ -66,7 +67,8 @@ fn lane(partition: u32, counters: LaneCounters) -> Result<Lane, BenchError> {
     let mut lane = Lane::new(id, settings, limits, counters);
     // A number above all others, so that the topic's control records change nothing.
     let in_force = PlanInForce { number: u64::MAX, text: String::new(), plan: Arc::new(plan) };
-    lane.resume(in_force, 0, began_ms, funnels, Vec::new(), &mut Effects::default());
+    let found = Restored { in_force, clock_ms: began_ms, funnels, ..Restored::default() };
+    lane.resume(found, &mut Effects::default());
     Ok(lane)
 }
 

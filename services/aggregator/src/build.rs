@@ -2,6 +2,7 @@
 //! the log from the cut-off on, until it stands close to the lane, which takes it over. A new or changed funnel, an
 //! import and lost journeys are built this way, beside the live generation, on a thread of their own.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use warehouse::rows::RollingRow;
 
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, admit, incoming_of};
+use crate::panics::{Panicked, text_of};
 use crate::store::{
     GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
 };
@@ -36,6 +38,12 @@ pub enum BuildError {
     Warehouse(#[from] WarehouseError),
     #[error(transparent)]
     Log(#[from] ReadError),
+    #[error(transparent)]
+    Poisonous(#[from] Panicked),
+    #[error("it panicked: {0}. Please report it")]
+    Panicked(String),
+    #[error("the system gives it no thread: {0}")]
+    Thread(#[from] std::io::Error),
     #[error("a newer build or the end of the service replaced it")]
     Cancelled,
 }
@@ -126,7 +134,7 @@ impl<S: Store> Builder<S> {
         loop {
             self.check_wanted()?;
             let records = self.source.read(self.partition.partition, lane.joins_at, READ_BYTES)?;
-            follow(lane, &records, &mut clock_ms, &self.partition, &mut rows);
+            follow(lane, &records, &mut clock_ms, &self.partition, &mut rows)?;
             self.write_rows(&mut rows).await?;
             let end = *self.source.end(self.partition.partition).borrow();
             if records.is_empty() || end.saturating_sub(lane.joins_at) < 1_000 {
@@ -143,6 +151,8 @@ impl<S: Store> Builder<S> {
     }
 
     async fn persist(&self, write: Write) -> Result<(), BuildError> {
+        // One that was replaced must not write into its successor's rows.
+        self.check_wanted()?;
         let wanted = Arc::clone(&self.wanted);
         match persist(&self.store, &write, move || !wanted()).await {
             true => Ok(()),
@@ -156,7 +166,21 @@ impl<S: Store> Builder<S> {
 }
 
 /// Takes records of the log for one funnel only; `clock_ms` is the partition's clock before them.
+///
+/// # Errors
+/// The record that made the fold panic; the funnel is not to be used any more.
 pub fn follow(
+    lane: &mut FunnelLane,
+    records: &[LogRecord],
+    clock_ms: &mut i64,
+    partition: &PartitionId,
+    out: &mut Vec<RollingRow>,
+) -> Result<(), Panicked> {
+    let folded = catch_unwind(AssertUnwindSafe(|| fold_records(lane, records, clock_ms, partition, out)));
+    folded.map_err(|panic| Panicked { offset: lane.joins_at, cause: text_of(panic.as_ref()) })
+}
+
+fn fold_records(
     lane: &mut FunnelLane,
     records: &[LogRecord],
     clock_ms: &mut i64,
@@ -165,6 +189,8 @@ pub fn follow(
 ) {
     let from = lane.joins_at;
     for record in records.iter().filter(|record| record.offset >= from) {
+        // So it is known which one panicked.
+        lane.joins_at = record.offset;
         *clock_ms = record.appended_at_ms.max(*clock_ms);
         if *clock_ms >= lane.open_end_ms() {
             lane.tick(record.offset, *clock_ms, usize::MAX, out, partition);

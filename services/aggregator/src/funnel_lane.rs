@@ -100,6 +100,11 @@ impl FunnelLane {
         lane
     }
 
+    /// The first offset that this generation counts by the live rules.
+    pub fn cutoff(&self) -> u64 {
+        self.cutoff.0
+    }
+
     /// Puts back a journey; damaged ones are an error that a build from raw mends.
     pub fn restore(
         &mut self,

@@ -9,20 +9,25 @@ use event_log::Source;
 use crate::build::{Built, follow};
 use crate::funnel_lane::FunnelLane;
 use crate::lane::{BuildOrder, Effects, Lane};
+use crate::panics::Panicked;
 
 /// Bytes of the log that are read at once to bring a built funnel to its lane.
 const READ_BYTES: usize = 1 << 20;
 
-/// The builds that a lane waits for, as (site, funnel, generation). Clones share it.
+/// A build: (site, funnel, generation, cut-off).
+type Name = (String, String, u64, u64);
+
+/// The builds that a lane waits for. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Orders(Arc<Mutex<Vec<(String, String, u64)>>>);
+pub struct Orders(Arc<Mutex<Vec<Name>>>);
 
 impl Orders {
     /// Learns what the lane waits for now. To be called after whatever may have changed it: a build that nobody waits for
     /// must end, for others wait for their turn behind it, and the log keeps no records for it.
     pub fn follow(&self, lane: &Lane) {
-        let name =
-            |order: &BuildOrder| (order.funnel.site.clone(), order.funnel.id.clone(), order.generation);
+        let name = |order: &BuildOrder| {
+            (order.funnel.site.clone(), order.funnel.id.clone(), order.generation, order.cutoff)
+        };
         let mut orders = self.lock();
         orders.clear();
         orders.extend(lane.building().iter().map(name));
@@ -35,12 +40,13 @@ impl Orders {
 
     /// Whether the lane waits for it.
     pub fn contains(&self, order: &BuildOrder) -> bool {
-        self.lock().iter().any(|(site, funnel, generation)| {
-            (site, funnel, *generation) == (&order.funnel.site, &order.funnel.id, order.generation)
+        self.lock().iter().any(|(site, funnel, generation, cutoff)| {
+            (site, funnel) == (&order.funnel.site, &order.funnel.id)
+                && (*generation, *cutoff) == (order.generation, order.cutoff)
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(String, String, u64)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Name>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -55,30 +61,50 @@ impl Waiting {
         self.0.push(built);
     }
 
-    /// Hands over those that are still wanted and reach the lane's position; the others wait on, or are forgotten.
-    pub fn join(&mut self, lane: &mut Lane, source: &dyn Source, now_ms: i64, effects: &mut Effects) {
+    /// Hands over those that are still wanted and reach the lane's position; the others wait on, or are forgotten. One that
+    /// a record makes panic is ordered anew; the records are returned, to be refused from now on.
+    pub fn join(
+        &mut self,
+        lane: &mut Lane,
+        source: &dyn Source,
+        now_ms: i64,
+        effects: &mut Effects,
+    ) -> Vec<Panicked> {
+        let mut panicked = Vec::new();
         for mut built in std::mem::take(&mut self.0) {
             if !lane.wants(&built.order) {
                 continue;
             }
-            if bring(&mut built.lane, lane, source, effects) {
-                tracing::info!(
-                    site = built.lane.key.site,
-                    funnel = built.lane.key.funnel,
-                    generation = built.lane.generation,
-                    visitors = built.lane.fold().visitors(),
-                    "funnel built from raw events"
-                );
-                lane.adopt(built.lane, now_ms, effects);
-            } else {
-                self.0.push(built);
+            match bring(&mut built.lane, lane, source, effects) {
+                Ok(true) => {
+                    tracing::info!(
+                        site = built.lane.key.site,
+                        funnel = built.lane.key.funnel,
+                        generation = built.lane.generation,
+                        visitors = built.lane.fold().visitors(),
+                        "funnel built from raw events"
+                    );
+                    lane.adopt(built.lane, now_ms, effects);
+                }
+                Ok(false) => self.0.push(built),
+                Err(found) => {
+                    tracing::error!(error = %found, funnel = built.order.funnel.id, "a build begins again");
+                    lane.order_again(built.order, effects);
+                    panicked.push(found);
+                }
             }
         }
+        panicked
     }
 }
 
 /// Brings a built funnel over the records that its lane took meanwhile; whether it stands at the lane's position now.
-fn bring(built: &mut FunnelLane, lane: &Lane, source: &dyn Source, effects: &mut Effects) -> bool {
+fn bring(
+    built: &mut FunnelLane,
+    lane: &Lane,
+    source: &dyn Source,
+    effects: &mut Effects,
+) -> Result<bool, Panicked> {
     let (position, mut clock_ms) = (lane.next_offset(), built.fold().clock_ms());
     while built.joins_at < position {
         match source.read(lane.partition.partition, built.joins_at, READ_BYTES) {
@@ -88,7 +114,7 @@ fn bring(built: &mut FunnelLane, lane: &Lane, source: &dyn Source, effects: &mut
                 let mut rows = Vec::new();
                 let reaches = records.iter().any(|record| record.offset >= position);
                 records.retain(|record| record.offset < position);
-                follow(built, &records, &mut clock_ms, &lane.partition, &mut rows);
+                follow(built, &records, &mut clock_ms, &lane.partition, &mut rows)?;
                 effects.rolling(rows);
                 if reaches {
                     // Offsets may have gaps: nothing is left before the lane's position.
@@ -101,5 +127,5 @@ fn bring(built: &mut FunnelLane, lane: &Lane, source: &dyn Source, effects: &mut
             }
         }
     }
-    built.joins_at == position
+    Ok(built.joins_at == position)
 }

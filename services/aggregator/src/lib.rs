@@ -16,6 +16,7 @@ pub mod lane;
 mod lane_thread;
 pub mod memory;
 pub mod metrics;
+pub mod panics;
 mod partitions;
 mod refused;
 mod rejected;

@@ -218,14 +218,7 @@ fn resume(lane: &mut Lane, restored: Restored) -> Effects {
     let (offset, funnels) = (restored.next_offset, restored.funnels.len());
     tracing::info!(partition = lane.partition.partition, offset, funnels, "partition restored");
     let mut effects = Effects::default();
-    lane.resume(
-        restored.in_force,
-        restored.next_offset,
-        restored.clock_ms,
-        restored.funnels,
-        restored.unfinished,
-        &mut effects,
-    );
+    lane.resume(restored, &mut effects);
     effects
 }
 

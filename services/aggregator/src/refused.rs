@@ -4,10 +4,12 @@ use event_log::LogRecord;
 use event_log::rejected::{REJECTED_SAMPLE_BYTES, Rejected};
 use rungs_proto::view::RecordView;
 
-use crate::screened::{Translate, is_json};
+use crate::screened::{Translate, is_json, translated};
 
 /// The reason of a record that made the fold panic.
 pub(crate) const PANICKED: &str = "panicked";
+pub(crate) const PANICKED_MEANS: &str =
+    "counting it failed by a defect of this program: please report it with the record";
 
 /// The rejection of a record. What its JSON lacks is told by the translation that failed.
 pub(crate) fn rejection(
@@ -40,7 +42,7 @@ pub(crate) fn rejection(
         // The bytes of a record are no text for people, and hold more than its names.
         rejected.sample = String::new();
     } else if let Some(translate) = translate.filter(|_| is_json(value) && reason != PANICKED) {
-        if let Err(why) = translate(value, record.appended_at_ms) {
+        if let Err(why) = translated(translate, value, record.appended_at_ms) {
             (rejected.reason, rejected.message) = (why.reason.to_owned(), why.message);
         }
         name(&mut rejected, value);
@@ -66,7 +68,7 @@ fn meaning(reason: &str) -> &'static str {
         "invalid_message_id" => "the message id is missing or longer than 256 bytes",
         "invalid_event_name" => "the event's name is missing or longer than 256 bytes",
         "invalid_timestamp" => "the event's time is before the year 2000",
-        PANICKED => "counting it failed by a defect of this program: please report it with the record",
+        PANICKED => PANICKED_MEANS,
         _ => "",
     }
 }
@@ -108,6 +110,14 @@ mod tests {
             (shown.site.as_str(), shown.visitor_id.as_str(), shown.sample.as_str()),
             ("shop", "ann", "")
         );
+    }
+
+    #[test]
+    fn a_json_text_whose_translation_panics_is_refused() {
+        let translate: Translate = Arc::new(|_, _| panic!("what is this"));
+        let shown = rejection("t", 0, &record(b"{}".to_vec()), "not_a_record", Some(&translate));
+        assert_eq!(shown.reason, PANICKED);
+        assert!(shown.message.ends_with("what is this"), "{}", shown.message);
     }
 
     #[test]

@@ -6,14 +6,33 @@
 //!   offset. The lane that panicked was given up whole and restored from the warehouse, so nothing of the record is
 //!   applied, by any funnel.
 //!
-//! Both depend on the record alone, so every reader of the log, now or after a restart, sees the same.
+//! Translation depends on the record alone, so every reader of the log, now or after a restart, sees the same. What is
+//! poisonous is known to this process only: after a restart the record panics once more, and is refused then.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use event_log::{Assignment, LogId, LogRecord, ReadError, Source};
 use tokio::sync::{mpsc, watch};
+
+use crate::panics::text_of;
+use crate::refused::{PANICKED, PANICKED_MEANS};
+
+/// Translates a JSON text. Other producers write what they like: a panic is a text that is no event.
+pub(crate) fn translated(
+    translate: &Translate,
+    value: &[u8],
+    appended_at_ms: i64,
+) -> Result<Vec<u8>, Untranslatable> {
+    let translated = catch_unwind(AssertUnwindSafe(|| translate(value, appended_at_ms)));
+    translated.unwrap_or_else(|panic| {
+        let cause = text_of(panic.as_ref());
+        tracing::error!(cause, "translating a JSON record panicked; it is refused");
+        Err(Untranslatable { reason: PANICKED, message: format!("{PANICKED_MEANS}: {cause}") })
+    })
+}
 
 /// Makes the bytes of a record of a JSON text and the time at which the log appended it.
 pub type Translate = Arc<dyn Fn(&[u8], i64) -> Result<Vec<u8>, Untranslatable> + Send + Sync>;
@@ -58,7 +77,7 @@ impl Screened {
             record.value = Bytes::new();
         } else if let Some(translate) = &self.translate
             && is_json(&record.value)
-            && let Ok(translated) = translate(&record.value, record.appended_at_ms)
+            && let Ok(translated) = translated(translate, &record.value, record.appended_at_ms)
         {
             record.value = translated.into();
         }

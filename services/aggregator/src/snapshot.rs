@@ -49,6 +49,12 @@ pub struct RestoreProgress {
 }
 
 impl RestoreProgress {
+    /// An attempt begins: nothing is read.
+    pub(crate) fn begin(&self) {
+        self.read.store(0, Ordering::Relaxed);
+        self.total.store(0, Ordering::Relaxed);
+    }
+
     /// So many more are to be read.
     pub(crate) fn expect(&self, journeys: u64) {
         self.total.fetch_add(journeys, Ordering::Relaxed);
@@ -198,6 +204,11 @@ mod tests {
         show(0, LaneState::Live);
         let restore = show(1, LaneState::Restoring);
         assert_eq!(restored(&board.look()), 0.5, "how many journeys there are is not known yet");
+        restore.expect(4);
+        (0..2).for_each(|_| restore.read_one());
+        assert_eq!(restored(&board.look()), 0.75);
+        restore.begin();
+        assert_eq!(restored(&board.look()), 0.5, "another attempt begins with nothing");
         restore.expect(4);
         (0..2).for_each(|_| restore.read_one());
         assert_eq!(restored(&board.look()), 0.75);

@@ -1,5 +1,7 @@
 //! Writers of control records: plans that come into force, imports that are complete, sites that are counted anew. Each is
-//! written to every partition, again and again until the log took all of it, and one after the other.
+//! written to every partition, again and again until the log took all of it. Plans have one writer, imports and rebuilds have
+//! two: their records are under way at the same time, so that partitions get them in different orders, and their clocks
+//! are apart.
 
 use std::sync::Arc;
 
@@ -14,16 +16,29 @@ use crate::fate::{Fate, poll};
 use crate::plans;
 use crate::rules::Rule;
 
+/// The writer of plans, by its place; the others are collectors.
+const PLANS: usize = 0;
+const WRITERS: usize = 3;
+/// So far are the clocks of two writers apart, at most.
+const APART_MS: i64 = 60_000;
+
 /// All of them together.
 pub struct Controls {
     fate: Fate,
     broker: Arc<Broker>,
     left_out: Option<Rule>,
-    generations: Generations,
+    writers: [Writer; WRITERS],
     /// The number of the last plan.
     pub plan: u64,
     /// Under which it is announced.
     plan_generation: Option<u64>,
+}
+
+/// A process that writes control records.
+#[derive(Default)]
+struct Writer {
+    generations: Generations,
+    skew_ms: i64,
     /// What the log has not taken, and its generation where that is settled.
     open: Option<(Action, Option<u64>)>,
 }
@@ -31,31 +46,36 @@ pub struct Controls {
 impl Controls {
     /// No plan is in force yet.
     pub fn new(fate: Fate, broker: Arc<Broker>, left_out: Option<Rule>) -> Self {
-        let generations = Generations::default();
-        Self { fate, broker, left_out, generations, plan: 0, plan_generation: None, open: None }
+        let mut writers: [Writer; WRITERS] = Default::default();
+        for writer in writers.iter_mut().skip(1) {
+            writer.skew_ms = fate.span_ms(2 * APART_MS) - APART_MS;
+        }
+        Self { fate, broker, left_out, writers, plan: 0, plan_generation: None }
     }
 
     /// Whether the log took everything.
     pub fn is_at_rest(&self) -> bool {
-        self.open.is_none()
+        self.writers.iter().all(|writer| writer.open.is_none())
     }
 
     /// Puts the next plan in force.
     pub fn apply_plan(&mut self) {
-        if self.is_at_rest() {
+        if self.writers[PLANS].open.is_none() {
             self.plan += 1;
             self.broker.keep_plan(self.plan, plans::text(self.plan));
-            let generation = self.generations.next(self.fate.now_ms());
+            let generation = self.writers[PLANS].generations.next(self.fate.now_ms());
             self.plan_generation = (self.left_out != Some(Rule::OneGenerationAPlan)).then_some(generation);
-            self.open = Some((Action::PlanApplied(PlanApplied { number: self.plan }), self.plan_generation));
+            let applied = Action::PlanApplied(PlanApplied { number: self.plan });
+            self.writers[PLANS].open = Some((applied, self.plan_generation));
             self.fate.note("a plan was applied");
         }
-        self.go_on();
+        self.offer(PLANS);
     }
 
-    /// Has a site counted anew.
+    /// Has a site counted anew. A writer that is not answered says it again, or begins another one.
     pub fn rebuild(&mut self) {
-        if self.is_at_rest() {
+        let at = 1 + self.fate.below(WRITERS as u64 - 1) as usize;
+        if self.writers[at].open.is_none() {
             let site = (*self.fate.pick(&["s", "t"])).to_owned();
             let import = ImportCompleted { site: site.clone(), import_id: "i".into(), accepted_rows: 0 };
             let action = if self.fate.percent(50) {
@@ -63,33 +83,44 @@ impl Controls {
             } else {
                 Action::Rebuild(Rebuild { site })
             };
-            self.open = Some((action, None));
+            let settled = self.fate.percent(50).then(|| self.next_generation(at));
+            self.writers[at].open = Some((action, settled));
             self.fate.note("a site was counted anew");
         }
-        self.go_on();
+        self.offer(at);
     }
 
     /// Tells the plan in force again, as a process that starts does.
     pub fn announce_again(&mut self) {
-        if self.is_at_rest() && self.plan > 0 {
+        if self.writers[PLANS].open.is_none() && self.plan > 0 {
             let applied = PlanApplied { number: self.plan };
-            self.open = Some((Action::PlanApplied(applied), self.plan_generation));
+            self.writers[PLANS].open = Some((Action::PlanApplied(applied), self.plan_generation));
         }
-        self.go_on();
+        self.offer(PLANS);
     }
 
     /// Offers what is open to the log once more.
     pub fn go_on(&mut self) {
-        let Some((action, generation)) = self.open.clone() else { return };
-        let generation = generation.unwrap_or_else(|| self.generations.next(self.fate.now_ms()));
-        self.fate.say(|| format!("control: {action:?} of generation {}", generation as i64 - plans::T0));
+        (0..WRITERS).for_each(|at| self.offer(at));
+    }
+
+    fn next_generation(&self, at: usize) -> u64 {
+        let writer = &self.writers[at];
+        writer.generations.next(self.fate.now_ms() + writer.skew_ms)
+    }
+
+    fn offer(&mut self, at: usize) {
+        let Some((action, generation)) = self.writers[at].open.clone() else { return };
+        let generation = generation.unwrap_or_else(|| self.next_generation(at));
+        self.fate
+            .say(|| format!("control: {action:?} of generation {}", generation.cast_signed() - plans::T0));
         let control = Control { generation, action: Some(action) };
         let value: bytes::Bytes = Record { body: Some(Body::Control(control)) }.encode_to_vec().into();
         let message = |partition| Message { partition, value: value.clone() };
         let messages = (0..Publisher::partitions(self.broker.as_ref())).map(message).collect();
         let Ok(receipt) = self.broker.publish(messages) else { return };
         if matches!(poll(&mut (Box::pin(receipt) as _)), std::task::Poll::Ready(Ok(()))) {
-            self.open = None;
+            self.writers[at].open = None;
         } else {
             self.fate.note("a control record was not acknowledged");
         }

@@ -40,9 +40,9 @@ pub type Begun = BTreeMap<(String, String), (u64, u64)>;
 /// The plan in force at the end of a partition, and what was begun under it.
 pub fn in_force(records: &[Known]) -> (u64, Begun) {
     let (mut number, mut plan, mut funnels) = (0, Plan::default(), Begun::new());
+    let mut rebuilt: BTreeMap<&str, u64> = BTreeMap::new();
     for Known { offset, body, .. } in records {
         let Body::Control(Control { generation, action: Some(action) }) = body else { continue };
-        let began = (*generation, offset + 1);
         match action {
             Action::PlanApplied(applied) if applied.number >= number => {
                 let (before, next) = (plan, plans::plan(applied.number));
@@ -53,6 +53,8 @@ pub fn in_force(records: &[Known]) -> (u64, Begun) {
                 let stays = |key: &(String, String)| next.funnel(&key.0, &key.1).is_some_and(same);
                 funnels.retain(|key, _| stays(key));
                 for funnel in &next.funnels {
+                    let largest = rebuilt.get(funnel.site.as_str()).copied().unwrap_or(0).max(*generation);
+                    let began = (largest, offset + 1);
                     funnels.entry((funnel.site.clone(), funnel.id.clone())).or_insert(began);
                 }
                 (number, plan) = (applied.number, next);
@@ -60,8 +62,10 @@ pub fn in_force(records: &[Known]) -> (u64, Begun) {
             Action::PlanApplied(_) => {}
             Action::ImportCompleted(rungs_proto::v1::ImportCompleted { site, .. })
             | Action::Rebuild(rungs_proto::v1::Rebuild { site }) => {
+                let largest = rebuilt.entry(site).or_default();
+                *largest = (*largest).max(*generation);
                 for (_, known) in funnels.iter_mut().filter(|((of, _), _)| of == site) {
-                    *known = began.max(*known);
+                    *known = (known.0.max(*largest), offset + 1);
                 }
             }
         }

@@ -128,14 +128,7 @@ impl Life {
             .fate
             .say(|| format!("{}: restored at {offset}, {funnels} funnels, {builds} builds", self.name));
         let mut effects = Effects::default();
-        lane.resume(
-            restored.in_force,
-            restored.next_offset,
-            restored.clock_ms,
-            restored.funnels,
-            restored.unfinished,
-            &mut effects,
-        );
+        lane.resume(restored, &mut effects);
         let source = Arc::clone(&around.broker) as Arc<dyn Source>;
         let mut serving = Serving::new(lane, self.store.clone(), source);
         self.carry_out(&mut serving, effects);
@@ -192,7 +185,8 @@ impl Life {
         self.carry_out(serving, effects);
         serving.orders.follow(&serving.lane);
         let mut effects = Effects::default();
-        serving.waiting.join(&mut serving.lane, broker.as_ref(), wall_ms, &mut effects);
+        let panicked = serving.waiting.join(&mut serving.lane, broker.as_ref(), wall_ms, &mut effects);
+        panicked.into_iter().for_each(|found| fate.fail(found.to_string()));
         self.carry_out(serving, effects);
     }
 

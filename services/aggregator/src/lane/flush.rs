@@ -4,6 +4,7 @@
 use funnel::windows::minute_of;
 use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow};
 
+use super::orders::rebuilt_to_values;
 use super::{Effects, Lane, is_due};
 use crate::store::{ROWS_PER_WRITE, Write};
 
@@ -123,7 +124,7 @@ impl Lane {
         while self.go_on_flushing(now_ms, effects) {}
     }
 
-    /// The partition's own progress: position, clock and plan.
+    /// The partition's own progress: position, clock, plan, and the generations of the sites' rebuilds.
     pub(super) fn partition_row(&self) -> ProgressRow {
         ProgressRow {
             log_id: self.partition.log_id.clone(),
@@ -141,7 +142,7 @@ impl Lane {
             clock_ms: self.clock_ms,
             plan_number: self.in_force.number,
             plan_text: self.in_force.text.clone(),
-            values: Vec::new(),
+            values: rebuilt_to_values(&self.rebuilt),
             done: 1.0,
             truncated: false,
             version: self.next_offset * 4 + 1,

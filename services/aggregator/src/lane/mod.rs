@@ -6,7 +6,7 @@
 //! marker F; journeys, stamped F; progress F; then the log may forget what lies before F. [`crate::restore`] relies on it.
 //! A flush of many journeys is made in steps, between which the lane reads on ([`round`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use funnel::fold::Folded;
@@ -20,6 +20,7 @@ use warehouse::rows::{EventRow, RollingRow};
 
 use crate::counters::LaneCounters;
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
+use crate::restore::Restored;
 use crate::store::{ROWS_PER_WRITE, Write, in_pieces};
 
 mod event_rows;
@@ -31,6 +32,7 @@ mod round;
 pub use event_rows::incoming_of;
 use event_rows::row_of;
 pub use foreign::admit;
+pub(crate) use orders::rebuilt_of_values;
 use round::Round;
 
 /// The plan that a lane folds by.
@@ -104,6 +106,8 @@ pub struct Lane {
     settings: FoldSettings,
     limits: FlushLimits,
     in_force: PlanInForce,
+    /// The largest generation of the rebuilds and imports of each site.
+    rebuilt: BTreeMap<String, u64>,
     matcher: PlanMatcher,
     /// Sites of the plan that keep their events for a time of their own, in days.
     retentions: HashMap<String, u16>,
@@ -139,6 +143,7 @@ impl Lane {
             settings,
             limits,
             in_force: PlanInForce::default(),
+            rebuilt: BTreeMap::new(),
             matcher: PlanMatcher::default(),
             retentions: HashMap::new(),
             funnels: Vec::new(),
@@ -158,24 +163,17 @@ impl Lane {
         }
     }
 
-    /// Continues where a restore found the partition: the plan in force, the position, its live funnels, and the builds
+    /// Continues where a restore found the partition: the plan in force, the largest generation of each site's rebuilds, the position, its live funnels, and the builds
     /// that did not come to their end.
-    pub fn resume(
-        &mut self,
-        in_force: PlanInForce,
-        next_offset: u64,
-        clock_ms: i64,
-        funnels: Vec<FunnelLane>,
-        unfinished: Vec<BuildOrder>,
-        effects: &mut Effects,
-    ) {
-        (self.next_offset, self.clock_ms) = (next_offset, clock_ms);
-        self.matcher = PlanMatcher::new(&in_force.plan);
-        self.retentions = retentions_of(&in_force.plan);
-        self.in_force = in_force;
-        self.funnels = funnels;
-        self.last_flush.1 = next_offset;
-        for order in unfinished {
+    pub fn resume(&mut self, found: Restored, effects: &mut Effects) {
+        (self.next_offset, self.clock_ms) = (found.next_offset, found.clock_ms);
+        self.matcher = PlanMatcher::new(&found.in_force.plan);
+        self.retentions = retentions_of(&found.in_force.plan);
+        self.in_force = found.in_force;
+        self.rebuilt = found.rebuilt;
+        self.funnels = found.funnels;
+        self.last_flush.1 = found.next_offset;
+        for order in found.unfinished {
             self.order_build(order, effects);
         }
         self.relink();
@@ -364,7 +362,7 @@ impl Lane {
         }
         let same = |lane: &FunnelLane| lane.key.site == built.key.site && lane.key.funnel == built.key.funnel;
         self.building.retain(|order| {
-            order.generation != built.generation
+            (order.generation, order.cutoff) != (built.generation, built.cutoff())
                 || order.funnel.site != built.key.site
                 || order.funnel.id != built.key.funnel
         });

@@ -1,6 +1,7 @@
 //! What a lane counts: switches plans at the record that applies one, and orders the builds of funnels that are new, changed,
 //! or to be counted anew.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use funnel::plan::{Funnel, Plan, PlanMatcher};
@@ -69,35 +70,66 @@ impl Lane {
     fn build_missing(&mut self, generation: u64, effects: &mut Effects) {
         let plan = Arc::clone(&self.in_force.plan);
         for funnel in &plan.funnels {
-            let same = |site: &str, id: &str| site == funnel.site && id == funnel.id;
-            let live = self.funnels.iter().any(|lane| same(&lane.key.site, &lane.key.funnel));
-            let building = self.building.iter().any(|order| same(&order.funnel.site, &order.funnel.id));
-            if !live && !building {
-                self.build_from_here(funnel, generation, effects);
+            if self.live_of(funnel).is_none() && self.order_of(funnel).is_none() {
+                let rebuilt = self.rebuilt.get(&funnel.site).copied().unwrap_or(0);
+                self.build_from_here(funnel, generation.max(rebuilt), false, effects);
             }
         }
     }
 
-    /// Builds all funnels of a site anew; the live ones go on until their successors are there. One that is of this
-    /// generation already has been built before a restart.
+    /// Builds all funnels of a site anew; the live ones go on until their successors are there. A funnel that was built
+    /// as of here or later has this record already: it is read again after a restart.
+    ///
+    /// Writers have clocks of their own, and partitions get their records in different orders. So a funnel's generation is
+    /// the largest one of its site's rebuilds and of the plan that brought it, in whatever order they come.
     pub(super) fn rebuild(&mut self, site: &str, generation: u64, effects: &mut Effects) {
+        let rebuilt = self.rebuilt.entry(site.to_owned()).or_default();
+        *rebuilt = generation.max(*rebuilt);
+        let rebuilt = *rebuilt;
         let plan = Arc::clone(&self.in_force.plan);
         for funnel in plan.funnels.iter().filter(|funnel| funnel.site == site) {
-            let lives = |lane: &FunnelLane| {
-                lane.key.site == site && lane.key.funnel == funnel.id && lane.generation >= generation
-            };
-            if !self.funnels.iter().any(lives) {
-                self.build_from_here(funnel, generation, effects);
+            let live = self.live_of(funnel).map(|lane| (lane.generation, lane.cutoff()));
+            let open = self.order_of(funnel).map(|order| (order.generation, order.cutoff));
+            let known = [live, open].into_iter().flatten();
+            if known.clone().any(|(_, cutoff)| cutoff >= self.next_offset) {
+                continue;
             }
+            let settled = known.clone().map(|(generation, _)| generation).fold(rebuilt, u64::max);
+            let reused = known.clone().any(|(generation, _)| generation == settled);
+            if live.is_some_and(|(generation, _)| generation == settled) {
+                self.end_live(funnel);
+            }
+            self.build_from_here(funnel, settled, reused, effects);
         }
+        self.relink();
+    }
+
+    fn live_of(&self, funnel: &Funnel) -> Option<&FunnelLane> {
+        self.funnels.iter().find(|lane| lane.key.site == funnel.site && lane.key.funnel == funnel.id)
+    }
+
+    fn order_of(&self, funnel: &Funnel) -> Option<&BuildOrder> {
+        self.building.iter().find(|order| order.funnel.site == funnel.site && order.funnel.id == funnel.id)
+    }
+
+    /// Ends a live funnel whose number its successor takes over: two of one number would write the same rows.
+    fn end_live(&mut self, funnel: &Funnel) {
+        self.funnels.retain(|lane| lane.key.site != funnel.site || lane.key.funnel != funnel.id);
+        // A flush under way counts on the funnels that there were.
+        self.round = None;
     }
 
     /// An order to build a funnel as of this position.
-    fn build_from_here(&mut self, funnel: &Funnel, generation: u64, effects: &mut Effects) {
+    fn build_from_here(&mut self, funnel: &Funnel, generation: u64, repairs: bool, effects: &mut Effects) {
         let (cutoff, clock_ms) = (self.next_offset, self.clock_ms);
         let funnel = Arc::new(funnel.clone());
-        let order = BuildOrder { funnel, generation, cutoff, clock_ms, repairs: false };
+        let order = BuildOrder { funnel, generation, cutoff, clock_ms, repairs };
         self.order_build(order, effects);
+    }
+
+    /// Orders a build anew whose funnel is lost.
+    pub fn order_again(&mut self, order: BuildOrder, effects: &mut Effects) {
+        self.order_build(BuildOrder { repairs: true, ..order }, effects);
     }
 
     pub(super) fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
@@ -112,12 +144,30 @@ impl Lane {
         effects.builds.push(order);
     }
 
-    /// Whether a build is still wanted: no newer one of its funnel was ordered, and the plan has the funnel.
+    /// Whether a build is still wanted: no other one of its funnel was ordered, and the plan has the funnel.
     pub fn wants(&self, order: &BuildOrder) -> bool {
         self.building.iter().any(|known| {
-            known.generation == order.generation
+            (known.generation, known.cutoff) == (order.generation, order.cutoff)
                 && known.funnel.site == order.funnel.site
                 && known.funnel.id == order.funnel.id
         })
     }
 }
+
+/// The largest generation of each site's rebuilds, as the partition's progress keeps them.
+pub(super) fn rebuilt_to_values(rebuilt: &BTreeMap<String, u64>) -> Vec<String> {
+    rebuilt.iter().map(|(site, generation)| format!("{generation}:{site}")).collect()
+}
+
+/// Reads what [`rebuilt_to_values`] wrote. What is not of that form is left out.
+pub(crate) fn rebuilt_of_values(values: &[String]) -> BTreeMap<String, u64> {
+    let read = |value: &String| {
+        let (generation, site) = value.split_once(':')?;
+        Some((site.to_owned(), generation.parse().ok()?))
+    };
+    values.iter().filter_map(read).collect()
+}
+
+#[cfg(test)]
+#[path = "orders_tests.rs"]
+mod tests;

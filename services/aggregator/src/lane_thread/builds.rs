@@ -1,15 +1,21 @@
-//! The builds of a partition's thread: started on threads of their own, and taken over once the lane has come as far as
+//! The builds of a partition's thread: each attempt on a thread of its own, one at a time in a process, and taken over once the lane has come as far as
 //! they have ([`crate::joining`]).
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use runtime::Tasks;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::{LaneError, LaneThread, now_ms};
 use crate::build::{BuildError, Builder, Built};
+use crate::ending::Stop;
 use crate::lane::{BuildOrder, Effects};
+use crate::panics::text_of;
+use crate::screened::Poisonous;
 use crate::store::Store;
 
 /// A build that failed is tried again after this long, then twice as long, and so on.
@@ -17,8 +23,8 @@ const FIRST_BUILD_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_BUILD_PAUSE: Duration = Duration::from_secs(60);
 
 impl<S: Store> LaneThread<S> {
-    /// Starts a build on a thread of its own: it begins once everything before the cut-off is stored.
-    pub(super) fn start_build(&mut self, order: BuildOrder, barrier: tokio::sync::oneshot::Receiver<()>) {
+    /// Starts a build, beside the lane: it begins once everything before the cut-off is stored.
+    pub(super) fn start_build(&mut self, order: BuildOrder, barrier: oneshot::Receiver<()>) {
         self.orders.follow(&self.lane);
         let (orders, stop, wanted) = (self.orders.clone(), self.stop.clone(), order.clone());
         let wanted = move || orders.contains(&wanted) && stop.ending().is_none();
@@ -29,17 +35,21 @@ impl<S: Store> LaneThread<S> {
             settings: self.settings.clone(),
             wanted: Arc::new(wanted),
         };
-        let (sender, turn) = (self.built_sender.clone(), Arc::clone(&self.one_at_a_time));
-        let runtime = self.runtime.clone();
-        let started = self.tasks.spawn_thread("aggregator-build", move || {
-            let _turn = runtime.block_on(turn.lock());
-            if runtime.block_on(barrier).is_ok() {
-                build_until_done(&runtime, &builder, &order, &sender);
+        let task = Attempts {
+            builder: Arc::new(builder),
+            order,
+            turn: Arc::clone(&self.one_at_a_time),
+            poisonous: self.poisonous.clone(),
+            sender: self.built_sender.clone(),
+            tasks: self.tasks.clone(),
+            runtime: self.runtime.clone(),
+            stop: self.stop.clone(),
+        };
+        drop(self.tasks.spawn("aggregator-build-order", async move {
+            if barrier.await.is_ok() {
+                task.run().await;
             }
-        });
-        if let Err(error) = started {
-            tracing::error!(%error, "no thread for a build; it starts with the next start of the service");
-        }
+        }));
     }
 
     /// Takes over finished builds, once the lane has come as far as they have.
@@ -49,32 +59,133 @@ impl<S: Store> LaneThread<S> {
         }
         self.orders.follow(&self.lane);
         let mut effects = Effects::default();
-        self.waiting.join(&mut self.lane, self.source.as_ref(), now_ms(), &mut effects);
+        let panicked = self.waiting.join(&mut self.lane, self.source.as_ref(), now_ms(), &mut effects);
+        panicked.iter().for_each(|found| self.poisonous.add(found.offset));
         self.carry_out(effects)
     }
 }
 
-/// Builds, again and again with growing pauses if the warehouse or the log fails.
-fn build_until_done<S: Store>(
-    runtime: &Handle,
-    builder: &Builder<S>,
-    order: &BuildOrder,
-    sender: &mpsc::Sender<Built>,
-) {
-    let mut pause = FIRST_BUILD_PAUSE;
-    loop {
-        match runtime.block_on(builder.build(order.clone())) {
-            Ok(built) => {
-                // The lane is gone only when the service ends; the build starts again with the next start.
-                let _ = sender.blocking_send(built);
-                return;
+/// An order that is carried out, again and again with growing pauses if that fails. It waits as a task, for there may be
+/// thousands; only the attempt whose turn it is has a thread. Between attempts it is others' turn.
+struct Attempts<S: Store> {
+    builder: Arc<Builder<S>>,
+    order: BuildOrder,
+    turn: Arc<Mutex<()>>,
+    poisonous: Poisonous,
+    sender: mpsc::Sender<Built>,
+    tasks: Tasks,
+    runtime: Handle,
+    stop: Stop,
+}
+
+impl<S: Store> Attempts<S> {
+    async fn run(self) {
+        let mut pause = FIRST_BUILD_PAUSE;
+        loop {
+            let turn = self.turn.lock().await;
+            match self.attempt().await {
+                Ok(built) => {
+                    // The lane is gone only when the service ends; the build starts again with the next start.
+                    let _ = self.sender.send(built).await;
+                    return;
+                }
+                Err(BuildError::Cancelled) => return,
+                Err(error) => {
+                    let funnel = &self.order.funnel.id;
+                    tracing::warn!(%error, funnel, "a build from raw events failed; trying again");
+                    if let BuildError::Poisonous(found) = error {
+                        self.poisonous.add(found.offset);
+                    }
+                }
             }
-            Err(BuildError::Cancelled) => return,
-            Err(error) => {
-                tracing::warn!(%error, funnel = order.funnel.id, "a build from raw events failed; trying again");
-            }
+            drop(turn);
+            drop(tokio::time::timeout(pause, self.stop.asked().requested()).await);
+            pause = (pause * 2).min(LONGEST_BUILD_PAUSE);
         }
-        std::thread::park_timeout(pause);
-        pause = (pause * 2).min(LONGEST_BUILD_PAUSE);
+    }
+
+    /// Builds on a thread of its own. A panic is an attempt that failed.
+    async fn attempt(&self) -> Result<Built, BuildError> {
+        if !(self.builder.wanted)() {
+            return Err(BuildError::Cancelled);
+        }
+        let (builder, order, runtime) = (Arc::clone(&self.builder), self.order.clone(), self.runtime.clone());
+        let (done, outcome) = oneshot::channel();
+        self.tasks.spawn_thread("aggregator-build", move || {
+            let built = catch_unwind(AssertUnwindSafe(|| runtime.block_on(builder.build(order))));
+            let failed = |panic: Box<dyn Any + Send>| Err(BuildError::Panicked(text_of(panic.as_ref())));
+            drop(done.send(built.unwrap_or_else(failed)));
+        })?;
+        outcome.await.unwrap_or(Err(BuildError::Cancelled))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use event_log::SystemClock;
+    use event_log::memory::MemoryLog;
+    use funnel::plan::Plan;
+
+    use super::*;
+    use crate::funnel_lane::{FoldSettings, PartitionId};
+    use crate::memory::MemoryStore;
+
+    const PLAN: &str = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_s\"]\norigins = [\"*\"]\n\
+        [[funnels]]\nsite = \"s\"\nid = \"f\"\nconversion_window = \"15m\"\nrolling_windows = [\"5m\"]\n\
+        [[funnels.steps]]\nid = \"a\"\nevent = \"a\"\n[[funnels.steps]]\nid = \"b\"\nevent = \"b\"\n";
+
+    fn attempts(
+        turn: &Arc<Mutex<()>>,
+        sender: mpsc::Sender<Built>,
+        wanted: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Attempts<MemoryStore> {
+        let settings = FoldSettings {
+            horizon_ms: 3_600_000,
+            max_tail_events: 100,
+            minute_history_ms: 86_400_000,
+            hour_history_ms: 86_400_000,
+        };
+        let builder = Builder {
+            store: MemoryStore::default(),
+            source: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
+            partition: PartitionId { log_id: "log".into(), epoch: 1, partition: 0, partitions: 1 },
+            settings,
+            wanted: Arc::new(wanted),
+        };
+        let funnel = Arc::new(Plan::parse("plan.toml", PLAN).unwrap().funnels[0].clone());
+        let order = BuildOrder { funnel, generation: 1, cutoff: 0, clock_ms: 0, repairs: false };
+        Attempts {
+            builder: Arc::new(builder),
+            order,
+            turn: Arc::clone(turn),
+            poisonous: Poisonous::default(),
+            sender,
+            tasks: Tasks::new(),
+            runtime: Handle::current(),
+            stop: Stop::default(),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_build_that_panics_is_tried_again_and_keeps_no_other_one_from_its_turn() {
+        let (turn, broken) = (Arc::default(), Arc::new(AtomicBool::new(true)));
+        let (sender, mut built) = mpsc::channel(1);
+        let (other_sender, mut other_built) = mpsc::channel(1);
+        let on_its_thread = || std::thread::current().name() == Some("aggregator-build");
+        let is_broken = Arc::clone(&broken);
+        let panics = attempts(&turn, sender, move || {
+            assert!(!is_broken.load(Ordering::Relaxed) || !on_its_thread(), "told to");
+            true
+        });
+        let tasks = Tasks::new();
+        drop(tasks.spawn("panics", panics.run()));
+        drop(tasks.spawn("other", attempts(&turn, other_sender, || true).run()));
+        let limit = Duration::from_secs(60);
+        assert!(tokio::time::timeout(limit, other_built.recv()).await.unwrap().is_some());
+        assert!(built.try_recv().is_err());
+        broken.store(false, Ordering::Relaxed);
+        assert!(tokio::time::timeout(limit, built.recv()).await.unwrap().is_some());
     }
 }

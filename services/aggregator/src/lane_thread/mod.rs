@@ -17,6 +17,7 @@ use crate::funnel_lane::FoldSettings;
 use crate::joining::{Orders, Waiting};
 use crate::journey_budget::Share;
 use crate::lane::{Effects, Lane, Refused};
+use crate::panics::text_of;
 use crate::refused::{PANICKED, rejection};
 use crate::run::Foreign;
 use crate::screened::Poisonous;
@@ -117,7 +118,8 @@ impl<S: Store> LaneThread<S> {
                 Some(Ending::Flush) => return self.finish(now_ms),
                 Some(Ending::Drain) => {
                     drain_until = drain_until.min(now_ms + self.drain_limit.as_millis() as i64);
-                    if at_end || now_ms >= drain_until {
+                    // One that holds too many journeys does not read on, however long it waits.
+                    if at_end || is_paused || now_ms >= drain_until {
                         return self.finish(now_ms);
                     }
                 }
@@ -256,13 +258,6 @@ impl<S: Store> LaneThread<S> {
             }
         }
     }
-}
-
-/// What a panic said.
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "for no reason told".to_owned())
 }
 
 fn plan_text(plans: &dyn PlanTopic, number: u64) -> Option<String> {

@@ -96,14 +96,7 @@ impl World {
         let found = restore(&self.store, &id, &settings).await.unwrap();
         let mut lane = Lane::new(id, settings.clone(), limits, counters);
         let mut effects = Effects::default();
-        lane.resume(
-            found.in_force,
-            found.next_offset,
-            found.clock_ms,
-            found.funnels,
-            found.unfinished,
-            &mut effects,
-        );
+        lane.resume(found, &mut effects);
         let source: Arc<dyn Source> = self.log.clone();
         let source: Arc<dyn Source> =
             Arc::new(Screened { source, translate: None, poisonous: self.poisonous.clone() });

@@ -1,0 +1,129 @@
+//! Control records that partitions get in different orders.
+
+use prost::Message as _;
+use rungs_proto::v1::record::Body;
+use rungs_proto::v1::{Control, ImportCompleted, PlanApplied, Record, control::Action};
+use runtime::Metrics;
+
+use super::*;
+use crate::counters::LaneCounters;
+use crate::funnel_lane::{FoldSettings, PartitionId};
+use crate::lane::FlushLimits;
+
+const PLAN: &str = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_s\"]\norigins = [\"*\"]\n\
+    [[funnels]]\nsite = \"s\"\nid = \"f\"\nconversion_window = \"15m\"\nrolling_windows = [\"5m\"]\n\
+    [[funnels.steps]]\nid = \"a\"\nevent = \"a\"\n[[funnels.steps]]\nid = \"b\"\nevent = \"b\"\n";
+
+fn lane() -> Lane {
+    let id = PartitionId { log_id: "log".into(), epoch: 1, partition: 0, partitions: 2 };
+    let settings = FoldSettings {
+        horizon_ms: 3_600_000,
+        max_tail_events: 100,
+        minute_history_ms: 86_400_000,
+        hour_history_ms: 86_400_000,
+    };
+    let limits = FlushLimits {
+        events_interval_ms: 1,
+        events_batch_rows: 100,
+        journeys_interval_ms: 1,
+        journeys_batch_rows: 100,
+    };
+    Lane::new(id, settings, limits, LaneCounters::register(&Metrics::new().unwrap()).unwrap())
+}
+
+fn plan() -> Action {
+    Action::PlanApplied(PlanApplied { number: 1 })
+}
+
+fn import() -> Action {
+    let (site, import_id) = ("s".into(), "i".into());
+    Action::ImportCompleted(ImportCompleted { site, import_id, accepted_rows: 0 })
+}
+
+/// The lane takes a control record; what it orders.
+fn take(lane: &mut Lane, generation: u64, action: Action) -> Vec<BuildOrder> {
+    let control = Control { generation, action: Some(action) };
+    let value = Record { body: Some(Body::Control(control)) }.encode_to_vec();
+    let mut effects = Effects::default();
+    let offset = lane.next_offset();
+    lane.record(offset, 1_700_000_000_000, &value, &|_| Some(PLAN.into()), &mut effects);
+    effects.builds
+}
+
+/// What was ordered is built at once.
+fn finish(lane: &mut Lane) {
+    for order in lane.building().to_vec() {
+        let built = FunnelLane::new(
+            Arc::clone(&order.funnel),
+            order.generation,
+            &lane.settings,
+            order.clock_ms,
+            order.cutoff,
+        );
+        lane.adopt(built, 0, &mut Effects::default());
+    }
+}
+
+/// The generation and the cut-off in the end, when each build is done before the next record comes, or none is.
+fn ends_with(records: &[(u64, Action)], at_once: bool) -> (u64, u64) {
+    let mut lane = lane();
+    for (generation, action) in records {
+        take(&mut lane, *generation, action.clone());
+        if at_once {
+            finish(&mut lane);
+        }
+    }
+    finish(&mut lane);
+    assert_eq!(lane.funnels.len(), 1);
+    (lane.funnels[0].generation, lane.funnels[0].cutoff())
+}
+
+#[test]
+fn partitions_end_with_the_same_generation_in_whatever_order_control_records_come() {
+    let (first, second) = ((100, import()), (101, import()));
+    let orders = [
+        [(5, plan()), first.clone(), second.clone()],
+        [(5, plan()), second.clone(), first.clone()],
+        [first.clone(), (5, plan()), second.clone()],
+        [second.clone(), (5, plan()), first.clone()],
+        [second, first, (5, plan())],
+    ];
+    for order in orders {
+        for at_once in [true, false] {
+            assert_eq!(ends_with(&order, at_once), (101, 3), "{order:?}");
+        }
+    }
+    for order in [[(7, plan()), (6, import())], [(6, import()), (7, plan())]] {
+        for at_once in [true, false] {
+            assert_eq!(ends_with(&order, at_once), (7, 2), "a writer whose clock is behind: {order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_build_that_was_replaced_under_its_own_number_is_not_wanted() {
+    let mut lane = lane();
+    let first = take(&mut lane, 9, plan());
+    let second = take(&mut lane, 8, import());
+    assert_eq!((first[0].generation, second[0].generation), (9, 9));
+    assert!(second[0].repairs, "what the first one stored under the number goes first");
+    assert!(!lane.wants(&first[0]) && lane.wants(&second[0]));
+}
+
+#[test]
+fn a_record_that_is_read_again_orders_nothing() {
+    let mut lane = lane();
+    take(&mut lane, 5, plan());
+    take(&mut lane, 6, import());
+    finish(&mut lane);
+    lane.next_offset = 1;
+    assert!(take(&mut lane, 6, import()).is_empty());
+}
+
+#[test]
+fn generations_of_rebuilds_are_kept_in_progress() {
+    let mut lane = lane();
+    take(&mut lane, 9, import());
+    let row = lane.partition_row();
+    assert_eq!(rebuilt_of_values(&row.values), BTreeMap::from([("s".to_owned(), 9)]));
+}
