@@ -5,6 +5,7 @@
 //! A request that fails in its middle has stored the parts before it: sent again, events with an id or a time of their
 //! own count once.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
@@ -30,6 +31,8 @@ struct Progress {
     accepted: u64,
     /// The first ones, as an answer lists them.
     rejected: Vec<Rejected>,
+    /// The first `writeKey` of the body: it counts for the parts after it too, as in a body that is taken at once.
+    write_key: Option<String>,
     permit: Permit,
     /// Bytes of memory that the body holds between two parts.
     held_bytes: usize,
@@ -37,7 +40,15 @@ struct Progress {
 
 impl Progress {
     fn new(permit: Permit) -> Self {
-        Self { lines: 0, events: 0, accepted: 0, rejected: Vec::new(), permit, held_bytes: 0 }
+        Self {
+            lines: 0,
+            events: 0,
+            accepted: 0,
+            rejected: Vec::new(),
+            write_key: None,
+            permit,
+            held_bytes: 0,
+        }
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
@@ -132,8 +143,12 @@ impl Incoming<'_> {
     }
 
     async fn part(&self, part: &[u8], progress: &mut Progress) -> Result<(), Refusal> {
-        let parsed = adapters::part_of_lines(progress.lines, part, self.limits())?;
+        let mut parsed = adapters::part_of_lines(progress.lines, part, self.limits())?;
         let events = parsed.events.len();
+        if progress.write_key.is_none() {
+            progress.write_key = parsed.write_key.take().map(Cow::into_owned);
+        }
+        parsed.write_key = progress.write_key.clone().map(Cow::Owned);
         let Answer::Stored { accepted, rejected, .. } = self.store(parsed, now_ms()).await? else {
             return Ok(());
         };

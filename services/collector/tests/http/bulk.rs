@@ -131,6 +131,20 @@ async fn a_long_body_needs_a_key_as_any_other() {
 }
 
 #[tokio::test]
+async fn the_first_key_in_a_body_counts_for_all_of_it_however_long_it_is() {
+    let running = start_with(|settings| settings.max_batch_events = 100, None).await;
+    let mut lines: Vec<String> = (0..1_000).map(line).collect();
+    lines[0] = lines[0].replacen('{', "{\"writeKey\":\"wk\",", 1);
+    lines[700] = lines[700].replacen('{', "{\"writeKey\":\"wk_blog\",", 1);
+    let request = running.client.post(format!("{}/v1/events", running.url)).header("content-type", NDJSON);
+    let request = request.body(chunked(lines.concat().into_bytes()));
+    let (status, answer) = read(request.send().await.unwrap()).await;
+    assert_eq!((status, &answer["accepted"]), (200, &json!(1_000)), "{answer}");
+    assert!(running.events().iter().all(|event| event.site == "shop"));
+    running.assert_outcomes(1_000, 0, 0);
+}
+
+#[tokio::test]
 async fn a_key_of_nobody_is_refused_before_the_body_has_come() {
     let running = start().await;
     let never =
