@@ -16,7 +16,7 @@ use crate::kafka::KafkaRejections;
 
 /// Bytes of what was rejected that are kept as a sample.
 pub const REJECTED_SAMPLE_BYTES: usize = 1_024;
-/// Bytes of each name (site, event, ids) that are kept.
+/// Bytes of each name (site, event, ids, endpoint, reason, topic) that are kept.
 const NAME_BYTES: usize = 256;
 /// Bytes of the message that are kept.
 const MESSAGE_BYTES: usize = 512;
@@ -57,7 +57,9 @@ impl Rejected {
     /// Within the bounds of each text.
     #[must_use]
     pub fn bounded(mut self) -> Self {
-        for name in [&mut self.site, &mut self.event, &mut self.message_id, &mut self.visitor_id] {
+        let ids = [&mut self.id, &mut self.message_id, &mut self.visitor_id];
+        let names = [&mut self.site, &mut self.event, &mut self.endpoint, &mut self.reason, &mut self.topic];
+        for name in ids.into_iter().chain(names) {
             cut(name, NAME_BYTES);
         }
         cut(&mut self.message, MESSAGE_BYTES);
@@ -210,9 +212,28 @@ mod tests {
     #[test]
     fn texts_are_cut_at_a_characters_end() {
         let long = "ä".repeat(5_000);
-        let rejected =
-            Rejected { event: long.clone(), message: long.clone(), sample: long, ..Rejected::default() };
+        let text = || long.clone();
+        let rejected = Rejected {
+            id: text(),
+            site: text(),
+            event: text(),
+            message_id: text(),
+            visitor_id: text(),
+            endpoint: text(),
+            reason: text(),
+            message: text(),
+            sample: text(),
+            topic: text(),
+            received_at_ms: 0,
+            bytes: 0,
+            partition: 0,
+            offset: 0,
+        };
         let bounded = rejected.bounded();
+        let Rejected { id, site, message_id, visitor_id, endpoint, reason, topic, .. } = &bounded;
+        for name in [id, site, message_id, visitor_id, endpoint, reason, topic] {
+            assert_eq!(name.len(), 256);
+        }
         assert_eq!((bounded.event.len(), bounded.message.len(), bounded.sample.len()), (256, 512, 1_024));
     }
 }

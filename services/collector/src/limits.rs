@@ -20,7 +20,7 @@ pub const SECONDS_BELOW: f64 = 1e11;
 /// Rejected events that an answer lists; all are counted.
 pub const MAX_REJECTED_LISTED: usize = 1_000;
 pub use event_log::rejected::MAX_REJECTED_KEPT_PER_SECOND;
-/// A body must be complete within this time after its head.
+/// A body must be complete within this time after its head; of a long one of NDJSON, each part after the one before.
 pub const BODY_TIMEOUT_MS: u64 = 30_000;
 /// NDJSON bodies of more bytes, compressed ones and those of unknown length are taken part by part where the content type
 /// says that they are NDJSON.
@@ -55,7 +55,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "100",
         "rejected events that a collector keeps for `rungs trace` in a second; all are counted",
     ),
-    ("BODY_TIMEOUT_MS", "30000", "until a body must be complete"),
+    ("BODY_TIMEOUT_MS", "30000", "until a body, or the next part of a long one, must be complete"),
     ("BULK_FROM_BYTES", "262144", "longer NDJSON is taken part by part, if its content type says what it is"),
     ("BULK_PART_BYTES", "1048576", "lines of such a body that are stored at a time"),
     ("KEEP_ALIVE_MS", "75000", "an idle connection is kept this long"),

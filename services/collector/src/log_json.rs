@@ -1,7 +1,7 @@
 //! JSON that other producers write straight into the topic of events: the body of `/v1/track` with its `site`. It becomes
 //! the record that a collector would have written, by the same rules and with the same reasons where it breaks one. The
-//! aggregator calls it for each such record, and again after a restart: the result depends on its bytes and the time of
-//! appending alone.
+//! aggregator calls it for each such record, and again after a restart: the result depends on its bytes, the time of
+//! appending and two settings of `[collector]` alone.
 
 use funnel::plan::limits::MAX_ID_BYTES;
 use runtime::settings::CollectorSettings;
@@ -18,14 +18,18 @@ struct OfSite {
     site: Option<String>,
 }
 
-/// The record (`rungs.v1.Record`) of a JSON event, received when the log appended it (UTC milliseconds).
+/// The record (`rungs.v1.Record`) of a JSON event, received when the log appended it (UTC milliseconds). Of the settings
+/// `max_event` and `skew_threshold` count.
 ///
 /// # Errors
 /// The rule that it breaks.
-pub fn event_of_json(json: &[u8], appended_at_ms: i64) -> Result<Vec<u8>, Rejection> {
+pub fn event_of_json(
+    json: &[u8],
+    appended_at_ms: i64,
+    settings: &CollectorSettings,
+) -> Result<Vec<u8>, Rejection> {
     let site = site(json)?;
-    // A record of the log has passed the producer's and the broker's limits.
-    let limits = Limits { max_event_bytes: usize::MAX, max_batch_events: usize::MAX };
+    let limits = Limits { max_event_bytes: settings.max_event_bytes, max_batch_events: 1 };
     let not_one = || Reason::InvalidJson.because("a record is one event: a JSON object and nothing after it");
     let mut parsed = Endpoint::Events.parse(json, Form::Text, limits).map_err(|_| not_one())?;
     let draft = parsed.events.pop().filter(|_| parsed.events.is_empty()).ok_or_else(not_one)??;
@@ -34,7 +38,7 @@ pub fn event_of_json(json: &[u8], appended_at_ms: i64) -> Result<Vec<u8>, Reject
         site: &site,
         received_at_ms: appended_at_ms,
         sent_at: parsed.sent_at,
-        skew_threshold_ms: CollectorSettings::default().skew_threshold_ms,
+        skew_threshold_ms: settings.skew_threshold_ms,
         agent: None,
         country: "",
         import_id: "",
@@ -72,8 +76,16 @@ mod tests {
     const NOW_MS: i64 = 1_700_000_000_000;
 
     fn event(json: &str) -> Result<Event, Rejection> {
-        let record = event_of_json(json.as_bytes(), NOW_MS)?;
-        assert_eq!(event_of_json(json.as_bytes(), NOW_MS)?, record, "another reading makes the same record");
+        with(&CollectorSettings::default(), json)
+    }
+
+    fn with(settings: &CollectorSettings, json: &str) -> Result<Event, Rejection> {
+        let record = event_of_json(json.as_bytes(), NOW_MS, settings)?;
+        assert_eq!(
+            event_of_json(json.as_bytes(), NOW_MS, settings)?,
+            record,
+            "another reading makes the same record"
+        );
         match Record::decode(record.as_slice()).unwrap().body {
             Some(Body::Event(event)) => Ok(event),
             other => panic!("{other:?}"),
@@ -105,6 +117,17 @@ mod tests {
         assert_eq!(without.reason, Reason::InvalidMessageId);
         let now = event(r#"{"site":"shop","event":"view","userId":"u","messageId":"m"}"#).unwrap();
         assert_eq!(now.ts_ms, NOW_MS, "without a time it counts when it was appended");
+    }
+
+    #[test]
+    fn the_settings_bound_an_event_and_say_which_clock_is_wrong() {
+        let json = r#"{"site":"shop","event":"view","anonymousId":"a","messageId":"m",
+            "timestamp":1699999940000,"sentAt":1699999970000}"#;
+        assert_eq!(event(json).unwrap().ts_ms, 1_699_999_940_000);
+        let strict = CollectorSettings { skew_threshold_ms: 10_000, ..CollectorSettings::default() };
+        assert_eq!(with(&strict, json).unwrap().ts_ms, 1_699_999_970_000);
+        let narrow = CollectorSettings { max_event_bytes: 100, ..CollectorSettings::default() };
+        assert_eq!(with(&narrow, json).unwrap_err().reason, Reason::EventTooLarge);
     }
 
     #[test]

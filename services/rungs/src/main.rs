@@ -16,6 +16,7 @@ mod rejections;
 mod report;
 mod settings;
 mod standalone;
+mod terminal;
 mod trace;
 
 use std::process::ExitCode;

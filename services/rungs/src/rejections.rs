@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aggregator::{Translate, Untranslatable};
 use event_log::kafka::{KafkaRejections, KafkaSettings};
 use event_log::rejected::{OnUnkept, QueuedRejections, Rejections, queue};
+use runtime::settings::CollectorSettings;
 
 use crate::failure::Failure;
 use crate::process::Process;
@@ -26,10 +27,11 @@ fn counted(process: &Process) -> Result<OnUnkept, Failure> {
     Ok(Box::new(move || unkept.inc()))
 }
 
-/// Reads JSON as a collector would.
-pub(crate) fn translate() -> Translate {
-    Arc::new(|json, appended_at_ms| {
-        collector::event_of_json(json, appended_at_ms).map_err(|rejection| Untranslatable {
+/// Reads JSON as a collector of these settings would.
+pub(crate) fn translate(settings: &CollectorSettings) -> Translate {
+    let settings = settings.clone();
+    Arc::new(move |json, appended_at_ms| {
+        collector::event_of_json(json, appended_at_ms, &settings).map_err(|rejection| Untranslatable {
             reason: rejection.reason.code(),
             message: rejection.message.into_owned(),
         })

@@ -10,6 +10,8 @@ use crate::json::{Value, fields};
 use crate::refusal::Refusal;
 
 const NOT_STORED: [&str; 3] = ["__timestamp", "__deviceId", "__ip"];
+/// Stored without query and fragment.
+const ADDRESSES: [&str; 2] = ["__path", "__referrer"];
 
 /// The body as Segment's batch of one event.
 pub(super) fn recast(body: &str) -> Result<String, Refusal> {
@@ -42,9 +44,9 @@ fn event(batch: &mut Batch, object: &str) {
     });
 }
 
-/// The properties as they were sent; `__revenue` once more under the name that is counted.
+/// The properties as they were sent, but for addresses; `__revenue` once more under the name that is counted.
 fn own_properties(inner: &str, to: &mut Object<'_>) {
-    to.fields_of(inner, |key| !NOT_STORED.contains(&key));
+    to.fields_of(inner, |key| !NOT_STORED.contains(&key), |key| ADDRESSES.contains(&key));
     let [revenue, own] = fields(inner, ["__revenue", "revenue"]);
     if own.is_null() {
         to.value("revenue", &revenue);

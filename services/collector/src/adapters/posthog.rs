@@ -2,14 +2,30 @@
 //!
 //! `distinct_id` (of the event, else of its properties) is the visitor, `uuid` (else `$insert_id`) the message id. `$identify`,
 //! `$create_alias` and `$groupidentify` become an identify, alias and group; every other event keeps its name. Person
-//! properties (`$set`, `$set_once`), `$ip`, `$raw_user_agent` and the token are not stored, all other properties are.
+//! properties (`$set`, `$set_once`), `$ip`, `$raw_user_agent`, the token and what holds addresses within it are not stored,
+//! all other properties are; the client's own addresses (`$current_url`, `$referrer`, …) without query and fragment.
 
 use super::segment_form::{Batch, Object};
 use super::vendor::scanned;
 use crate::json::{Value, elements, fields};
 use crate::refusal::Refusal;
 
-const NOT_STORED: [&str; 5] = ["$set", "$set_once", "$ip", "$raw_user_agent", "token"];
+const NOT_STORED: [&str; 9] = [
+    "$set",
+    "$set_once",
+    "$ip",
+    "$raw_user_agent",
+    "token",
+    "$initial_person_info",
+    "$elements",
+    "$elements_chain",
+    "$heatmap_data",
+];
+
+/// Whether the client puts an address there: `$current_url`, `$referrer`, `$initial_current_url`, `$session_entry_url`, …
+fn is_address(key: &str) -> bool {
+    key.starts_with('$') && ["url", "referrer", "href"].iter().any(|end| key.ends_with(end))
+}
 
 /// The body as Segment's batch.
 pub(super) fn recast(body: &str) -> Result<String, Refusal> {
@@ -113,7 +129,9 @@ impl Event<'_> {
     fn properties(&self, to: &mut Object<'_>) {
         match self.properties {
             Value::Object(inner) => {
-                to.object("properties", |to| to.fields_of(inner, |key| !NOT_STORED.contains(&key)));
+                to.object("properties", |to| {
+                    to.fields_of(inner, |key| !NOT_STORED.contains(&key), is_address)
+                });
             }
             other => to.value("properties", &other),
         }

@@ -2,6 +2,7 @@
 //! vendors produce and `batch` reads. Values are copied as the client wrote them, so that properties stay byte for byte
 //! what they were, and every rule about events stands in one place only.
 
+use crate::derive::address::Address;
 use crate::json::{Scanner, Value, push_quoted};
 
 /// A batch under way.
@@ -96,18 +97,28 @@ impl Object<'_> {
         }
     }
 
-    /// The fields of an object (JSON that was checked) but those that are not wanted, each as it was written.
-    pub(super) fn fields_of(&mut self, object: &str, is_wanted: impl Fn(&str) -> bool) {
+    /// The fields of an object (JSON that was checked) but those that are not wanted, each as it was written. Texts of
+    /// addresses lose their query and fragment.
+    pub(super) fn fields_of(
+        &mut self,
+        object: &str,
+        is_wanted: impl Fn(&str) -> bool,
+        is_address: impl Fn(&str) -> bool,
+    ) {
         let mut scanner = Scanner::new(object);
         let _ = scanner.object(|scanner, key| {
             let value = scanner.value()?;
-            if is_wanted(&key.decode()) {
+            let name = key.decode();
+            if is_wanted(&name) {
                 if !std::mem::take(&mut self.is_empty) {
                     self.text.push(',');
                 }
                 Value::Text(key).push(self.text);
                 self.text.push(':');
-                value.push(self.text);
+                match value.text().filter(|_| is_address(&name)) {
+                    Some(url) => push_quoted(self.text, Address::of(&url).stored()),
+                    None => value.push(self.text),
+                }
             }
             Ok(())
         });
@@ -127,7 +138,9 @@ mod tests {
             event.value("none", &Value::Null);
             event.text("type", "a\"b");
             event.object("properties", |to| {
-                to.fields_of(r#"{ "a" : 1.0, "drop":{}, "b\u0041":"\ud83d\ude00" }"#, |key| key != "drop");
+                let fields =
+                    r#"{ "a" : 1.0, "drop":{}, "b\u0041":"\ud83d\ude00", "url":"\/p?q=1", "urls":["?"] }"#;
+                to.fields_of(fields, |key| key != "drop", |key| key.starts_with("url"));
                 to.value("c", &Value::Array("[1]"));
             });
             event.text("last", "");
@@ -135,7 +148,7 @@ mod tests {
         batch.event(|_| {});
         batch.other(&Value::Number("7"));
         let text = batch.finish(&Value::Number("1e2"), &Value::Null);
-        let expected = json!({"batch": [{"type": "a\"b", "properties": {"a": 1.0, "bA": "😀", "c": [1]}}, {}, 7],
+        let expected = json!({"batch": [{"type": "a\"b", "properties": {"a": 1.0, "bA": "😀", "url": "/p", "urls": ["?"], "c": [1]}}, {}, 7],
             "writeKey": 1e2});
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), expected);
         assert!(text.contains(r#""b\u0041":"\ud83d\ude00""#), "as it was written: {text}");

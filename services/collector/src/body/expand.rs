@@ -12,8 +12,8 @@ use crate::refusal::Refusal;
 
 /// Encodings on top of each other, at most.
 const MAX_ENCODINGS: usize = 3;
-/// Windows of zstd up to 2^24 bytes; the format's own limit would allow gigabytes.
-pub(super) const MAX_ZSTD_WINDOW_LOG: u32 = 24;
+/// Windows of zstd up to 2^23 bytes, as RFC 8878 recommends to decoders; the format's own limit would allow gigabytes.
+pub(super) const MAX_ZSTD_WINDOW_LOG: u32 = 23;
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// The body as the client meant it. `encodings` is the header Content-Encoding.

@@ -4,6 +4,7 @@ mod expand;
 mod form;
 mod in_flight;
 mod stream;
+mod zstd_frames;
 
 use std::time::Duration;
 

@@ -1,15 +1,25 @@
 //! A body that is expanded while it arrives: bytes go in as the network brings them, expanded bytes come out, never more than
-//! a bound at a time. One encoding (gzip, deflate, br, zstd, or gzip by its first bytes) is undone.
+//! a bound at a time. One encoding (gzip, deflate, br, zstd, or gzip by its first bytes) is undone. It tells what memory it
+//! holds between two steps, windows included, for the budget of bytes in flight.
 
 use std::io::{self, Write};
 
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use super::expand::{GZIP, MAX_ZSTD_WINDOW_LOG, is_zlib};
+use super::expand::{GZIP, is_zlib};
+use super::zstd_frames::ZstdFrames;
 use crate::refusal::Refusal;
 
 /// So many packed bytes should be fed at a time: what they expand to is bounded, and comes out at once.
 pub(crate) const EXPAND_STEP_BYTES: usize = 8 << 10;
+/// Bytes of the buffer between decoder and reader that are kept from one step to the next; a step may have needed more.
+const KEPT_BYTES: usize = 8 * EXPAND_STEP_BYTES;
+/// What gzip and deflate hold: window, tables and buffer.
+const INFLATE_BYTES: usize = 80 << 10;
+/// What brotli holds beside its window: tables and buffers.
+const BROTLI_TABLES_BYTES: usize = 256 << 10;
+/// The largest window of RFC 7932, as logarithm.
+const MAX_BROTLI_WINDOW_LOG: u32 = 24;
 
 /// Expands a body step by step.
 pub(crate) struct Expander {
@@ -24,8 +34,8 @@ enum Decoder {
     Gzip(MultiGzDecoder<Expanded>),
     Zlib(ZlibDecoder<Expanded>),
     Deflate(DeflateDecoder<Expanded>),
-    Brotli(Box<brotli_decompressor::DecompressorWriter<Expanded>>),
-    Zstd(zstd::stream::write::Decoder<'static, Expanded>),
+    Brotli { decoder: Box<brotli_decompressor::DecompressorWriter<Expanded>>, window_log: u32 },
+    Zstd(ZstdFrames<Expanded>),
 }
 
 /// What came out and was not taken yet.
@@ -62,8 +72,15 @@ impl Expander {
             none => none.insert(Decoder::of(&self.encoding, packed, max_bytes)?),
         };
         decoder.write(packed).map_err(|error| refusal(&error, max_bytes))?;
-        out.append(&mut decoder.expanded().bytes);
+        let expanded = &mut decoder.expanded().bytes;
+        out.append(expanded);
+        expanded.shrink_to(KEPT_BYTES);
         Ok(())
+    }
+
+    /// Bytes of memory that it holds until the next step.
+    pub(crate) fn held_bytes(&mut self) -> usize {
+        self.decoder.as_mut().map_or(0, |decoder| decoder.state_bytes() + decoder.expanded().bytes.capacity())
     }
 
     /// At the end of the body: appends what is left; an error if the body ends in the middle.
@@ -94,13 +111,11 @@ impl Decoder {
             "" | "identity" => Self::Plain(to),
             "deflate" if is_zlib(first) => Self::Zlib(ZlibDecoder::new(to)),
             "deflate" => Self::Deflate(DeflateDecoder::new(to)),
-            "br" => Self::Brotli(Box::new(brotli_decompressor::DecompressorWriter::new(to, 4096))),
-            "zstd" => {
-                let broken = |error: io::Error| Refusal::InvalidEncoding(error.to_string());
-                let mut decoder = zstd::stream::write::Decoder::new(to).map_err(broken)?;
-                decoder.window_log_max(MAX_ZSTD_WINDOW_LOG).map_err(broken)?;
-                Self::Zstd(decoder)
-            }
+            "br" => Self::Brotli {
+                decoder: Box::new(brotli_decompressor::DecompressorWriter::new(to, 4096)),
+                window_log: brotli_window_log(first.first().copied().unwrap_or_default()),
+            },
+            "zstd" => Self::Zstd(ZstdFrames::new(to).map_err(|error| refusal(&error, max_bytes))?),
             other => {
                 let message =
                     format!("`{other}` is none of gzip, deflate, br, zstd; long NDJSON has one at most");
@@ -115,8 +130,8 @@ impl Decoder {
             Self::Gzip(to) => to.write_all(packed).and_then(|()| to.flush()),
             Self::Zlib(to) => to.write_all(packed).and_then(|()| to.flush()),
             Self::Deflate(to) => to.write_all(packed).and_then(|()| to.flush()),
-            Self::Brotli(to) => to.write_all(packed).and_then(|()| to.flush()),
-            Self::Zstd(to) => to.write_all(packed).and_then(|()| to.flush()),
+            Self::Brotli { decoder: to, .. } => to.write_all(packed).and_then(|()| to.flush()),
+            Self::Zstd(to) => to.feed(packed),
         }
     }
 
@@ -126,8 +141,18 @@ impl Decoder {
             Self::Gzip(to) => to.try_finish(),
             Self::Zlib(to) => to.try_finish(),
             Self::Deflate(to) => to.try_finish(),
-            Self::Brotli(to) => to.close(),
-            Self::Zstd(to) => to.flush(),
+            Self::Brotli { decoder: to, .. } => to.close(),
+            Self::Zstd(to) => to.finish(),
+        }
+    }
+
+    /// Memory that is held from one step to the next, beside what came out.
+    fn state_bytes(&self) -> usize {
+        match self {
+            Self::Plain(_) => 0,
+            Self::Gzip(_) | Self::Zlib(_) | Self::Deflate(_) => INFLATE_BYTES,
+            Self::Brotli { window_log, .. } => (1 << window_log) + BROTLI_TABLES_BYTES,
+            Self::Zstd(to) => to.held_bytes(),
         }
     }
 
@@ -137,9 +162,22 @@ impl Decoder {
             Self::Gzip(to) => to.get_mut(),
             Self::Zlib(to) => to.get_mut(),
             Self::Deflate(to) => to.get_mut(),
-            Self::Brotli(to) => to.get_mut(),
+            Self::Brotli { decoder: to, .. } => to.get_mut(),
             Self::Zstd(to) => to.get_mut(),
         }
+    }
+}
+
+/// The window that brotli's first byte asks for (RFC 7932, 9.1).
+fn brotli_window_log(first: u8) -> u32 {
+    let (three, further) = (u32::from(first >> 1 & 7), u32::from(first >> 4 & 7));
+    match (first & 1, three, further) {
+        (0, ..) => 16,
+        (_, 0, 0) => 17,
+        // Not a window of the format; the decoder refuses it.
+        (_, 0, 1) => MAX_BROTLI_WINDOW_LOG,
+        (_, 0, _) => 8 + further,
+        _ => 17 + three,
     }
 }
 
@@ -188,6 +226,64 @@ mod tests {
             expander.feed(chunk, &mut out)?;
         }
         expander.finish(&mut out).map(|()| out)
+    }
+
+    fn brotli_of_window(log: i32) -> Vec<u8> {
+        let mut packed = Vec::new();
+        let parameters = brotli::enc::BrotliEncoderParams { quality: 5, lgwin: log, ..Default::default() };
+        brotli::BrotliCompress(&mut &[b'a'; 100][..], &mut packed, &parameters).unwrap();
+        packed
+    }
+
+    fn zstd_of_window(log: u32) -> Vec<u8> {
+        let mut packed = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        packed.window_log(log).unwrap();
+        packed.write_all(b"a").unwrap();
+        packed.flush().unwrap();
+        packed.finish().unwrap()
+    }
+
+    #[test]
+    fn the_windows_that_bodies_ask_for_are_told_and_bounded() {
+        for log in [16, 17, 18, 22, 24] {
+            let packed = brotli_of_window(log);
+            assert_eq!(brotli_window_log(packed[0]), log.cast_unsigned());
+            let mut expander = Expander::new("br", 1 << 20);
+            expander.feed(&packed, &mut Vec::new()).unwrap();
+            assert!(expander.held_bytes() >= 1 << log);
+        }
+        for log in [10, 20, 23] {
+            let mut expander = Expander::new("zstd", 1 << 20);
+            expander.feed(&zstd_of_window(log), &mut Vec::new()).unwrap();
+            let window = 1 << log;
+            let held = expander.held_bytes();
+            assert!((window..window + (1 << 20)).contains(&held), "2^{log}: {held}");
+        }
+        let wide = zstd_of_window(24);
+        assert!(matches!(stepwise("zstd", &wide, 7), Err(Refusal::InvalidEncoding(_))));
+        assert!(matches!(expand(Bytes::from(wide), "zstd", 1 << 20), Err(Refusal::InvalidEncoding(_))));
+    }
+
+    #[test]
+    fn a_step_that_expanded_to_much_leaves_no_memory_behind() {
+        let body = vec![b'a'; 4 << 20];
+        for how in 0..6 {
+            let (encoding, packed) = packed(how, &body);
+            let (mut expander, mut out) = (Expander::new(encoding, 8 << 20), Vec::new());
+            expander.feed(&packed, &mut out).unwrap();
+            let between = expander.decoder.as_mut().unwrap().expanded().bytes.capacity();
+            assert!(between <= KEPT_BYTES, "{encoding}: {between}");
+        }
+    }
+
+    #[test]
+    fn zstd_that_ends_in_the_middle_is_an_error_and_two_frames_are_one_body() {
+        let body: Vec<u8> = (0..3 * 16_384_u32).map(|n| (n % 251) as u8).collect();
+        let mut packed = zstd::encode_all(&body[..16_384], 1).unwrap();
+        packed.extend(zstd::encode_all(&body[16_384..], 1).unwrap());
+        assert_eq!(stepwise("zstd", &packed, 1_000).unwrap(), body);
+        packed.pop();
+        assert!(matches!(stepwise("zstd", &packed, 1_000), Err(Refusal::InvalidEncoding(_))));
     }
 
     proptest! {

@@ -1,7 +1,7 @@
 //! What the collector tells about an event beyond what was sent: where the visitor came from, with what device, what
 //! the purchase was worth. Each file derives one thing from texts it is given, without I/O.
 
-mod address;
+pub(crate) mod address;
 pub(crate) mod campaign;
 pub(crate) mod channel;
 pub(crate) mod channels;

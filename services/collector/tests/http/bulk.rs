@@ -1,6 +1,7 @@
 //! NDJSON that is longer than what the collector holds of a body.
 
 use std::io::Write as _;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -90,7 +91,7 @@ async fn what_is_no_ndjson_is_refused_and_memory_is_bounded() {
     assert_eq!((status, &answer["code"]), (413, &json!("body_too_large")));
     bomb.truncate(10);
     let cases: [(Vec<u8>, &str, u16, &str); 5] = [
-        (bomb, "zstd", 400, "invalid_body"),
+        (bomb, "zstd", 400, "invalid_encoding"),
         (b"hello\nworld\n".to_vec(), "identity", 400, "invalid_body"),
         (Vec::new(), "identity", 400, "invalid_body"),
         (b"x".to_vec(), "rot13", 400, "invalid_encoding"),
@@ -127,4 +128,46 @@ async fn a_long_body_needs_a_key_as_any_other() {
     let (status, answer) = read(request.body(chunked(line(0).into_bytes())).send().await.unwrap()).await;
     assert_eq!((status, &answer["code"]), (401, &json!("missing_key")));
     running.assert_outcomes(0, 0, 1);
+}
+
+#[tokio::test]
+async fn the_first_key_in_a_body_counts_for_all_of_it_however_long_it_is() {
+    let running = start_with(|settings| settings.max_batch_events = 100, None).await;
+    let mut lines: Vec<String> = (0..1_000).map(line).collect();
+    lines[0] = lines[0].replacen('{', "{\"writeKey\":\"wk\",", 1);
+    lines[700] = lines[700].replacen('{', "{\"writeKey\":\"wk_blog\",", 1);
+    let request = running.client.post(format!("{}/v1/events", running.url)).header("content-type", NDJSON);
+    let request = request.body(chunked(lines.concat().into_bytes()));
+    let (status, answer) = read(request.send().await.unwrap()).await;
+    assert_eq!((status, &answer["accepted"]), (200, &json!(1_000)), "{answer}");
+    assert!(running.events().iter().all(|event| event.site == "shop"));
+    running.assert_outcomes(1_000, 0, 0);
+}
+
+#[tokio::test]
+async fn a_key_of_nobody_is_refused_before_the_body_has_come() {
+    let running = start().await;
+    let never =
+        futures_util::stream::iter([Ok::<_, std::io::Error>(line(0))]).chain(futures_util::stream::pending());
+    let request = running.client.post(format!("{}/v1/events", running.url)).header("content-type", NDJSON);
+    let request = request.header("x-write-key", "nobody").body(Body::wrap_stream(never));
+    let answer = tokio::time::timeout(Duration::from_secs(10), request.send()).await;
+    let (status, answer) = read(answer.expect("an answer while the body is on its way").unwrap()).await;
+    assert_eq!((status, &answer["code"]), (401, &json!("unknown_key")));
+    running.assert_outcomes(0, 0, 0);
+}
+
+#[tokio::test]
+async fn the_window_that_a_body_asks_for_is_part_of_what_is_in_flight() {
+    let running = start_with(|settings| settings.max_in_flight_bytes = 4 << 20, None).await;
+    for (window_log, status) in [(20, 200), (23, 503)] {
+        let mut zstd = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
+        zstd.window_log(window_log).unwrap();
+        zstd.write_all(line(0).as_bytes()).unwrap();
+        zstd.flush().unwrap();
+        let request = bulk(&running, zstd.finish().unwrap()).header("content-encoding", "zstd");
+        let (found, answer) = read(request.send().await.unwrap()).await;
+        assert_eq!(found, status, "{window_log}: {answer}");
+    }
+    running.assert_outcomes(1, 0, 0);
 }

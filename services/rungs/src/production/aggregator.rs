@@ -49,11 +49,12 @@ async fn serve(
         return Ok(());
     };
     let rejected = KafkaRejected::join(&kafka)?;
+    let translate = rejections::translate(&settings.collector);
     let aggregator = Aggregator {
         settings: settings.aggregator,
         source: Arc::new(source),
         plans,
-        foreign: Some(Foreign { topic, rejections: rejections.clone(), translate: rejections::translate() }),
+        foreign: Some(Foreign { topic, rejections: rejections.clone(), translate }),
         rejected: Some(Box::new(rejected)),
         warehouse,
         metrics: process.metrics.clone(),

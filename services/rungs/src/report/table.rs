@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::answer::{Answer, NamedEvents, Part, Step};
 use super::columns::{Column, fitting, line_width, render as lines};
+use crate::terminal::on_one_line;
 
 const MAX_NAME: usize = 34;
 /// Names of events that no step has, at most.
@@ -114,7 +115,9 @@ pub(super) fn strangers(names: &[NamedEvents], answer: &Answer) -> Option<String
     strange.sort_by_key(|named| named.did_you_mean.is_none());
     let line = |named: &&NamedEvents| {
         let meant = named.did_you_mean.as_deref().map(|meant| format!(": did you mean {meant}?"));
-        format!("  {} ({}){}\n", named.event, thousands(named.count), meant.unwrap_or_default())
+        // Anyone with the site's write key may send a name.
+        let (event, meant) = (on_one_line(&named.event), on_one_line(&meant.unwrap_or_default()));
+        format!("  {event} ({}){meant}\n", thousands(named.count))
     };
     let lines: String = strange.iter().take(MAX_STRANGERS).map(line).collect();
     (!lines.is_empty()).then(|| {
@@ -126,7 +129,8 @@ pub(super) fn strangers(names: &[NamedEvents], answer: &Answer) -> Option<String
 fn parts(by: &str, answer: &Answer, width: usize) -> String {
     let of =
         |cell: &dyn Fn(&Part) -> String| answer.breakdown.iter().map(cell).collect::<Vec<_>>().into_iter();
-    let value = Column::left(by, of(&|part| truncate_str(&part.value, MAX_NAME, "…").into_owned()));
+    let value = |part: &Part| truncate_str(&on_one_line(&part.value), MAX_NAME, "…").into_owned();
+    let value = Column::left(by, of(&value));
     let to_last = Column::right("last of first", of(&|part| percent(last_of_first(part))));
     let steps = answer.steps.iter().enumerate().map(|(position, step)| {
         let visitors =

@@ -92,11 +92,12 @@ impl Services {
             metrics: process.metrics.clone(),
             health: process.health.clone(),
         };
+        let translate = rejections::translate(&settings.collector);
         let aggregator = Aggregator {
             settings: settings.aggregator.clone(),
             source: engines.log.clone(),
             plans: engines.log.clone(),
-            foreign: Some(Foreign { topic: LOG.to_owned(), rejections, translate: rejections::translate() }),
+            foreign: Some(Foreign { topic: LOG.to_owned(), rejections, translate }),
             rejected: Some(Box::new(rejected)),
             warehouse: engines.warehouse.clone(),
             metrics: process.metrics.clone(),

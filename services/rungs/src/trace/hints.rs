@@ -9,6 +9,7 @@ use warehouse::trace::{Reached, RejectedLately, Wanted};
 
 use super::{plan_in_force, time};
 use crate::failure::Failure;
+use crate::terminal::on_one_line;
 
 /// The text of a message that says so and gives what hints there are.
 pub(super) async fn find(
@@ -34,10 +35,11 @@ fn text(
     rejected: &[RejectedLately],
     now_ms: i64,
 ) -> String {
-    let mut out = format!("nothing of {} is stored or rejected in the site {}", name(wanted), wanted.site);
+    let nothing = format!("nothing of {} is stored or rejected in the site {}", name(wanted), wanted.site);
+    let mut out = on_one_line(&nothing);
     let mut hint = |text: String| {
-        // Writing to a String cannot fail.
-        let _ = write!(out, "\n  {text}");
+        // Writing to a String cannot fail. Sites and reasons stand in the tables as they were sent.
+        let _ = write!(out, "\n  {}", on_one_line(&text));
     };
     let others: Vec<&str> = sites.iter().map(String::as_str).filter(|site| *site != wanted.site).collect();
     if !others.is_empty() {
@@ -120,6 +122,15 @@ mod tests {
         ] {
             assert!(text.contains(expected), "{expected}: {text}");
         }
+    }
+
+    #[test]
+    fn what_was_sent_is_no_command_in_a_hint() {
+        let wanted = Wanted { site: "shop".into(), message_id: Some("m\u{1b}c".into()), visitor: None };
+        let lately = [RejectedLately { reason: "a\u{9b}2J".into(), count: 3 }];
+        let text = text(&wanted, &["blog\u{7}\n".into()], true, &[], &lately, 0);
+        assert!(text.lines().all(|line| !line.contains(char::is_control)), "{text}");
+        assert!(text.contains("m\\u{1b}c") && text.contains("blog\\u{7}\\n"), "{text}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The story of an event that was found, as text.
+//! The story of an event that was found, as text. Each line passes [`on_one_line`]: most of what it says came from outside.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -10,6 +10,7 @@ use warehouse::rejected::RejectedRow;
 use warehouse::trace::{Reached, Traced};
 
 use super::time;
+use crate::terminal::on_one_line;
 
 /// An offer's bit stands so many above its step's.
 const OFFER_SHIFT: usize = 16;
@@ -37,7 +38,7 @@ fn one(out: &mut String, row: &Traced, copies: usize, plan: &Plan, reached: &[Re
     let (event, stored) = (&row.event, &row.stored);
     let mut line = |text: String| {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{text}");
+        let _ = writeln!(out, "{}", on_one_line(&text));
     };
     line(format!("stored: {} of visitor {}, message {}", event.event, event.visitor_id, event.message_id));
     let corrected = if event.own_ts == event.ts {
@@ -114,34 +115,24 @@ fn steps(row: &Traced, plan: &Plan) -> Vec<String> {
 /// Rejected events, newest first.
 pub(super) fn rejected(rows: &[RejectedRow]) -> String {
     let mut out = String::new();
+    let mut line = |text: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{}", on_one_line(&text));
+    };
     for row in rows {
         let name = if row.event.is_empty() { "an event" } else { row.event.as_str() };
         let visitor =
             if row.visitor_id.is_empty() { String::new() } else { format!(" of visitor {}", row.visitor_id) };
-        let _ = writeln!(out, "rejected: {name}{visitor}, {}: {}", row.reason, row.message);
-        let _ = writeln!(out, "  received {} ({})", time(row.received_at), row.endpoint);
+        line(format!("rejected: {name}{visitor}, {}: {}", row.reason, row.message));
+        line(format!("  received {} ({})", time(row.received_at), row.endpoint));
         if !row.topic.is_empty() {
-            let _ = writeln!(
-                out,
-                "  in {} at partition {}, offset {}",
-                row.topic, row.log_partition, row.log_offset
-            );
+            line(format!("  in {} at partition {}, offset {}", row.topic, row.log_partition, row.log_offset));
         }
         if !row.sample.is_empty() {
-            let _ = writeln!(out, "  {}", on_one_line(&row.sample));
+            line(format!("  {}", row.sample));
         }
     }
     out
-}
-
-/// Without characters that would make a terminal do something.
-fn on_one_line(text: &str) -> String {
-    text.chars()
-        .flat_map(|letter| match letter.is_control() {
-            true => letter.escape_default().collect::<Vec<_>>(),
-            false => vec![letter],
-        })
-        .collect()
 }
 
 #[cfg(test)]
@@ -246,5 +237,29 @@ mod tests {
             text.contains("rungs.events.v1 at partition 3, offset 9") && text.contains("a\\nb"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn nothing_that_was_sent_reaches_the_terminal_as_a_command() {
+        let hostile = "\u{1b}]0;x\u{7}\nstored: ";
+        let mut row = traced(hostile, 1);
+        row.event.visitor_id = hostile.into();
+        row.event.message_id = hostile.into();
+        row.stored.import_id = hostile.into();
+        let text = told(&[row]);
+        assert!(text.contains("\\u{1b}]0;x\\u{7}\\nstored: "), "{text}");
+        let text = text
+            + &rejected(&[RejectedRow {
+                event: hostile.into(),
+                visitor_id: hostile.into(),
+                endpoint: hostile.into(),
+                reason: hostile.into(),
+                message: hostile.into(),
+                topic: hostile.into(),
+                sample: hostile.into(),
+                ..RejectedRow::default()
+            }]);
+        assert!(text.lines().all(|line| !line.contains(char::is_control)), "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with("stored: ")).count(), 1, "{text}");
     }
 }

@@ -4,6 +4,7 @@ use collector::event_of_json;
 use event_log::Source;
 use event_log::kafka::{KafkaSettings, KafkaSource};
 use rungs_proto::view::RecordView;
+use runtime::settings::CollectorSettings;
 
 use crate::program::expected::Stored;
 
@@ -31,7 +32,10 @@ pub(crate) fn read(settings: &KafkaSettings) -> (Vec<Logged>, usize) {
                 next = record.offset + 1;
                 clock_ms = record.appended_at_ms.max(clock_ms);
                 let value = match record.value.first() {
-                    Some(b'{') => event_of_json(&record.value, record.appended_at_ms).unwrap_or_default(),
+                    Some(b'{') => {
+                        let settings = CollectorSettings::default();
+                        event_of_json(&record.value, record.appended_at_ms, &settings).unwrap_or_default()
+                    }
                     _ => record.value.to_vec(),
                 };
                 let Ok(RecordView::Event(mut event)) = RecordView::decode(&value) else { continue };
