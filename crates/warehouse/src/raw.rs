@@ -98,7 +98,7 @@ impl RawEvents {
 }
 
 /// The columns of a [`RawEvent`], in its order.
-pub(crate) const STORED_COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
+const STORED_COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
     campaign, content, device, browser, os, country";
 
 const NOT_ERASED: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)";

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
-use crate::raw::{RawEvent, STORED_COLUMNS};
+use crate::raw::RawEvent;
 use crate::rejected::RejectedRow;
 
 /// Rows of each kind that an answer has, at most: the newest.
@@ -29,7 +29,7 @@ pub struct Traced {
 }
 
 /// When and from where it came.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     pub received_at: i64,
     /// Seconds since 1970.
@@ -37,6 +37,63 @@ pub struct Stored {
     pub log_epoch: u32,
     pub offset: u64,
     pub import_id: String,
+}
+
+/// The columns of both, read at once: two reads could see two states of the table.
+#[derive(Debug, Row, Deserialize)]
+struct TracedRow {
+    visitor_id: String,
+    message_id: String,
+    event: String,
+    ts: i64,
+    own_ts: i64,
+    properties: String,
+    context: String,
+    channel: String,
+    source: String,
+    medium: String,
+    campaign: String,
+    content: String,
+    device: String,
+    browser: String,
+    os: String,
+    country: String,
+    received_at: i64,
+    written_at: u32,
+    log_epoch: u32,
+    offset: u64,
+    import_id: String,
+}
+
+impl TracedRow {
+    fn of(self, site: &str) -> Traced {
+        let event = RawEvent {
+            visitor_id: self.visitor_id,
+            message_id: self.message_id,
+            event: self.event,
+            ts: self.ts,
+            own_ts: self.own_ts,
+            properties: self.properties,
+            context: self.context,
+            channel: self.channel,
+            source: self.source,
+            medium: self.medium,
+            campaign: self.campaign,
+            content: self.content,
+            device: self.device,
+            browser: self.browser,
+            os: self.os,
+            country: self.country,
+        };
+        let stored = Stored {
+            received_at: self.received_at,
+            written_at: self.written_at,
+            log_epoch: self.log_epoch,
+            offset: self.offset,
+            import_id: self.import_id,
+        };
+        Traced { site: site.to_owned(), event, stored }
+    }
 }
 
 /// How far a partition of the log is.
@@ -71,19 +128,13 @@ impl Warehouse {
     /// the one that the log had first counts.
     pub async fn trace_stored(&self, wanted: &Wanted) -> Result<Vec<Traced>, WarehouseError> {
         let (conditions, values) = conditions(wanted);
-        let rows = format!(
-            "FROM events WHERE {conditions} ORDER BY received_at DESC, log_epoch, offset LIMIT {MAX_TRACED}"
+        let sql = format!(
+            "SELECT ?fields FROM events WHERE {conditions} ORDER BY received_at DESC, log_epoch, offset \
+             LIMIT {MAX_TRACED}"
         );
-        let events = format!("SELECT {STORED_COLUMNS} {rows}");
-        let bind = |sql: &str| values.iter().fold(self.query(sql), |query, value| query.bind(value));
-        let events: Vec<RawEvent> = fetch_all("events", bind(&events)).await?;
-        let stored = format!("SELECT received_at, written_at, log_epoch, offset, import_id {rows}");
-        let stored: Vec<Stored> = fetch_all("events", bind(&stored)).await?;
-        Ok(events
-            .into_iter()
-            .zip(stored)
-            .map(|(event, stored)| Traced { site: wanted.site.clone(), event, stored })
-            .collect())
+        let query = values.iter().fold(self.query(&sql), |query, value| query.bind(value));
+        let rows: Vec<TracedRow> = fetch_all("events", query).await?;
+        Ok(rows.into_iter().map(|row| row.of(&wanted.site)).collect())
     }
 
     /// The rejections that are wanted, newest first.

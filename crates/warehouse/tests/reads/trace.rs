@@ -28,6 +28,11 @@ async fn stored_events_are_found_by_message_and_by_visitor_with_their_copies() {
     let found = warehouse.trace_stored(&wanted(Some("m1"), None)).await.unwrap();
     let offsets: Vec<_> = found.iter().map(|row| (row.stored.offset, row.stored.received_at - ts)).collect();
     assert_eq!(offsets, [(9, 50), (4, 0)]);
+    for row in &found {
+        assert_eq!((row.event.visitor_id.as_str(), row.event.event.as_str()), ("ann", "view"));
+        assert_eq!((row.event.ts, row.event.message_id.as_str()), (ts, "m1"));
+        assert!(row.stored.written_at > 0 && row.stored.import_id.is_empty());
+    }
     let of_ann = warehouse.trace_stored(&wanted(None, Some("ann"))).await.unwrap();
     assert_eq!(
         of_ann.iter().map(|row| row.event.event.as_str()).collect::<Vec<_>>(),
