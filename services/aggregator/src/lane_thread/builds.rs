@@ -45,6 +45,8 @@ impl<S: Store> LaneThread<S> {
             runtime: self.runtime.clone(),
             stop: self.stop.clone(),
         };
+        // This thread is none of the runtime's.
+        let _runtime = self.runtime.enter();
         drop(self.tasks.spawn("aggregator-build-order", async move {
             if barrier.await.is_ok() {
                 task.run().await;

@@ -44,6 +44,7 @@ impl PlanTopic for PanickingPlans {
 /// What the lives of a partition share.
 struct World {
     log: Arc<MemoryLog>,
+    plan: watch::Sender<Option<Arc<PlanRecord>>>,
     store: MemoryStore,
     poisonous: Poisonous,
     budget: JourneyBudget,
@@ -56,6 +57,7 @@ impl World {
         let (rejections, rejected) = queue(Box::new(|| ()));
         let world = Self {
             log: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
+            plan: watch::Sender::new(None),
             store: MemoryStore::default(),
             poisonous: Poisonous::default(),
             budget: JourneyBudget::new(limit),
@@ -110,7 +112,7 @@ impl World {
             lane,
             store: self.store.clone(),
             source,
-            plans: Arc::new(PanickingPlans(watch::Sender::new(None))),
+            plans: Arc::new(PanickingPlans(self.plan.clone())),
             foreign: Some(Foreign {
                 topic: "log".into(),
                 rejections: Arc::clone(&self.rejections),
@@ -174,6 +176,28 @@ async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
     let shown = rejected.take(10, Duration::ZERO);
     let places: Vec<_> = shown.iter().map(|shown| (shown.reason.as_str(), shown.offset)).collect();
     assert_eq!(places, [(PANICKED, 1)], "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_in_the_log_has_its_funnels_built_beside_the_lane() {
+    let (world, _rejected) = World::new(1_000);
+    let text = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_of_s\"]\n[[funnels]]\nsite = \"s\"\nid = \"f\"\n\
+                conversion_window = \"1h\"\nrolling_windows = [\"1h\"]\n\
+                steps = [{ id = \"a\", event = \"a\" }, { id = \"b\", event = \"b\" }]\n";
+    let plan = PlanRecord { number: 7, applied_at_ms: 1, text: text.to_owned() };
+    world.plan.send_replace(Some(Arc::new(plan)));
+    world.event("before");
+    let applied = PlanApplied { number: 7 };
+    world.publish(Body::Control(Control { generation: 1, action: Some(Action::PlanApplied(applied)) }));
+    let stop = Stop::default();
+    let life = world.live(&stop).await;
+    let counted = |lane: &LaneSnapshot| {
+        lane.state == LaneState::Live
+            && lane.funnels.first().is_some_and(|funnel| funnel.visitors_in_memory == 1)
+    };
+    world.until("the funnel is live with the visitor of before", counted).await;
+    stop.ask(Ending::Flush);
+    ended(life).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
