@@ -8,7 +8,7 @@ const MAX_LINES: usize = 400;
 const LONGER: [(&str, usize); 1] = [("services/aggregator/src/funnel_lane.rs", 480)];
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 32] = [
+const SLEEPS: [(&str, &str); 33] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -33,6 +33,10 @@ const SLEEPS: [(&str, &str); 32] = [
     ("services/aggregator/src/run.rs", "clean-up now and then"),
     ("services/aggregator/src/site_retention.rs", "another look at the rows a while later"),
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
+    (
+        "services/collector/src/receive/bulk.rs",
+        "a test's client that sends slowly, in time that is simulated",
+    ),
     ("services/collector/src/receive.rs", "a tracker that asks again at once is answered later"),
     ("services/collector/tests/sdks/", "waits for what another process does, with a deadline"),
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
