@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::collector::panics;
 use crate::dashboard::Dashboard;
 use crate::live_ladder::{freshness, whole};
 use crate::panel::Panel;
@@ -30,10 +29,7 @@ pub(crate) fn dashboard() -> Value {
     .add(8, 9, write_seconds())
     .add(8, 9, written_rows())
     .add(8, 9, failed_writes())
-    .row("Processes")
-    .add(8, 9, memory())
-    .add(8, 9, cpu())
-    .add(8, 9, panics())
+    .processes("an aggregator", "rungs_log_partitions")
     .json()
 }
 
@@ -98,29 +94,19 @@ fn journeys() -> Panel {
 }
 
 fn fresh_numbers() -> Panel {
-    quantiles(
-        Panel::lines(
-            "Until an event is counted",
-            "From being accepted to being in the live numbers, imports left out.",
-        ),
-        "rungs_aggregator_freshness_folded_seconds",
+    Panel::lines(
+        "Until an event is counted",
+        "From being accepted to being in the live numbers, imports left out.",
     )
+    .quantiles("rungs_aggregator_freshness_folded_seconds")
 }
 
 fn fresh_tables() -> Panel {
-    quantiles(
-        Panel::lines(
-            "Until an event is stored",
-            "From being accepted to being in the table events: the oldest event of each insert, imports left out.",
-        ),
-        "rungs_aggregator_freshness_stored_seconds",
+    Panel::lines(
+        "Until an event is stored",
+        "From being accepted to being in the table events: the oldest event of each insert, imports left out.",
     )
-}
-
-fn quantiles(panel: Panel, family: &str) -> Panel {
-    let quantile =
-        |q: &str| format!("histogram_quantile({q}, sum by (le) (rate({family}_bucket[$__rate_interval])))");
-    panel.over_time(&quantile("0.5"), "median").over_time(&quantile("0.99"), "99 %").unit("s").zero_based()
+    .quantiles("rungs_aggregator_freshness_stored_seconds")
 }
 
 fn write_seconds() -> Panel {
@@ -151,18 +137,4 @@ fn failed_writes() -> Panel {
     .over_time("sum by (table) (rate(rungs_aggregator_failed_writes_total[$__rate_interval]))", "{{table}}")
     .unit("cps")
     .zero_based()
-}
-
-fn memory() -> Panel {
-    of_services("Memory", "process_resident_memory_bytes").unit("bytes").zero_based()
-}
-
-fn cpu() -> Panel {
-    of_services("CPU", "rate(process_cpu_seconds_total[$__rate_interval])").unit("short").zero_based()
-}
-
-/// A metric that every program has, of processes with an aggregator.
-fn of_services(title: &'static str, expr: &str) -> Panel {
-    Panel::lines(title, "Of every process with an aggregator.")
-        .over_time(&format!("{expr} and on (job, instance) rungs_log_partitions"), "{{instance}}")
 }

@@ -27,10 +27,7 @@ pub(crate) fn dashboard() -> Value {
     .add(8, 9, spill_bytes())
     .add(8, 9, spill_records())
     .add(8, 9, spill_age())
-    .row("Processes")
-    .add(8, 9, memory())
-    .add(8, 9, cpu())
-    .add(8, 9, panics())
+    .processes("a collector", "rungs_collector_in_flight_bytes")
     .json()
 }
 
@@ -101,16 +98,8 @@ fn requests() -> Panel {
 }
 
 fn ack_seconds() -> Panel {
-    let quantile = |q: &str| {
-        format!(
-            "histogram_quantile({q}, sum by (le) (rate(rungs_collector_ack_seconds_bucket[$__rate_interval])))"
-        )
-    };
     Panel::lines("Until events are durable", "From handing events to the log until they are durable.")
-        .over_time(&quantile("0.5"), "median")
-        .over_time(&quantile("0.99"), "99 %")
-        .unit("s")
-        .zero_based()
+        .quantiles("rungs_collector_ack_seconds")
 }
 
 fn in_flight_bytes() -> Panel {
@@ -139,29 +128,5 @@ fn spill_age() -> Panel {
     Panel::lines("Age of the oldest record in the spill", "")
         .over_time("rungs_collector_spill_age_seconds", "{{instance}}")
         .unit("s")
-        .zero_based()
-}
-
-fn memory() -> Panel {
-    of_services("Memory", "process_resident_memory_bytes").unit("bytes").zero_based()
-}
-
-fn cpu() -> Panel {
-    of_services("CPU", "rate(process_cpu_seconds_total[$__rate_interval])").unit("short").zero_based()
-}
-
-/// A metric that every program has, of processes with a collector.
-fn of_services(title: &'static str, expr: &str) -> Panel {
-    Panel::lines(title, "Of every process with a collector.")
-        .over_time(&format!("{expr} and on (job, instance) rungs_collector_in_flight_bytes"), "{{instance}}")
-}
-
-pub(crate) fn panics() -> Panel {
-    Panel::lines("Panics", "Tasks and threads that ended by a defect. Must be 0.")
-        .over_time(
-            "sum by (instance) (rungs_task_panics_total) or sum by (instance) (rungs_tasks) * 0",
-            "{{instance}}",
-        )
-        .unit("short")
         .zero_based()
 }

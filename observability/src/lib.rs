@@ -12,6 +12,7 @@ mod collector;
 mod dashboard;
 mod live_ladder;
 mod panel;
+mod processes;
 
 use serde_json::Value;
 

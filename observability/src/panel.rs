@@ -16,7 +16,7 @@ pub(crate) fn clickhouse() -> Value {
 pub(crate) struct Panel {
     kind: &'static str,
     title: &'static str,
-    about: &'static str,
+    about: String,
     source: Value,
     targets: Vec<Value>,
     defaults: Map<String, Value>,
@@ -26,11 +26,11 @@ pub(crate) struct Panel {
 }
 
 impl Panel {
-    fn new(kind: &'static str, title: &'static str, about: &'static str, options: Value) -> Self {
+    fn new(kind: &'static str, title: &'static str, about: &str, options: Value) -> Self {
         Self {
             kind,
             title,
-            about,
+            about: about.to_owned(),
             source: prometheus(),
             targets: Vec::new(),
             defaults: Map::new(),
@@ -41,7 +41,7 @@ impl Panel {
     }
 
     /// Lines over time.
-    pub(crate) fn lines(title: &'static str, about: &'static str) -> Self {
+    pub(crate) fn lines(title: &'static str, about: &str) -> Self {
         let legend = json!({"displayMode": "table", "placement": "right", "showLegend": true, "calcs": ["lastNotNull"]});
         let tooltip = json!({"mode": "multi", "sort": "none"});
         let mut panel = Self::new("timeseries", title, about, json!({"legend": legend, "tooltip": tooltip}));
@@ -71,6 +71,14 @@ impl Panel {
             .push(json!({"refId": ref_id, "datasource": prometheus(), "editorMode": "code", "expr": expr,
             "legendFormat": legend, "range": true, "instant": false}));
         self
+    }
+
+    /// Median and 99th percentile of a histogram of seconds, over all processes.
+    pub(crate) fn quantiles(self, family: &str) -> Self {
+        let quantile = |q: &str| {
+            format!("histogram_quantile({q}, sum by (le) (rate({family}_bucket[$__rate_interval])))")
+        };
+        self.over_time(&quantile("0.5"), "median").over_time(&quantile("0.99"), "99 %").unit("s").zero_based()
     }
 
     /// A Prometheus query at the range's end, as rows.
