@@ -27,7 +27,11 @@ mod event_rows;
 mod flush;
 mod foreign;
 mod orders;
+mod pace;
 mod round;
+
+/// The number of the first log that fed a warehouse.
+const FIRST_EPOCH: u32 = 1;
 
 pub use event_rows::incoming_of;
 use event_rows::row_of;
@@ -118,6 +122,8 @@ pub struct Lane {
     building: Vec<BuildOrder>,
     clock_ms: i64,
     next_offset: u64,
+    /// No event of this partition was ever stored: nothing to build a funnel from.
+    is_untouched: bool,
     /// When the next minute ends for some funnel.
     boundary_ms: i64,
     events: EventBatch,
@@ -139,6 +145,8 @@ impl Lane {
         counters: LaneCounters,
     ) -> Self {
         Self {
+            // A log before this one may have had events of these visitors.
+            is_untouched: partition.epoch == FIRST_EPOCH,
             partition,
             settings,
             limits,
@@ -163,10 +171,11 @@ impl Lane {
         }
     }
 
-    /// Continues where a restore found the partition: the plan in force, the largest generation of each site's rebuilds, the position, its live funnels, and the builds
-    /// that did not come to their end.
+    /// Continues where a restore found the partition: the plan in force, the largest generation of each site's rebuilds, the
+    /// position, its live funnels, and the builds that did not come to their end.
     pub fn resume(&mut self, found: Restored, effects: &mut Effects) {
         (self.next_offset, self.clock_ms) = (found.next_offset, found.clock_ms);
+        self.is_untouched &= found.next_offset == 0;
         self.matcher = PlanMatcher::new(&found.in_force.plan);
         self.retentions = retentions_of(&found.in_force.plan);
         self.in_force = found.in_force;
@@ -189,6 +198,7 @@ impl Lane {
         let fresh = self.next_offset == 0 && self.in_force.number == 0;
         if fresh {
             self.next_offset = first;
+            self.is_untouched = false;
         }
         fresh
     }
@@ -326,6 +336,7 @@ impl Lane {
             }
         }
         self.counters.events.inc();
+        self.is_untouched = false;
         if !duplicate {
             let retention_days = match self.retentions.is_empty() {
                 true => 0,

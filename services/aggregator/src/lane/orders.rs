@@ -72,9 +72,29 @@ impl Lane {
         for funnel in &plan.funnels {
             if self.live_of(funnel).is_none() && self.order_of(funnel).is_none() {
                 let rebuilt = self.rebuilt.get(&funnel.site).copied().unwrap_or(0);
-                self.build_from_here(funnel, generation.max(rebuilt), false, effects);
+                let generation = generation.max(rebuilt);
+                match self.is_untouched {
+                    true => self.begin_here(funnel, generation),
+                    false => self.build_from_here(funnel, generation, false, effects),
+                }
             }
         }
+    }
+
+    /// Counts a funnel from this position on, without a past. A start on a topic that is full already begins so: builds
+    /// would read all of it once more for each funnel.
+    fn begin_here(&mut self, funnel: &Funnel, generation: u64) {
+        let funnel = Arc::new(funnel.clone());
+        self.funnels.push(FunnelLane::new(
+            funnel,
+            generation,
+            &self.settings,
+            self.clock_ms,
+            self.next_offset,
+        ));
+        // Readers learn of it by its progress, which the next look at the clock writes.
+        self.round = None;
+        self.last_flush = (0, u64::MAX);
     }
 
     /// Builds all funnels of a site anew; the live ones go on until their successors are there. A funnel that was built
