@@ -1,5 +1,5 @@
-//! The builds of a partition's thread: each attempt on a thread of its own, one at a time in a process, and taken over once the lane has come as far as
-//! they have ([`crate::joining`]).
+//! The builds of a partition's thread: each attempt on a thread of its own, one at a time in a process, and taken over
+//! once the lane has come as far as they have ([`crate::joining`]).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -131,29 +131,19 @@ mod tests {
     use funnel::plan::Plan;
 
     use super::*;
-    use crate::funnel_lane::{FoldSettings, PartitionId};
     use crate::memory::MemoryStore;
-
-    const PLAN: &str = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_s\"]\norigins = [\"*\"]\n\
-        [[funnels]]\nsite = \"s\"\nid = \"f\"\nconversion_window = \"15m\"\nrolling_windows = [\"5m\"]\n\
-        [[funnels.steps]]\nid = \"a\"\nevent = \"a\"\n[[funnels.steps]]\nid = \"b\"\nevent = \"b\"\n";
+    use crate::small_lane::{PLAN, first_of, fold_settings};
 
     fn attempts(
         turn: &Arc<Mutex<()>>,
         sender: mpsc::Sender<Built>,
         wanted: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Attempts<MemoryStore> {
-        let settings = FoldSettings {
-            horizon_ms: 3_600_000,
-            max_tail_events: 100,
-            minute_history_ms: 86_400_000,
-            hour_history_ms: 86_400_000,
-        };
         let builder = Builder {
             store: MemoryStore::default(),
             source: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
-            partition: PartitionId { log_id: "log".into(), epoch: 1, partition: 0, partitions: 1 },
-            settings,
+            partition: first_of(1, "log".into()),
+            settings: fold_settings(),
             wanted: Arc::new(wanted),
         };
         let funnel = Arc::new(Plan::parse("plan.toml", PLAN).unwrap().funnels[0].clone());

@@ -11,13 +11,11 @@ use rungs_proto::v1::{Control, Event, PlanApplied, Record};
 use runtime::Shutdown;
 
 use super::*;
-use crate::counters::LaneCounters;
-use crate::funnel_lane::PartitionId;
 use crate::journey_budget::JourneyBudget;
-use crate::lane::FlushLimits;
 use crate::memory::MemoryStore;
 use crate::restore::restore;
 use crate::screened::Screened;
+use crate::small_lane::{counters, first_of, flush_limits, fold_settings};
 use crate::snapshot::{LaneSnapshot, LaneState};
 use crate::writer;
 
@@ -81,22 +79,9 @@ impl World {
 
     /// A life of the partition from what is stored, on a thread.
     async fn live(&self, stop: &Stop) -> std::thread::JoinHandle<()> {
-        let id = PartitionId { log_id: self.log.id().0, epoch: 1, partition: 0, partitions: 1 };
-        let settings = FoldSettings {
-            horizon_ms: 3_600_000,
-            max_tail_events: 100,
-            minute_history_ms: 86_400_000,
-            hour_history_ms: 86_400_000,
-        };
-        let limits = FlushLimits {
-            events_interval_ms: 1,
-            events_batch_rows: 100,
-            journeys_interval_ms: 1,
-            journeys_batch_rows: 100,
-        };
-        let counters = LaneCounters::register(&runtime::Metrics::new().unwrap()).unwrap();
+        let (id, settings) = (first_of(1, self.log.id().0), fold_settings());
         let found = restore(&self.store, &id, &settings).await.unwrap();
-        let mut lane = Lane::new(id, settings.clone(), limits, counters);
+        let mut lane = Lane::new(id, settings.clone(), flush_limits(), counters());
         let mut effects = Effects::default();
         lane.resume(found, &mut effects);
         let source: Arc<dyn Source> = self.log.clone();
