@@ -14,23 +14,15 @@ use crate::panics::Panicked;
 /// Bytes of the log that are read at once to bring a built funnel to its lane.
 const READ_BYTES: usize = 1 << 20;
 
-/// A build: (site, funnel, generation, cut-off).
-type Name = (String, String, u64, u64);
-
 /// The builds that a lane waits for. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Orders(Arc<Mutex<Vec<Name>>>);
+pub struct Orders(Arc<Mutex<Vec<BuildOrder>>>);
 
 impl Orders {
     /// Learns what the lane waits for now. To be called after whatever may have changed it: a build that nobody waits for
     /// must end, for others wait for their turn behind it, and the log keeps no records for it.
     pub fn follow(&self, lane: &Lane) {
-        let name = |order: &BuildOrder| {
-            (order.funnel.site.clone(), order.funnel.id.clone(), order.generation, order.cutoff)
-        };
-        let mut orders = self.lock();
-        orders.clear();
-        orders.extend(lane.building().iter().map(name));
+        lane.building().clone_into(&mut self.lock());
     }
 
     /// The lane has ended and waits for nothing.
@@ -40,13 +32,10 @@ impl Orders {
 
     /// Whether the lane waits for it.
     pub fn contains(&self, order: &BuildOrder) -> bool {
-        self.lock().iter().any(|(site, funnel, generation, cutoff)| {
-            (site, funnel) == (&order.funnel.site, &order.funnel.id)
-                && (*generation, *cutoff) == (order.generation, order.cutoff)
-        })
+        self.lock().iter().any(|known| known.is(order))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Name>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<BuildOrder>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

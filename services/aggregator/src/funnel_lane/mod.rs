@@ -100,6 +100,11 @@ impl FunnelLane {
         lane
     }
 
+    /// Whether it folds this funnel.
+    pub fn is_of(&self, site: &str, id: &str) -> bool {
+        self.key.site == site && self.key.funnel == id
+    }
+
     /// The first offset that this generation counts by the live rules.
     pub fn cutoff(&self) -> u64 {
         self.cutoff.0
