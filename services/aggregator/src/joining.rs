@@ -11,8 +11,8 @@ use crate::funnel_lane::FunnelLane;
 use crate::lane::{BuildOrder, Effects, Lane};
 use crate::panics::Panicked;
 
-/// Bytes of the log that are read at once to bring a built funnel to its lane.
-const READ_BYTES: usize = 1 << 20;
+/// Bytes of the log that are read at once, by a lane and to bring a built funnel to it.
+pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// The builds that a lane waits for. Clones share it.
 #[derive(Debug, Clone, Default)]

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, watch};
 use crate::build::Built;
 use crate::ending::{Ending, Stop};
 use crate::funnel_lane::FoldSettings;
-use crate::joining::{Orders, Waiting};
+use crate::joining::{Orders, READ_BYTES, Waiting};
 use crate::journey_budget::Share;
 use crate::lane::{Effects, Lane, Refused};
 use crate::panics::text_of;
@@ -28,8 +28,6 @@ mod builds;
 mod pause;
 mod publish;
 
-/// Bytes of the log that a lane reads at once.
-const READ_BYTES: usize = 1 << 20;
 /// Records whose visitors' journeys are read together.
 const WARM: usize = 32;
 /// A lane at the end of the log looks at the clock this often.
