@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use event_log::{Assignment, LogId, LogRecord, ReadError, Source};
@@ -56,11 +56,15 @@ impl Poisonous {
     }
 
     pub(crate) fn contains(&self, offset: u64) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&offset)
+        self.offsets().contains(&offset)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.offsets().len()
+    }
+
+    fn offsets(&self) -> RwLockReadGuard<'_, BTreeSet<u64>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -72,8 +76,8 @@ pub(crate) struct Screened {
 }
 
 impl Screened {
-    fn screen(&self, record: &mut LogRecord) {
-        if self.poisonous.len() > 0 && self.poisonous.contains(record.offset) {
+    fn screen(&self, record: &mut LogRecord, poisonous: &BTreeSet<u64>) {
+        if poisonous.contains(&record.offset) {
             record.value = Bytes::new();
         } else if let Some(translate) = &self.translate
             && is_json(&record.value)
@@ -100,7 +104,8 @@ impl Source for Screened {
 
     fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError> {
         let mut records = self.source.read(partition, from, max_bytes)?;
-        records.iter_mut().for_each(|record| self.screen(record));
+        let poisonous = self.poisonous.offsets();
+        records.iter_mut().for_each(|record| self.screen(record, &poisonous));
         Ok(records)
     }
 
