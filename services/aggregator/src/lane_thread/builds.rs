@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::Tasks;
+use runtime::{Tasks, now_ms};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{LaneError, LaneThread, now_ms};
+use super::{LaneError, LaneThread};
 use crate::build::{BuildError, Builder, Built};
 use crate::ending::Stop;
 use crate::lane::{BuildOrder, Effects};

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_log::{Clock, LogRecord, PlanTopic, ReadError, Source, SystemClock};
+use event_log::{LogRecord, PlanTopic, ReadError, Source};
 use rungs_proto::view::{Malformed, RecordView};
-use runtime::Tasks;
+use runtime::{Tasks, now_ms};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
 
@@ -264,11 +264,6 @@ fn plan_text(plans: &dyn PlanTopic, number: u64) -> Option<String> {
         return Some(plan.text.clone());
     }
     plans.history().ok()?.into_iter().find(|plan| plan.number == number).map(|plan| plan.text)
-}
-
-/// Wall time in UTC milliseconds. It decides when things are written, never what is counted.
-fn now_ms() -> i64 {
-    SystemClock.now_ms()
 }
 
 #[cfg(test)]

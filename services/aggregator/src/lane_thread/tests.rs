@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use event_log::memory::MemoryLog;
 use event_log::rejected::{RejectedSource, Rejections, queue};
-use event_log::{Message, PlanRecord, Publisher};
+use event_log::{Message, PlanRecord, Publisher, SystemClock};
 use prost::Message as _;
 use rungs_proto::v1::control::Action;
 use rungs_proto::v1::record::Body;
