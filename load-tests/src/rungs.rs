@@ -123,8 +123,7 @@ impl Rungs {
 
     /// A query whose answer is a number.
     pub fn count(&self, sql: &str) -> Result<u64, BenchError> {
-        let text = self.query(sql)?;
-        text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
+        count(self.clickhouse, sql)
     }
 }
 
@@ -136,6 +135,12 @@ pub fn data_root(binary: &Path) -> PathBuf {
 /// A query to a ClickHouse.
 pub fn query(address: SocketAddr, sql: &str) -> Result<String, BenchError> {
     fetch(reqwest::Client::new().post(format!("http://{address}/")).body(sql.to_owned()))
+}
+
+/// A query to a ClickHouse whose answer is a number.
+pub fn count(address: SocketAddr, sql: &str) -> Result<u64, BenchError> {
+    let text = query(address, sql)?;
+    text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
 }
 
 /// The body of a 2xx answer.
