@@ -197,7 +197,7 @@ fn fold_records(
         }
         if let Ok(RecordView::Event(mut event)) = RecordView::decode(&record.value)
             && event.site == lane.key.site
-            && admit(&mut event, *clock_ms).is_ok()
+            && admit(&mut event, *clock_ms, partition).is_ok()
         {
             lane.fold_event(&incoming_of(&event, *clock_ms), record.offset, *clock_ms);
         }

@@ -104,6 +104,10 @@ mod tests {
     fn an_event_is_shown_by_its_names_and_not_by_its_bytes() {
         let event =
             Event { site: "shop".into(), visitor_id: "ann".into(), event: "view".into(), ..Event::default() };
+        "wrong_partition" => {
+            "it is in another partition than its visitor's: the message's key must be site, a zero byte and visitor id, and \
+             the partition that of Kafka's default partitioner (murmur2 of the key)"
+        }
         let value = Record { body: Some(Body::Event(event)) }.encode_to_vec();
         let shown = rejection("t", 0, &record(value), "invalid_message_id", None);
         assert_eq!(

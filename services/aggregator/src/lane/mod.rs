@@ -273,7 +273,7 @@ impl Lane {
             self.close_minutes(offset, usize::MAX);
         }
         match record {
-            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms) {
+            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms, &self.partition) {
                 Ok(()) => self.event(offset, &event),
                 Err(reason) => self.refuse(offset, reason, effects),
             },
