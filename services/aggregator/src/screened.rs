@@ -51,8 +51,9 @@ pub struct Untranslatable {
 pub(crate) struct Poisonous(Arc<RwLock<BTreeSet<u64>>>);
 
 impl Poisonous {
-    pub(crate) fn add(&self, offset: u64) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(offset);
+    /// Whether it was not known before.
+    pub(crate) fn add(&self, offset: u64) -> bool {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(offset)
     }
 
     pub(crate) fn contains(&self, offset: u64) -> bool {
@@ -71,7 +72,7 @@ impl Poisonous {
 /// A partition's records as lanes and builds take them.
 pub(crate) struct Screened {
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) translate: Option<Translate>,
+    pub(crate) translate: Translate,
     pub(crate) poisonous: Poisonous,
 }
 
@@ -79,9 +80,8 @@ impl Screened {
     fn screen(&self, record: &mut LogRecord, poisonous: &BTreeSet<u64>) {
         if poisonous.contains(&record.offset) {
             record.value = Bytes::new();
-        } else if let Some(translate) = &self.translate
-            && is_json(&record.value)
-            && let Ok(translated) = translated(translate, &record.value, record.appended_at_ms)
+        } else if is_json(&record.value)
+            && let Ok(translated) = translated(&self.translate, &record.value, record.appended_at_ms)
         {
             record.value = translated.into();
         }

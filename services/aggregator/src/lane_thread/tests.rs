@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use event_log::memory::MemoryLog;
-use event_log::rejected::{RejectedSource, Rejections, queue};
+use event_log::rejected::RejectedSource;
 use event_log::{Message, PlanRecord, Publisher, SystemClock};
 use prost::Message as _;
 use rungs_proto::v1::control::Action;
@@ -13,9 +13,10 @@ use runtime::Shutdown;
 use super::*;
 use crate::journey_budget::JourneyBudget;
 use crate::memory::MemoryStore;
+use crate::refused::PANICKED;
 use crate::restore::restore;
 use crate::screened::Screened;
-use crate::small_lane::{counters, first_of, flush_limits, fold_settings};
+use crate::small_lane::{counters, first_of, flush_limits, fold_settings, refusals};
 use crate::snapshot::{LaneSnapshot, LaneState};
 use crate::writer;
 
@@ -44,23 +45,23 @@ struct World {
     log: Arc<MemoryLog>,
     plan: watch::Sender<Option<Arc<PlanRecord>>>,
     store: MemoryStore,
-    poisonous: Poisonous,
+    refusals: Refusals,
     budget: JourneyBudget,
     board: LaneBoard,
-    rejections: Arc<Rejections>,
+    drain_limit: Duration,
 }
 
 impl World {
     fn new(limit: usize) -> (Self, impl RejectedSource) {
-        let (rejections, rejected) = queue(Box::new(|| ()));
+        let (refusals, rejected) = refusals(0);
         let world = Self {
             log: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
             plan: watch::Sender::new(None),
             store: MemoryStore::default(),
-            poisonous: Poisonous::default(),
+            refusals,
             budget: JourneyBudget::new(limit),
             board: LaneBoard::default(),
-            rejections: Arc::new(rejections),
+            drain_limit: Duration::ZERO,
         };
         (world, rejected)
     }
@@ -85,8 +86,9 @@ impl World {
         let mut effects = Effects::default();
         lane.resume(found, &mut effects);
         let source: Arc<dyn Source> = self.log.clone();
+        let translate = Arc::clone(&self.refusals.foreign.translate);
         let source: Arc<dyn Source> =
-            Arc::new(Screened { source, translate: None, poisonous: self.poisonous.clone() });
+            Arc::new(Screened { source, translate, poisonous: self.refusals.poisonous.clone() });
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let (built_sender, built) = mpsc::channel(1);
         let tasks = Tasks::new();
@@ -98,12 +100,7 @@ impl World {
             store: self.store.clone(),
             source,
             plans: Arc::new(PanickingPlans(self.plan.clone())),
-            foreign: Some(Foreign {
-                topic: "log".into(),
-                rejections: Arc::clone(&self.rejections),
-                translate: Arc::new(|_, _| unreachable!("there is no JSON")),
-            }),
-            poisonous: self.poisonous.clone(),
+            refusals: self.refusals.clone(),
             journeys: self.budget.share(),
             last_forgotten: None,
             settings,
@@ -149,7 +146,7 @@ async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
     world.publish(Body::Control(Control { generation: 1, action: Some(Action::PlanApplied(applied)) }));
     world.event("after");
     ended(world.live(&Stop::default()).await).await;
-    assert!(world.poisonous.contains(1) && world.poisonous.len() == 1);
+    assert!(world.refusals.poisonous.contains(1) && world.refusals.poisonous.len() == 1);
     assert!(world.stored().is_empty(), "nothing of the life that panicked is used: {:?}", world.stored());
 
     let stop = Stop::default();
@@ -161,6 +158,7 @@ async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
     let shown = rejected.take(10, Duration::ZERO);
     let places: Vec<_> = shown.iter().map(|shown| (shown.reason.as_str(), shown.offset)).collect();
     assert_eq!(places, [(PANICKED, 1)], "once");
+    assert_eq!(world.refusals.panicked.get(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
