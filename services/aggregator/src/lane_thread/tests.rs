@@ -114,7 +114,7 @@ impl World {
             tasks,
             runtime: Handle::current(),
             stop: stop.clone(),
-            drain_limit: Duration::ZERO,
+            drain_limit: self.drain_limit,
             last_snapshot_ms: 0,
             last_at_end_ms: 0,
         };
@@ -199,6 +199,33 @@ async fn too_many_journeys_stop_the_reading_until_there_is_room() {
     stop.ask(Ending::Flush);
     ended(life).await;
     world.until_stored(&["one"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_lane_that_is_to_drain_does_not_wait_for_room() {
+    let (mut world, _rejected) = World::new(10);
+    world.drain_limit = 10 * DEADLINE;
+    let mut others = world.budget.share();
+    assert!(others.is_over(11));
+    world.event("one");
+    let stop = Stop::default();
+    let life = world.live(&stop).await;
+    world.until("it is paused", |lane| lane.state == LaneState::Paused).await;
+    stop.ask(Ending::Drain);
+    tokio::time::timeout(DEADLINE, ended(life)).await.unwrap();
+    assert!(world.stored().is_empty(), "it took no record");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_is_to_drain_takes_the_rest_of_the_log() {
+    let (mut world, _rejected) = World::new(1_000);
+    world.drain_limit = 10 * DEADLINE;
+    (0..100).for_each(|id| world.event(&format!("{id:02}")));
+    let stop = Stop::default();
+    stop.ask(Ending::Drain);
+    tokio::time::timeout(DEADLINE, ended(world.live(&stop).await)).await.unwrap();
+    let all: Vec<String> = (0..100).map(|id| format!("{id:02}")).collect();
+    world.until_stored(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 impl World {
