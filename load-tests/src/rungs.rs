@@ -125,8 +125,7 @@ impl Rungs {
 
     /// A query whose answer is a number.
     pub fn count(&self, sql: &str) -> Result<u64, BenchError> {
-        let text = self.query(sql)?;
-        text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
+        count(self.clickhouse, sql)
     }
 }
 
@@ -144,6 +143,12 @@ thread_local! {
 /// A query to a ClickHouse.
 pub fn query(address: SocketAddr, sql: &str) -> Result<String, BenchError> {
     fetch(|client| client.post(format!("http://{address}/")).body(sql.to_owned()))
+}
+
+/// A query to a ClickHouse whose answer is a number.
+pub fn count(address: SocketAddr, sql: &str) -> Result<u64, BenchError> {
+    let text = query(address, sql)?;
+    text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
 }
 
 /// The body of a 2xx answer.

@@ -1,12 +1,11 @@
 //! `/api/v1/sites/{site}/events`: the names of the last day's events, and whether a step or an offer of the site's funnels
 //! has them. An event with a misspelt name is stored and counted nowhere; this is where people see it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use checked_toml::misspelt;
 use funnel::Plan;
+use runtime::now_ms;
 use serde::Serialize;
 use warehouse::event_names::EventName;
 
@@ -60,11 +59,6 @@ fn named(plan: &Plan, site: &str, found: Vec<EventName>) -> Vec<NamedEvents> {
         NamedEvents { did_you_mean: near.map(str::to_owned), in_plan, event, count }
     };
     found.into_iter().map(judge).collect()
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

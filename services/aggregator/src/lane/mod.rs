@@ -60,6 +60,19 @@ pub struct BuildOrder {
     pub repairs: bool,
 }
 
+impl BuildOrder {
+    /// Whether it builds this funnel.
+    pub fn is_of(&self, site: &str, id: &str) -> bool {
+        self.funnel.site == site && self.funnel.id == id
+    }
+
+    /// Whether the two order the same build: one funnel, and the same generation as of the same cut-off.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.generation, self.cutoff) == (other.generation, other.cutoff)
+            && self.is_of(&other.funnel.site, &other.funnel.id)
+    }
+}
+
 /// What the lane asks of its surroundings.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -270,7 +283,7 @@ impl Lane {
             self.close_minutes(offset, usize::MAX);
         }
         match record {
-            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms) {
+            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms, &self.partition) {
                 Ok(()) => self.event(offset, &event),
                 Err(reason) => self.refuse(offset, reason, effects),
             },
@@ -371,13 +384,10 @@ impl Lane {
         if let Some(funnel) = self.in_force.plan.funnel(&built.key.site, &built.key.funnel) {
             built.plan = Arc::new(funnel.clone());
         }
-        let same = |lane: &FunnelLane| lane.key.site == built.key.site && lane.key.funnel == built.key.funnel;
-        self.building.retain(|order| {
-            (order.generation, order.cutoff) != (built.generation, built.cutoff())
-                || order.funnel.site != built.key.site
-                || order.funnel.id != built.key.funnel
-        });
-        self.funnels.retain(|lane| !same(lane));
+        let (site, id) = (built.key.site.as_str(), built.key.funnel.as_str());
+        let place = (built.generation, built.cutoff());
+        self.building.retain(|order| (order.generation, order.cutoff) != place || !order.is_of(site, id));
+        self.funnels.retain(|lane| !lane.is_of(site, id));
         self.funnels.push(built);
         self.relink();
         self.open(now_ms, effects);
@@ -387,9 +397,7 @@ impl Lane {
     /// Finds the live funnel of each funnel of the plan.
     fn relink(&mut self) {
         let lanes = &self.funnels;
-        let find = |funnel: &Funnel| {
-            lanes.iter().position(|lane| lane.key.site == funnel.site && lane.key.funnel == funnel.id)
-        };
+        let find = |funnel: &Funnel| lanes.iter().position(|lane| lane.is_of(&funnel.site, &funnel.id));
         self.live = self.in_force.plan.funnels.iter().map(find).collect();
         self.find_boundary(self.next_offset);
     }

@@ -3,16 +3,10 @@
 use prost::Message as _;
 use rungs_proto::v1::record::Body;
 use rungs_proto::v1::{Control, ImportCompleted, PlanApplied, Record, control::Action};
-use runtime::Metrics;
 
 use super::*;
-use crate::counters::LaneCounters;
-use crate::funnel_lane::{FoldSettings, PartitionId};
-use crate::lane::FlushLimits;
-
-const PLAN: &str = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_s\"]\norigins = [\"*\"]\n\
-    [[funnels]]\nsite = \"s\"\nid = \"f\"\nconversion_window = \"15m\"\nrolling_windows = [\"5m\"]\n\
-    [[funnels.steps]]\nid = \"a\"\nevent = \"a\"\n[[funnels.steps]]\nid = \"b\"\nevent = \"b\"\n";
+use crate::funnel_lane::PartitionId;
+use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
 
 /// A lane of a log that is not the warehouse's first: funnels are built.
 fn lane() -> Lane {
@@ -20,20 +14,8 @@ fn lane() -> Lane {
 }
 
 fn lane_of(epoch: u32) -> Lane {
-    let id = PartitionId { log_id: "log".into(), epoch, partition: 0, partitions: 2 };
-    let settings = FoldSettings {
-        horizon_ms: 3_600_000,
-        max_tail_events: 100,
-        minute_history_ms: 86_400_000,
-        hour_history_ms: 86_400_000,
-    };
-    let limits = FlushLimits {
-        events_interval_ms: 1,
-        events_batch_rows: 100,
-        journeys_interval_ms: 1,
-        journeys_batch_rows: 100,
-    };
-    Lane::new(id, settings, limits, LaneCounters::register(&Metrics::new().unwrap()).unwrap())
+    let partition = PartitionId { epoch, ..first_of(1, "log".into()) };
+    Lane::new(partition, fold_settings(), flush_limits(), counters())
 }
 
 fn plan() -> Action {
