@@ -201,7 +201,7 @@ impl Default for LogSettings {
     fn default() -> Self {
         Self {
             partitions: 1,
-            max_bytes: 2 << 30,
+            max_bytes: 8 << 30,
             max_queued_bytes: 32 << 20,
             retention_ms: 3_600_000,
             retention_bytes: 1 << 30,

@@ -122,7 +122,7 @@ fn aggregator() -> Vec<Row> {
         (S, "events_interval", number!(Milliseconds, 10..=60 * SECOND, aggregator.events_interval_ms), "Raw events are written this often."),
         (S, "events_batch_rows", number!(One, 1..=10_000_000, aggregator.events_batch_rows), "Rows of one insert of raw events, at most."),
         (S, "journeys_interval", number!(Milliseconds, 100..=600 * SECOND, aggregator.journeys_interval_ms), "Visitors' journeys are written this often."),
-        (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys of one insert, at most; more are written one insert every `events_interval`."),
+        (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys of one insert, at most; more are written one insert after the other, with rests between them, at most one every `events_interval`."),
         (S, "max_tail_events", number!(One, 1..=100_000, aggregator.max_tail_events), "Recent events remembered of one visitor, at most; further ones are counted at the next build from raw."),
         (S, "max_journeys", number!(One, 1_000..=10_000_000_000, aggregator.max_journeys), "Journeys (a visitor in a funnel) in memory, at most, over all partitions of the process: about 300 bytes each. Beyond, it forgets those that no window counts, and else reads no further."),
         (S, "minute_history", number!(Days, 1..=3_660, aggregator.minute_history_days), "How long minute ends are answered."),
@@ -151,7 +151,7 @@ fn log() -> Vec<Row> {
     const S: &str = "log";
     vec![
         (S, "partitions", number!(One, 1..=1_024, log.partitions), "Partitions of a new local log."),
-        (S, "max_size", number!(Bytes, 16 * MIB..=64 * TIB, log.max_bytes), "Records that wait to be aggregated, at most; beyond: 503."),
+        (S, "max_size", number!(Bytes, 16 * MIB..=64 * TIB, log.max_bytes), "Records that wait to be aggregated, at most, before compression (the disk holds about a third); beyond: 503."),
         (S, "max_queued", number!(Bytes, MIB..=16 * GIB, log.max_queued_bytes), "The queue before the disk, at most; beyond: 503."),
         (S, "retention", number!(Milliseconds, 0..=366 * DAY, log.retention_ms), "Aggregated records are kept at least this long."),
         (S, "retention_size", number!(Bytes, 0..=64 * TIB, log.retention_bytes), "… unless they take more than this."),
