@@ -27,4 +27,4 @@ pub use client::Warehouse;
 pub use error::WarehouseError;
 pub use generations::FunnelKey;
 pub use migrate::migrate;
-pub use retention::Retention;
+pub use retention::{Kept, Retention};
