@@ -10,6 +10,7 @@ pub mod event_batch;
 pub mod event_names;
 pub mod generations;
 pub mod history;
+pub mod imports;
 mod journey_batch;
 pub mod live;
 pub mod migrate;
