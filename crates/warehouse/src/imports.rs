@@ -11,6 +11,7 @@ use crate::client::{READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
 use crate::generations::FunnelKey;
 use crate::raw::NOT_ERASED;
+use crate::rows::COMPLETE;
 
 /// The stored rows of an import in one partition of the current log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Row, Deserialize)]
@@ -67,7 +68,7 @@ impl Warehouse {
         within("events", READ_TIMEOUT * 20, query.fetch_all()).await
     }
 
-    /// The cut-offs of a generation in the current log; none for partitions that have not begun it.
+    /// The cut-offs of a generation in the current log; none for partitions that have not completed it.
     pub async fn cutoffs(&self, key: &FunnelKey, generation: u64) -> Result<Cutoffs, WarehouseError> {
         let sql = format!(
             "WITH ({LOG}) AS log
@@ -76,9 +77,11 @@ impl Warehouse {
              FROM progress
              WHERE log_id = log.1 AND site = ? AND funnel = ? AND definition = ? AND generation = ?
                    AND kind = 'progress'
-             GROUP BY log_partition"
+             GROUP BY log_partition
+             HAVING argMax(state, (version, written_at)) = ?"
         );
         let query = self.query(&sql).bind(&key.site).bind(&key.funnel).bind(key.definition).bind(generation);
+        let query = query.bind(COMPLETE);
         let rows: Vec<(u32, u64, u32)> = fetch_all("progress", query).await?;
         let log_epoch = rows.first().map_or(0, |(_, _, epoch)| *epoch);
         Ok(Cutoffs { log_epoch, offsets: rows.into_iter().map(|(at, cutoff, _)| (at, cutoff)).collect() })
@@ -107,7 +110,7 @@ mod tests {
         let built = Cutoffs { log_epoch: 2, offsets: HashMap::from([(0, 10)]) };
         assert!(built.are_after(&[rows(0, (1, 500))]));
         assert!(!built.are_after(&[rows(0, (3, 5))]));
-        assert!(!built.are_after(&[rows(1, (2, 0))]), "a partition that has not begun");
+        assert!(!built.are_after(&[rows(1, (2, 0))]), "a partition that has not completed it");
         assert!(!Cutoffs::default().are_after(&[rows(0, (1, 5))]), "no log is known");
     }
 }

@@ -3,14 +3,14 @@
 use event_log::partition_of;
 use warehouse::Warehouse;
 use warehouse::imports::ImportedRows;
-use warehouse::rows::{COMPLETE, EventRow, ProgressRow, event_version};
+use warehouse::rows::{BUILDING, COMPLETE, EventRow, ProgressRow, event_version};
 
 use crate::database::*;
 
 const TS: i64 = 1_700_000_000_000;
 
-async fn build(warehouse: &Warehouse, partition: u32, generation: u64, cutoff: u64) {
-    let row = ProgressRow { cutoff, ..progress("second", partition, 2, generation, COMPLETE, cutoff) };
+async fn build(warehouse: &Warehouse, partition: u32, generation: u64, cutoff: u64, state: &str) {
+    let row = ProgressRow { cutoff, ..progress("second", partition, 2, generation, state, cutoff) };
     warehouse.insert::<ProgressRow>("progress", &[row]).await.unwrap();
 }
 
@@ -48,12 +48,14 @@ async fn a_generation_counts_an_import_if_it_was_built_as_of_a_place_after_its_r
         let cutoffs = warehouse.cutoffs(&key(), generation).await.unwrap();
         cutoffs.are_after(&rows)
     };
-    build(&warehouse, 0, 5, 7).await;
-    build(&warehouse, 1, 5, 4).await;
+    build(&warehouse, 0, 5, 7, COMPLETE).await;
+    build(&warehouse, 1, 5, 4, COMPLETE).await;
     assert!(!counts(5).await, "it ends at the import's last row");
-    build(&warehouse, 1, 6, 4).await;
+    build(&warehouse, 1, 6, 4, COMPLETE).await;
     assert!(!counts(6).await, "partition 0 has not begun it");
-    build(&warehouse, 0, 6, 8).await;
+    build(&warehouse, 0, 6, 8, COMPLETE).await;
     assert!(counts(6).await);
+    build(&warehouse, 0, 6, 9, BUILDING).await;
+    assert!(!counts(6).await, "the number is built anew");
     assert!(!counts(7).await, "there is none");
 }
