@@ -9,6 +9,7 @@
 //! A 200 promises that every event it counts as accepted survives a power cut. It does not promise that an event is
 //! new (duplicates are dropped later, by message id) or that a funnel counts it.
 
+mod account;
 mod adapters;
 mod answer;
 mod body;

@@ -3,6 +3,7 @@
 
 use prometheus::IntCounter;
 
+use crate::account::Account;
 use crate::metrics::Metrics;
 use crate::rejection::{Reason, Rejection};
 
@@ -40,8 +41,8 @@ impl<'m> Undecided<'m> {
     }
 
     /// Names the site that the events belong to.
-    pub(crate) fn belong_to(&mut self, site: &str) {
-        self.site = Some(self.metrics.site(site));
+    pub(crate) fn belong_to(&mut self, account: &Account) {
+        self.site = Some(account.accepted.clone());
     }
 
     /// Ends one event.
@@ -109,7 +110,7 @@ mod tests {
         assert_eq!((metrics.lost.get(), metrics.rejected.get()), (4, 1));
 
         let mut of_shop = Undecided::new(&metrics, 3);
-        of_shop.belong_to("shop");
+        of_shop.belong_to(&Account::of("shop", &metrics));
         assert_eq!((of_shop.published().accept(), metrics.site("shop").get()), (3, 3));
         Undecided::new(&metrics, 2).refuse();
         Undecided::new(&metrics, 1).published().refuse();

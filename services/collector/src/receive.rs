@@ -190,7 +190,7 @@ impl Incoming<'_> {
         let keys = self.state.keys.load();
         let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
         let caller = self.caller(keys, parsed.write_key.as_deref())?;
-        open.belong_to(&caller.site.id);
+        open.belong_to(caller.account);
         if let Some(id) = import_id {
             require_secret(caller)?;
             self.check_site(caller)?;

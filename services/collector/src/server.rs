@@ -206,9 +206,5 @@ async fn follow(
 fn apply(state: &State, plan: &mut watch::Receiver<Option<Arc<Plan>>>, plan_loaded: &Condition) {
     let plan = plan.borrow_and_update().clone();
     plan_loaded.set(plan.is_some());
-    for site in plan.iter().flat_map(|plan| &plan.sites) {
-        // Shown at 0, so that a site that falls silent can be told from one that was never there.
-        state.metrics.site(&site.id);
-    }
-    state.keys.store(plan.map(|plan| Arc::new(Keys::of(plan))));
+    state.keys.store(plan.map(|plan| Arc::new(Keys::of(plan, &state.metrics))));
 }
