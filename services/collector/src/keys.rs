@@ -39,13 +39,30 @@ pub(crate) struct Caller<'a> {
 }
 
 impl Keys {
-    pub(crate) fn of(plan: Arc<Plan>, metrics: &Metrics) -> Self {
-        let accounts = plan.sites.iter().map(|site| Account::of(&site.id, metrics)).collect();
+    /// `max_share` are the bytes in flight that a site may have where there are several. Accounts go on from those of the
+    /// keys `before`.
+    pub(crate) fn of(plan: Arc<Plan>, max_share: usize, metrics: &Metrics, before: Option<&Self>) -> Self {
+        let max_share = (plan.sites.len() > 1).then_some(max_share);
+        let account = |site: &Site| {
+            let before = before.and_then(|before| before.account(&site.id));
+            Account::of(site, max_share, metrics, before)
+        };
+        let accounts = plan.sites.iter().map(account).collect();
         let sites = plan.sites.iter().enumerate();
         let write_keys = sites
             .flat_map(|(index, site)| site.write_keys.iter().map(move |key| (key.clone(), index)))
             .collect();
         Self { plan, accounts, write_keys }
+    }
+
+    fn account(&self, site: &str) -> Option<&Account> {
+        let index = self.plan.sites.iter().position(|known| known.id == site)?;
+        self.accounts.get(index)
+    }
+
+    /// What is kept of each site.
+    pub(crate) fn accounts(&self) -> &[Account] {
+        &self.accounts
     }
 
     /// The site of a key.
@@ -118,7 +135,7 @@ pub(crate) fn in_query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
-    use funnel::plan::Origins;
+    use funnel::plan::{Origins, SiteLimits};
 
     fn keys() -> Keys {
         let site = Site {
@@ -129,9 +146,10 @@ mod tests {
             origins: Origins::Any,
             retention_days: None,
             redirects: vec![],
+            limits: SiteLimits::default(),
         };
         let metrics = Metrics::register(&runtime::Metrics::new().unwrap()).unwrap();
-        Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }), &metrics)
+        Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }), 1, &metrics, None)
     }
 
     fn head(name: &'static str, value: &str) -> HeaderMap {

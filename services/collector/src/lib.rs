@@ -25,6 +25,7 @@ mod log_json;
 mod metrics;
 mod outcome;
 pub mod publish;
+mod quota;
 mod receive;
 mod record;
 pub mod refusal;
@@ -41,6 +42,7 @@ pub use imports::{ImportProgress, ImportStatus, ImportStatusError};
 pub use log_json::event_of_json;
 pub use metrics::{Metrics, unkept_rejections};
 pub use outcome::Undecided;
+pub use quota::OverQuota;
 pub use server::{Bound, Collector, CollectorError, run};
 pub use spill_metrics::{SpillMetrics, SpillState};
 

@@ -1,6 +1,6 @@
 //! The collector's metrics, registered once and held as handles: counting an event is one atomic addition.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::adapters::{Endpoint, PATTERNS, ROUTES};
 use crate::refusal::Refusal;
@@ -23,6 +23,10 @@ pub struct Metrics {
     /// In the order of [`Reason::ALL`].
     reasons: Vec<IntCounter>,
     sites: IntCounterVec,
+    quota_refused: IntCounterVec,
+    quota_limit: IntGaugeVec,
+    quota_used: GaugeVec,
+    pub(crate) limited_addresses: IntGauge,
     /// From handing events to the log until they are durable.
     pub(crate) ack_seconds: Histogram,
     pub(crate) in_flight_bytes: IntGauge,
@@ -66,6 +70,25 @@ impl Metrics {
         )?;
         Ok(Self {
             sites,
+            quota_refused: metrics.counter_vec(
+                "rungs_collector_quota_refused_events_total",
+                "Events that were refused because a limit of the plan was reached, by site and limit.",
+                &["site", "limit"],
+            )?,
+            quota_limit: metrics.gauge_vec(
+                "rungs_collector_quota_limit",
+                "What the plan allows a site in a second at this collector: events, bytes, events of an address.",
+                &["site", "limit"],
+            )?,
+            quota_used: metrics.float_gauge_vec(
+                "rungs_collector_quota_used_ratio",
+                "How much of a site's burst is used: 0 after a quiet while, 1 where events are refused; every half second.",
+                &["site", "limit"],
+            )?,
+            limited_addresses: metrics.gauge(
+                "rungs_collector_limited_addresses",
+                "Addresses whose events are being counted because a plan limits them; at most MAX_LIMITED_ADDRESSES.",
+            )?,
             ok: labels()
                 .into_iter()
                 .map(|label| (label, requests.with_label_values(&[label, "200"])))
@@ -106,6 +129,26 @@ impl Metrics {
     /// The counter of a site's accepted events, shown from the first call on. Sites come from the plan, which bounds them.
     pub(crate) fn site(&self, id: &str) -> IntCounter {
         self.sites.with_label_values(&[id])
+    }
+
+    /// The counter of what a limit refuses, shown from the first call on.
+    pub(crate) fn quota_refused(&self, site: &str, limit: &str) -> IntCounter {
+        self.quota_refused.with_label_values(&[site, limit])
+    }
+
+    /// Shows a limit of the plan, and how much of it is used where that is one number.
+    pub(crate) fn show_quota(&self, site: &str, limit: &str, per_second: u64, used: Option<f64>) {
+        let labels = [site, limit];
+        self.quota_limit.with_label_values(&labels).set(i64::try_from(per_second).unwrap_or(i64::MAX));
+        if let Some(used) = used {
+            self.quota_used.with_label_values(&labels).set(used);
+        }
+    }
+
+    /// Forgets limits: those of the plan in force are shown again.
+    pub(crate) fn hide_quotas(&self) {
+        self.quota_limit.reset();
+        self.quota_used.reset();
     }
 
     pub(crate) fn rejected_for(&self, reason: Reason) {

@@ -3,7 +3,6 @@
 
 use prometheus::IntCounter;
 
-use crate::account::Account;
 use crate::metrics::Metrics;
 use crate::rejection::{Reason, Rejection};
 
@@ -40,9 +39,9 @@ impl<'m> Undecided<'m> {
         Self { metrics, site: None, events: events as u64 }
     }
 
-    /// Names the site that the events belong to.
-    pub(crate) fn belong_to(&mut self, account: &Account) {
-        self.site = Some(account.accepted.clone());
+    /// Gives the counter of the site that the events belong to.
+    pub(crate) fn belong_to(&mut self, accepted: &IntCounter) {
+        self.site = Some(accepted.clone());
     }
 
     /// Ends one event.
@@ -110,7 +109,7 @@ mod tests {
         assert_eq!((metrics.lost.get(), metrics.rejected.get()), (4, 1));
 
         let mut of_shop = Undecided::new(&metrics, 3);
-        of_shop.belong_to(&Account::of("shop", &metrics));
+        of_shop.belong_to(&metrics.site("shop"));
         assert_eq!((of_shop.published().accept(), metrics.site("shop").get()), (3, 3));
         Undecided::new(&metrics, 2).refuse();
         Undecided::new(&metrics, 1).published().refuse();

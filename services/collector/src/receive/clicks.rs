@@ -5,7 +5,8 @@ use std::time::Duration;
 use actix_web::http::Method;
 use url::Url;
 
-use super::{Incoming, now_ms};
+use super::Incoming;
+use super::store::Arrival;
 use crate::adapters::click::{self, Click};
 use crate::adapters::{Endpoint, Form};
 use crate::answer::Answer;
@@ -21,8 +22,12 @@ impl Incoming<'_> {
         let destination = self.destination(query)?;
         let Click { event, visitor } = click::parse(query, &destination);
         if *self.request.method() == Method::GET {
-            let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits());
-            let stored = async { self.store(parsed?, now_ms()).await };
+            let mut permit = self.state.in_flight.permit();
+            let stored = async {
+                permit.grow(event.len())?;
+                let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits())?;
+                self.store(parsed, Arrival::now(event.len()), &mut permit).await
+            };
             match tokio::time::timeout(Duration::from_millis(CLICK_WAIT_MS), stored).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(refusal)) => {

@@ -10,6 +10,7 @@ mod docs;
 mod forms;
 mod imports;
 mod lifecycle;
+mod quotas;
 mod refusals;
 mod rejections;
 mod server_side;

@@ -1,0 +1,65 @@
+//! What a plan changes about how much of a site's events is taken, and how; `difference` lists it with the rest.
+
+use funnel::plan::{Rate, SiteLimits};
+
+use super::difference::{Change, Effect};
+
+/// The limits that change.
+pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Change> {
+    let limits = [
+        ("events a second", old.events, new.events),
+        ("bytes a second", old.bytes, new.bytes),
+        ("events a second from an address", old.address_events, new.address_events),
+    ];
+    let changed = limits.into_iter().filter(|(_, old, new)| old != new);
+    changed
+        .map(|(name, old, new)| {
+            let effect = if narrows(old, new) { Effect::Ends } else { Effect::Harmless };
+            let (old, new) = (told(old), told(new));
+            Change { effect, text: format!("site {site} may send {new} {name} (was {old}); more is refused") }
+        })
+        .collect()
+}
+
+/// Whether something that was taken before may be refused now.
+fn narrows(old: Option<Rate>, new: Option<Rate>) -> bool {
+    match (old, new) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(old), Some(new)) => new.per_second < old.per_second || new.burst < old.burst,
+    }
+}
+
+fn told(rate: Option<Rate>) -> String {
+    match rate {
+        None => "any number of".to_owned(),
+        Some(rate) => format!("{} ({} at once)", rate.per_second, rate.burst),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tighter_limit_takes_away_and_a_wider_one_does_not() {
+        let events = |per_second, burst| SiteLimits {
+            events: Some(Rate { per_second, burst }),
+            ..SiteLimits::default()
+        };
+        let effects = |old: &SiteLimits, new: &SiteLimits| {
+            limits("shop", old, new).iter().map(|change| change.effect).collect::<Vec<_>>()
+        };
+        let none = SiteLimits::default();
+        assert_eq!(effects(&none, &events(5, 50)), [Effect::Ends]);
+        assert_eq!(effects(&events(5, 50), &events(5, 49)), [Effect::Ends]);
+        assert_eq!(effects(&events(5, 50), &events(6, 50)), [Effect::Harmless]);
+        assert_eq!(effects(&events(5, 50), &none), [Effect::Harmless]);
+        assert_eq!(effects(&none, &none), []);
+        let told = &limits("shop", &none, &events(5, 50))[0].text;
+        assert_eq!(
+            told,
+            "site shop may send 5 (50 at once) events a second (was any number of); more is refused"
+        );
+    }
+}
