@@ -135,7 +135,7 @@ pub(crate) fn in_query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
-    use funnel::plan::{Origins, SiteLimits};
+    use funnel::plan::{Origins, SiteLimits, SitePolicy};
 
     fn keys() -> Keys {
         let site = Site {
@@ -147,6 +147,7 @@ mod tests {
             retention_days: None,
             redirects: vec![],
             limits: SiteLimits::default(),
+            policy: SitePolicy::default(),
         };
         let metrics = Metrics::register(&runtime::Metrics::new().unwrap()).unwrap();
         Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }), 1, &metrics, None)

@@ -16,6 +16,8 @@ pub struct Metrics {
     /// Events that are durable in the log.
     pub(crate) accepted: IntCounter,
     pub(crate) rejected: IntCounter,
+    /// Events that were good and are not wanted, e.g. a bot's.
+    left_out: IntCounter,
     /// Events of requests that were answered with an error: the client knows that they are not stored.
     pub(crate) refused: IntCounter,
     /// Events given to the log whose client went away before the answer: probably stored, never acknowledged.
@@ -54,13 +56,13 @@ impl Metrics {
         }
         let events = metrics.counter_vec(
             "rungs_collector_events_total",
-            "Events by outcome: accepted (durable), rejected (listed in the answer), refused (the request failed), \
-             unanswered (given to the log, the client went away).",
+            "Events by outcome: accepted (durable), rejected (wrong; listed in the answer), left_out (a bot's or the like; \
+             listed too), refused (the request failed), unanswered (given to the log, the client went away).",
             &["outcome"],
         )?;
         let reasons = metrics.counter_vec(
             "rungs_collector_rejected_events_total",
-            "Events that were not stored while their request was, by reason.",
+            "Events that were not stored while their request was, by reason: rejected and left out.",
             &["reason"],
         )?;
         let sites = metrics.counter_vec(
@@ -97,6 +99,7 @@ impl Metrics {
             refused_requests,
             accepted: events.with_label_values(&["accepted"]),
             rejected: events.with_label_values(&["rejected"]),
+            left_out: events.with_label_values(&["left_out"]),
             refused: events.with_label_values(&["refused"]),
             unanswered: events.with_label_values(&["unanswered"]),
             reasons: Reason::ALL.iter().map(|reason| reasons.with_label_values(&[reason.code()])).collect(),
@@ -152,7 +155,8 @@ impl Metrics {
     }
 
     pub(crate) fn rejected_for(&self, reason: Reason) {
-        self.rejected.inc();
+        let outcome = if reason.leaves_out() { &self.left_out } else { &self.rejected };
+        outcome.inc();
         if let Some(counter) = self.reasons.get(reason as usize) {
             counter.inc();
         }

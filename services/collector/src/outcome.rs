@@ -1,4 +1,4 @@
-//! Every event ends once: accepted, rejected, refused, or (its client gone) unanswered. The types here hold events that
+//! Every event ends once: accepted, rejected (or left out), refused, or (its client gone) unanswered. The types here hold events that
 //! are still open; what is dropped open is counted as lost, which tests and an alert hold at zero.
 
 use prometheus::IntCounter;

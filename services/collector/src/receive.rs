@@ -1,11 +1,12 @@
 //! One request from its head to its answer: route, body, events, and what all requests share. `store` has the rest of the
 //! way, from the events to the log; `sender` tells who sent a request, `vendors` has what other vendors' clients need
 //! beside it, `bulk` takes bodies that are too large to be held, `clicks` counts a link's click and leads on, `importing` is
-//! about imports.
+//! about imports, `left_out` tells which events are not wanted.
 
 mod bulk;
 mod clicks;
 mod importing;
+mod left_out;
 mod sender;
 mod store;
 mod vendors;

@@ -13,6 +13,7 @@ mod find;
 mod lookup;
 mod matching;
 mod parse;
+mod policy;
 mod quotas;
 mod redirects;
 
@@ -21,6 +22,7 @@ pub use commitment::Commitment;
 pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
+pub use policy::{Bots, SitePolicy};
 pub use quotas::{Rate, SiteLimits};
 pub use redirects::{NotARedirect, Redirect};
 
@@ -86,6 +88,8 @@ pub struct Site {
     pub redirects: Vec<Redirect>,
     /// How much may be sent to it; any amount by default.
     pub limits: SiteLimits,
+    /// Whose events it wants.
+    pub policy: SitePolicy,
 }
 
 /// Origins that browsers may send from. Requests without an Origin header (servers, pixels) are not limited by it.

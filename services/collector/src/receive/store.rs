@@ -17,6 +17,7 @@ use crate::outcome::{Rejected, Undecided};
 use crate::publish::publish;
 use crate::quota::{Amount, Beyond};
 use crate::refusal::Refusal;
+use crate::rejection::Rejection;
 use crate::validate::{self, Validator};
 
 /// How a request's events came.
@@ -121,7 +122,9 @@ impl Incoming<'_> {
             received_at_ms: arrival.received_at_ms,
         };
         let partitions = self.state.publisher.partitions();
-        let (messages, rejected) = records(&parsed, &mut validator, partitions, open, &kept);
+        let left_out = self.left_out(caller);
+        let (messages, rejected) =
+            records(&parsed, left_out.as_ref(), &mut validator, partitions, open, &kept);
         Ok(Prepared { messages, rejected, wait })
     }
 
@@ -143,10 +146,11 @@ impl Incoming<'_> {
     }
 }
 
-/// The good events as messages and the bad ones as the answer lists them, both in the request's order. All records of
-/// a request share one buffer.
+/// The good events as messages and the others as the answer lists them, both in the request's order. All records of
+/// a request share one buffer. Events that are left out are not judged.
 fn records<'b>(
     parsed: &Parsed<'b>,
+    left_out: Option<&Rejection>,
     validator: &mut Validator<'_, 'b>,
     partitions: u32,
     open: &mut Undecided<'_>,
@@ -158,15 +162,17 @@ fn records<'b>(
     let mut buffer = Vec::with_capacity(384 * parsed.events.len());
     for (index, event) in parsed.events.iter().enumerate() {
         let start = buffer.len();
-        let record = event
-            .as_ref()
-            .map_err(Clone::clone)
-            .and_then(|draft| validator.record(draft, partitions, &mut buffer));
+        let record = event.as_ref().map_err(Clone::clone).and_then(|draft| match left_out {
+            None => validator.record(draft, partitions, &mut buffer),
+            Some(rejection) => Err(rejection.clone()),
+        });
         match record {
             Ok(partition) => places.push((partition, start..buffer.len())),
             Err(rejection) => {
                 open.reject(rejection.reason);
                 match event {
+                    // Of whom the site does not want events, it wants no samples either.
+                    _ if left_out.is_some() => {}
                     Ok(draft) => kept.draft(draft, &rejection),
                     Err(_) => kept.text(texts.next().copied().unwrap_or_default(), &rejection),
                 }

@@ -9,6 +9,7 @@ mod derived;
 mod docs;
 mod forms;
 mod imports;
+mod left_out;
 mod lifecycle;
 mod quotas;
 mod refusals;

@@ -7,7 +7,7 @@ use collector::{Collector, CollectorError, ImportStatus};
 use event_log::memory::MemoryLog;
 use event_log::{Publisher, Source, SystemClock};
 use funnel::Plan;
-use funnel::plan::{Origins, Redirect, Site, SiteLimits};
+use funnel::plan::{Origins, Redirect, Site, SiteLimits, SitePolicy};
 use prost::Message;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Response};
@@ -43,6 +43,7 @@ pub(crate) fn plan() -> Plan {
         retention_days: None,
         redirects: vec![],
         limits: SiteLimits::default(),
+        policy: SitePolicy::default(),
     };
     let only = Origins::Only(vec!["https://shop.example".into()]);
     let mut shop = site("shop", "wk", only);

@@ -123,8 +123,17 @@ impl Difference {
 
     fn site(&mut self, old: &Site, new: &Site) {
         // Every field by name: one that is added later must be told too.
-        let Site { id, timezone, write_keys, secret_keys_sha256, origins, retention_days, redirects, limits } =
-            old;
+        let Site {
+            id,
+            timezone,
+            write_keys,
+            secret_keys_sha256,
+            origins,
+            retention_days,
+            redirects,
+            limits,
+            policy,
+        } = old;
         self.keys(old, new);
         if narrows(origins, &new.origins) {
             self.add(Effect::Ends, format!("pages of fewer origins may send to site {id}"));
@@ -152,6 +161,7 @@ impl Difference {
             );
         }
         self.changes.extend(site_rules::limits(id, limits, &new.limits));
+        self.changes.extend(site_rules::policy(id, policy, &new.policy));
         if *timezone != new.timezone {
             self.add(Effect::Harmless, format!("site {id} is in {} (was {timezone})", new.timezone));
         }

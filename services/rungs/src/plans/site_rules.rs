@@ -1,6 +1,6 @@
 //! What a plan changes about how much of a site's events is taken, and how; `difference` lists it with the rest.
 
-use funnel::plan::{Rate, SiteLimits};
+use funnel::plan::{Bots, Rate, SiteLimits, SitePolicy};
 
 use super::difference::{Change, Effect};
 
@@ -19,6 +19,20 @@ pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Chan
             Change { effect, text: format!("site {site} may send {new} {name} (was {old}); more is refused") }
         })
         .collect()
+}
+
+/// The rules that change about whose events are wanted.
+pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Change> {
+    let SitePolicy { bots } = old;
+    let mut changes = Vec::new();
+    if *bots != new.bots {
+        let (effect, text) = match new.bots {
+            Bots::LeaveOut => (Effect::Ends, format!("bots of site {site} are left out")),
+            Bots::Keep => (Effect::Begins, format!("bots of site {site} count like visitors")),
+        };
+        changes.push(Change { effect, text });
+    }
+    changes
 }
 
 /// Whether something that was taken before may be refused now.

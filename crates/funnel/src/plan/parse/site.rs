@@ -4,7 +4,7 @@ use checked_toml::{Located, Table, did_you_mean, units};
 use jiff::tz::TimeZoneDatabase;
 
 use super::unique::Unique;
-use super::{fields, quotas};
+use super::{fields, policy, quotas};
 use crate::plan::limits::MAX_RETENTION_DAYS;
 use crate::plan::{NotARedirect, Origins, Redirect, Site};
 
@@ -23,6 +23,7 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
     let retention_days = retention_days(&table);
     let redirects = redirects(&table);
     let limits = quotas::read(&table);
+    let policy = policy::read(&table);
     table.finish();
     Some(Site {
         id: id?.value.to_owned(),
@@ -33,6 +34,7 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
         retention_days,
         redirects,
         limits,
+        policy,
     })
 }
 
