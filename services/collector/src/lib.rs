@@ -22,6 +22,7 @@ mod kept;
 mod keys;
 pub mod limits;
 mod log_json;
+mod mask;
 mod metrics;
 mod outcome;
 pub mod publish;

@@ -5,6 +5,8 @@
 pub struct SitePolicy {
     /// `bots`
     pub bots: Bots,
+    /// `allow_values`: properties whose values are stored as they are, also where they look like something that is masked.
+    pub allow_values: Vec<String>,
 }
 
 /// What becomes of events of crawlers, link previews and pages that are fetched ahead.

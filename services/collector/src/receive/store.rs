@@ -114,6 +114,7 @@ impl Incoming<'_> {
             agent: self.agent(caller),
             country: &country,
             import_id: import_id.unwrap_or_default(),
+            masked_but: Some(&caller.site.policy.allow_values),
         });
         let kept = Kept {
             rejections: self.state.rejections.as_deref(),

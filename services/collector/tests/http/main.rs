@@ -11,6 +11,7 @@ mod forms;
 mod imports;
 mod left_out;
 mod lifecycle;
+mod privacy;
 mod quotas;
 mod refusals;
 mod rejections;

@@ -23,7 +23,7 @@ pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Chan
 
 /// The rules that change about whose events are wanted.
 pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Change> {
-    let SitePolicy { bots } = old;
+    let SitePolicy { bots, allow_values } = old;
     let mut changes = Vec::new();
     if *bots != new.bots {
         let (effect, text) = match new.bots {
@@ -31,6 +31,18 @@ pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Chan
             Bots::Keep => (Effect::Begins, format!("bots of site {site} count like visitors")),
         };
         changes.push(Change { effect, text });
+    }
+    for name in allow_values.iter().filter(|name| !new.allow_values.contains(name)) {
+        let text = format!(
+            "values of the property {name} of site {site} are masked where they look like addresses or keys"
+        );
+        changes.push(Change { effect: Effect::Ends, text });
+    }
+    for name in new.allow_values.iter().filter(|name| !allow_values.contains(name)) {
+        let text = format!(
+            "values of the property {name} of site {site} are stored as they are, mail addresses and the like too"
+        );
+        changes.push(Change { effect: Effect::Begins, text });
     }
     changes
 }

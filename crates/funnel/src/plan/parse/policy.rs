@@ -2,15 +2,23 @@
 
 use checked_toml::{Located, Table, did_you_mean};
 
+use super::fields;
 use crate::plan::{Bots, SitePolicy};
 
 pub(super) fn read(site: &Table<'_>) -> SitePolicy {
-    SitePolicy { bots: bots(site) }
+    SitePolicy { bots: bots(site), allow_values: allow_values(site) }
 }
 
 fn bots(site: &Table<'_>) -> Bots {
     let words = [("leave_out", Bots::LeaveOut), ("keep", Bots::Keep)];
     site.text("bots").and_then(|text| word(site, "bots", text, &words)).unwrap_or_default()
+}
+
+fn allow_values(site: &Table<'_>) -> Vec<String> {
+    let names = site.texts("allow_values");
+    fields::no_repeats(site, "property", &names);
+    let names = names.into_iter().filter_map(|name| fields::property(site, name, "a property"));
+    names.map(|name| name.value.to_owned()).collect()
 }
 
 /// One of a few words.
@@ -37,6 +45,18 @@ mod tests {
         match Plan::parse("plan.toml", &text) {
             Ok(plan) => Ok(plan.sites[0].policy.clone()),
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        }
+    }
+
+    #[test]
+    fn values_are_allowed_by_the_names_of_their_properties() {
+        let names = policy("allow_values = [\"email\", \"order.note\"]").unwrap().allow_values;
+        assert_eq!(names, ["email", "order.note"]);
+        for (wrong, told) in
+            [("[\"\"]", "is empty"), ("[\"properties.email\"]", "write \"email\""), ("[\"a\", \"a\"]", "a")]
+        {
+            let problem = policy(&format!("allow_values = {wrong}")).unwrap_err();
+            assert!(problem.contains(told) && problem.starts_with("plan.toml:4"), "{problem}");
         }
     }
 
