@@ -72,12 +72,14 @@ reasons! {
     Bot = "bot",
     /// Left out: a browser fetched the picture or the link ahead of a visit.
     Prefetch = "prefetch",
+    /// Left out: the visitor's browser sends a signal that the site's `respect` lists.
+    OptedOut = "opted_out",
 }
 
 impl Reason {
     /// Whether the event was good and is not wanted; nothing of such a one is kept.
     pub fn leaves_out(self) -> bool {
-        matches!(self, Self::Bot | Self::Prefetch)
+        matches!(self, Self::Bot | Self::Prefetch | Self::OptedOut)
     }
 
     /// A rejection for this reason.

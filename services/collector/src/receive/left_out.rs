@@ -1,17 +1,19 @@
-//! Events that are good and not wanted: a bot's, and those of a link or a picture that a browser fetched ahead. They are
-//! answered as a success, or the client would send them again; the answer's `rejected` says why each is not stored.
+//! Events that are good and not wanted: of visitors whose browsers say that they do not want to be followed, where the
+//! site respects that; of bots; of links and pictures that a browser fetched ahead. They are answered as a success, or the client would send them again; the answer's `rejected` says why each is not stored.
 //!
 //! Judged is what comes from browsers and mail programs: the head of a server's request, and whatever comes with a secret
 //! key, says nothing about the visitor.
 
-use actix_web::http::header::{HeaderName, ORIGIN, USER_AGENT};
-use funnel::plan::Bots;
+use actix_web::http::header::{DNT, HeaderName, ORIGIN, USER_AGENT};
+use funnel::plan::{Bots, Signal, Site};
 
 use super::Incoming;
 use crate::adapters::Endpoint;
 use crate::derive::user_agent;
 use crate::keys::Caller;
 use crate::rejection::{Reason, Rejection};
+
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
 /// How browsers say that nobody has asked for what they fetch: the standard's header, and what older ones send.
 const PREFETCH_HEADERS: [(HeaderName, &str); 4] = [
@@ -27,6 +29,13 @@ impl Incoming<'_> {
         if caller.is_secret {
             return None;
         }
+        if let Some(signal) = self.opt_out(caller.site) {
+            let message = match signal {
+                Signal::Gpc => "left out: the visitor's browser sends Sec-GPC: 1, which the site respects",
+                Signal::Dnt => "left out: the visitor's browser sends DNT: 1, which the site respects",
+            };
+            return Some(Reason::OptedOut.because(message));
+        }
         if caller.site.policy.bots == Bots::LeaveOut {
             if self.is_bot() {
                 let message = "left out: its User-Agent is a bot's (`bots = \"keep\"` in the tracking plan)";
@@ -38,6 +47,15 @@ impl Incoming<'_> {
             }
         }
         None
+    }
+
+    /// The signal of the visitor's browser that the site respects, if there is one.
+    pub(super) fn opt_out(&self, site: &Site) -> Option<Signal> {
+        let sent = |signal: &&Signal| match signal {
+            Signal::Gpc => self.header(&SEC_GPC) == "1",
+            Signal::Dnt => self.header(&DNT) == "1",
+        };
+        site.policy.respect.iter().find(sent).copied()
     }
 
     /// Only what somebody's browser or mail program sent can be a bot's; whoever opens a picture or a link is neither's server.

@@ -1,6 +1,6 @@
 //! Events of bots and of pages that are fetched ahead: answered as a success, counted by their reason, not stored.
 
-use funnel::plan::Bots;
+use funnel::plan::{Bots, Signal};
 use reqwest::header::USER_AGENT;
 use serde_json::{Value, json};
 
@@ -88,6 +88,43 @@ async fn a_bot_that_opens_a_picture_or_a_link_gets_them_and_nothing_is_counted()
         get(pixel, "user-agent", agent).await;
     }
     assert_eq!(running.names(), ["mail_opened"; 3]);
+}
+
+#[tokio::test]
+async fn who_does_not_want_to_be_followed_is_not_where_the_site_respects_it() {
+    let (running, client) = (start().await, client());
+    let gpc = [("sec-gpc", "1")];
+    assert_eq!(posted(&running, "/v1/track", CHROME, &gpc).await["accepted"], 1, "no site must");
+    running.apply(|plan| plan.sites[0].policy.respect = vec![Signal::Gpc]).await;
+    for (path, headers, accepted) in [
+        ("/v1/track", gpc, 0),
+        ("/v1/batch", gpc, 0),
+        ("/rungs.js?events", gpc, 0),
+        ("/v1/track", [("sec-gpc", "0")], 1),
+        ("/v1/track", [("dnt", "1")], 1),
+    ] {
+        let answer = posted(&running, path, CHROME, &headers).await;
+        assert_eq!(answer["accepted"], accepted, "{path} {headers:?}");
+        if accepted == 0 {
+            assert_eq!(answer["rejected"][0]["code"], "opted_out", "{answer}");
+        }
+    }
+    running.apply(|plan| plan.sites[0].policy.respect = vec![Signal::Gpc, Signal::Dnt]).await;
+    assert_eq!(posted(&running, "/v1/track", CHROME, &[("dnt", "1")]).await["accepted"], 0);
+    // A server that passes the header on knows what it does.
+    let secret = running.client.post(format!("{}/v1/track", running.url)).bearer_auth("secret_wk");
+    let secret = secret.header("sec-gpc", "1").body(event("a")).send().await.unwrap();
+    assert_eq!(read(secret).await.1["accepted"], 1);
+    // The link leads on, and names nobody there.
+    let link = format!("{}/v1/click?key=wk&event=a&anonymousId=v&to=https://shop.example/may", running.url);
+    let led = client.get(link).header("sec-gpc", "1").send().await.unwrap();
+    assert_eq!(
+        (led.status().as_u16(), &led.headers()["location"]),
+        (302, &"https://shop.example/may".parse().unwrap())
+    );
+    assert_eq!(running.metric("rungs_collector_rejected_events_total{reason=\"opted_out\"}"), 5.0);
+    assert_eq!(running.metric("rungs_collector_events_total{outcome=\"left_out\"}"), 5.0);
+    running.assert_outcomes(4, 0, 0);
 }
 
 #[tokio::test]

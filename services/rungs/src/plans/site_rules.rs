@@ -23,7 +23,7 @@ pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Chan
 
 /// The rules that change about whose events are wanted.
 pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Change> {
-    let SitePolicy { bots, allow_values } = old;
+    let SitePolicy { bots, allow_values, respect } = old;
     let mut changes = Vec::new();
     if *bots != new.bots {
         let (effect, text) = match new.bots {
@@ -42,6 +42,14 @@ pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Chan
         let text = format!(
             "values of the property {name} of site {site} are stored as they are, mail addresses and the like too"
         );
+        changes.push(Change { effect: Effect::Begins, text });
+    }
+    for signal in new.respect.iter().filter(|signal| !respect.contains(signal)) {
+        let text = format!("visitors of site {site} whose browsers send {} are left out", signal.as_str());
+        changes.push(Change { effect: Effect::Ends, text });
+    }
+    for signal in respect.iter().filter(|signal| !new.respect.contains(signal)) {
+        let text = format!("visitors of site {site} whose browsers send {} count too", signal.as_str());
         changes.push(Change { effect: Effect::Begins, text });
     }
     changes
@@ -65,7 +73,25 @@ fn told(rate: Option<Rate>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use funnel::plan::Signal;
+
     use super::*;
+
+    #[test]
+    fn each_rule_that_changes_is_told_with_what_it_does() {
+        let rules = SitePolicy {
+            bots: Bots::Keep,
+            allow_values: vec!["note".to_owned()],
+            respect: vec![Signal::Gpc],
+        };
+        let effects = |old: &SitePolicy, new: &SitePolicy| {
+            policy("shop", old, new).iter().map(|change| change.effect).collect::<Vec<_>>()
+        };
+        let none = SitePolicy::default();
+        assert_eq!(effects(&none, &rules), [Effect::Begins, Effect::Begins, Effect::Ends]);
+        assert_eq!(effects(&rules, &none), [Effect::Ends, Effect::Ends, Effect::Begins]);
+        assert_eq!(effects(&rules, &rules), []);
+    }
 
     #[test]
     fn a_tighter_limit_takes_away_and_a_wider_one_does_not() {

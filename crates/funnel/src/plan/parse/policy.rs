@@ -3,10 +3,10 @@
 use checked_toml::{Located, Table, did_you_mean};
 
 use super::fields;
-use crate::plan::{Bots, SitePolicy};
+use crate::plan::{Bots, Signal, SitePolicy};
 
 pub(super) fn read(site: &Table<'_>) -> SitePolicy {
-    SitePolicy { bots: bots(site), allow_values: allow_values(site) }
+    SitePolicy { bots: bots(site), allow_values: allow_values(site), respect: respect(site) }
 }
 
 fn bots(site: &Table<'_>) -> Bots {
@@ -19,6 +19,17 @@ fn allow_values(site: &Table<'_>) -> Vec<String> {
     fields::no_repeats(site, "property", &names);
     let names = names.into_iter().filter_map(|name| fields::property(site, name, "a property"));
     names.map(|name| name.value.to_owned()).collect()
+}
+
+fn respect(site: &Table<'_>) -> Vec<Signal> {
+    let words = [Signal::Gpc, Signal::Dnt].map(|signal| (signal.as_str(), signal));
+    let signals = site.texts("respect");
+    fields::no_repeats(site, "signal", &signals);
+    let mut signals: Vec<Signal> =
+        signals.into_iter().filter_map(|text| word(site, "respect", text, &words)).collect();
+    signals.sort_unstable();
+    signals.dedup();
+    signals
 }
 
 /// One of a few words.
@@ -56,6 +67,18 @@ mod tests {
             [("[\"\"]", "is empty"), ("[\"properties.email\"]", "write \"email\""), ("[\"a\", \"a\"]", "a")]
         {
             let problem = policy(&format!("allow_values = {wrong}")).unwrap_err();
+            assert!(problem.contains(told) && problem.starts_with("plan.toml:4"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn signals_are_respected_by_name() {
+        assert_eq!(policy("").unwrap().respect, []);
+        assert_eq!(policy("respect = [\"dnt\", \"gpc\"]").unwrap().respect, [Signal::Gpc, Signal::Dnt]);
+        for (wrong, told) in
+            [("[\"gcp\"]", "did you mean \"gpc\"?"), ("[\"gpc\", \"gpc\"]", "gpc"), ("\"gpc\"", "list")]
+        {
+            let problem = policy(&format!("respect = {wrong}")).unwrap_err();
             assert!(problem.contains(told) && problem.starts_with("plan.toml:4"), "{problem}");
         }
     }
