@@ -106,10 +106,12 @@ fn collector() -> Vec<Row> {
         (S, "max_batch_events", number!(One, 1..=1_000_000, collector.max_batch_events), "Events of one request, at most."),
         (S, "max_event", number!(Bytes, 256..=16 * MIB, collector.max_event_bytes), "One event as JSON, at most."),
         (S, "max_in_flight", number!(Bytes, MIB..=TIB, collector.max_in_flight_bytes), "Requests that are being handled at the same time, at most; beyond: 503."),
+        (S, "site_share", number!(One, 1..=100, collector.site_share_percent), "Percent of `max_in_flight` that one site may have, where the plan has several sites; beyond: 503."),
         (S, "max_connections", number!(One, 1..=1_000_000, collector.max_connections), "Connections at the same time, at most."),
         (S, "skew_threshold", number!(Milliseconds, 0..=DAY, collector.skew_threshold_ms), "Client clocks that differ from ours by less are not corrected."),
         (S, "head_timeout", number!(Milliseconds, 100..=600 * SECOND, collector.head_timeout_ms), "A request's head must have come within this time."),
         (S, "country_header", Place::Optional(|s| &mut s.collector.country_header), "A header that the reverse proxy sets with the visitor's two-letter country. Set it only behind such a proxy."),
+        (S, "address_header", Place::Optional(|s| &mut s.collector.address_header), "A header that the reverse proxy sets with the visitor's address, e.g. `x-real-ip`; of a list (`x-forwarded-for`) the last entry counts. Set it only behind such a proxy, and there always where a plan limits addresses: without it all visitors have the proxy's."),
         (S, "tag_path", Place::Optional(|s| &mut s.collector.tag_path), "A path where the tag is served and takes events beside `/rungs.js`, e.g. `/assets/site.js`; its second file is at `/assets/site-extra.js` then."),
     ]
 }
