@@ -13,6 +13,7 @@ mod find;
 mod lookup;
 mod matching;
 mod parse;
+mod places;
 mod redirects;
 
 pub use coach::Advice;
@@ -20,6 +21,7 @@ pub use commitment::Commitment;
 pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
+pub use places::{Place, Role};
 pub use redirects::{NotARedirect, Redirect};
 
 /// Limits of a plan; each is named in the error that refuses a plan beyond it.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod fake;
+mod following;
 mod page;
 mod running;
 mod streams;
