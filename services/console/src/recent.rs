@@ -3,6 +3,8 @@
 //!
 //! Names of properties are told, never their values, and no visitor: this is for everybody who may see the numbers.
 
+use std::cmp::Reverse;
+
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use checked_toml::misspelt;
@@ -76,7 +78,7 @@ pub(crate) async fn recent(
 fn arrived(plan: &Plan, site: &str, arriving: &Arriving) -> Vec<Arrived> {
     let stored = arriving.stored.iter().map(|row| accepted(plan, site, row, arriving.horizon_ms));
     let mut all: Vec<Arrived> = stored.chain(arriving.rejected.iter().map(rejected)).collect();
-    all.sort_by(|a, b| b.received_at.cmp(&a.received_at));
+    all.sort_by_key(|event| Reverse(event.received_at));
     all.truncate(MAX_RECENT as usize);
     all
 }

@@ -1,4 +1,5 @@
 //! A console that runs for one test.
+#![allow(dead_code)] // each test program uses its part
 
 use std::sync::Arc;
 

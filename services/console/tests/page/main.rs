@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, dead_code)]
 
+mod awake;
 #[path = "../../../rungs/tests/program/browser.rs"]
 mod browser;
 #[path = "../api/fake.rs"]
