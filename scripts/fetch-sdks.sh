@@ -2,15 +2,9 @@
 # Fetches the vendors' clients that the collector's tests send with, pinned in services/collector/tests/sdks (package-lock.json,
 # requirements.txt with hashes), into ${RUNGS_CACHE:-.cache}/sdks-HASH/{node,python} under the project's root. Prints that
 # folder. Does nothing when they are already there. Needs npm, python3 and pip; no script of a package runs.
-set -eu
+. "$(dirname -- "$0")/fetching.sh"
 
-say() { printf '%s\n' "$*" >&2; }
-die() { say "fetch-sdks: $*"; exit 1; }
-
-root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 sources="$root/services/collector/tests/sdks"
-cache="${RUNGS_CACHE:-.cache}"
-case "$cache" in /*) ;; *) cache="$root/$cache" ;; esac
 
 # Another lockfile or another Python is another folder: compiled wheels are for one version.
 python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) \
@@ -18,18 +12,11 @@ python=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/n
 hash=$(cat "$sources/node/package-lock.json" "$sources/python/requirements.txt" | cksum | cut -d ' ' -f 1)
 target="$cache/sdks-$hash-python$python"
 
-if [ -d "$target" ]; then
-  printf '%s\n' "$target"
-  exit 0
-fi
+[ ! -d "$target" ] || give "$target"
 
-command -v npm >/dev/null 2>&1 || die "npm is missing: it fetches the clients for Node. Install Node.js 20 or later"
+need npm "It fetches the clients for Node. Install Node.js 20 or later"
 python3 -m pip --version >/dev/null 2>&1 || die "pip is missing: it fetches the clients for Python. On Debian: apt-get install python3-pip"
-
-mkdir -p "$cache"
-work=$(mktemp -d "$cache/sdks.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 1' HUP INT TERM
+begin_work
 
 say "fetching the vendors' clients for Node and Python ..."
 mkdir "$work/node"
@@ -43,4 +30,4 @@ python3 -m pip install --quiet --disable-pip-version-check --no-compile --only-b
 
 # The rename makes the folder appear whole or not at all; when two of these run at once, the second one's copy goes.
 [ -d "$target" ] || mv "$work" "$target" || die "$target could not be written"
-printf '%s\n' "$target"
+give "$target"

@@ -20,14 +20,13 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use crate::BenchError;
 use crate::process::thread_cpu;
-use crate::stream::{BEGIN_MS, NAMES, PLAN, Shape, StreamEvent, stream};
+use crate::stream::{BEGIN_MS, DAY_MS, NAMES, PLAN, Shape, StreamEvent, stream};
 use crate::table::{Row, millions};
 
 /// Events whose ids are written out ahead of the clock.
 const CHUNK: usize = 65_536;
-/// Visitors whose journeys are warmed together.
-const WARM: usize = 32;
-const DAY_MS: i64 = 86_400_000;
+/// Visitors whose journeys are warmed together, as the aggregator does.
+pub const WARM: usize = 32;
 const GOAL: f64 = 2e6;
 
 /// An event with its ids hashed.
@@ -49,6 +48,16 @@ fn hashed(events: &[StreamEvent]) -> Vec<Hashed> {
 /// The benchmark's plan.
 pub fn plan() -> Result<Plan, BenchError> {
     Plan::parse("tracking-plan.toml", PLAN).map_err(|problems| BenchError::other(format!("{problems:?}")))
+}
+
+/// What lanes fold by.
+pub fn settings() -> FoldSettings {
+    FoldSettings {
+        horizon_ms: DAY_MS,
+        max_tail_events: 256,
+        minute_history_ms: 7 * DAY_MS,
+        hour_history_ms: 730 * DAY_MS,
+    }
 }
 
 /// Runs all three over one stream.
@@ -153,12 +162,7 @@ fn fold_one(fold: &mut Fold, hashed: &Hashed, matches: u32, offset: u64) {
 }
 
 fn lanes(plan: &Plan, events: &[StreamEvent]) -> Duration {
-    let settings = FoldSettings {
-        horizon_ms: DAY_MS,
-        max_tail_events: 256,
-        minute_history_ms: 7 * DAY_MS,
-        hour_history_ms: 730 * DAY_MS,
-    };
+    let settings = settings();
     let partition = PartitionId { log_id: "bench".into(), epoch: 0, partition: 0, partitions: 1 };
     let lane =
         |funnel: &funnel::plan::Funnel| FunnelLane::new(Arc::new(funnel.clone()), 1, &settings, BEGIN_MS, 0);

@@ -6,9 +6,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use runtime::now_ms;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Barrier;
@@ -147,12 +148,6 @@ impl Load {
         let between_own = between_any * f64::from(self.connections);
         Some((Duration::from_secs_f64(between_any * f64::from(lane)), Duration::from_secs_f64(between_own)))
     }
-}
-
-/// UTC milliseconds.
-pub fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 struct Connection {

@@ -11,7 +11,8 @@ use crate::rungs::{get, query};
 use crate::table::{Row, grouped};
 
 const BETWEEN_MARKERS: Duration = Duration::from_millis(100);
-const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
+/// Often enough for goals of seconds, and seldom enough to leave the processor to what is measured.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
 /// For the last markers, after the load ended.
 const GRACE: Duration = Duration::from_secs(10);
 

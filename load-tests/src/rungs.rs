@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use reqwest::{Client, RequestBuilder};
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::BenchError;
 use crate::markers::Doors;
@@ -123,8 +125,7 @@ impl Rungs {
 
     /// A query whose answer is a number.
     pub fn count(&self, sql: &str) -> Result<u64, BenchError> {
-        let text = self.query(sql)?;
-        text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
+        count(self.clickhouse, sql)
     }
 }
 
@@ -133,17 +134,32 @@ pub fn data_root(binary: &Path) -> PathBuf {
     binary.parent().map_or_else(|| PathBuf::from("."), Path::to_path_buf)
 }
 
+thread_local! {
+    /// A client a thread: making one reads the system's certificates, which would burden what is measured.
+    static CLIENT: std::io::Result<(Runtime, Client)> =
+        Ok((tokio::runtime::Builder::new_current_thread().enable_all().build()?, Client::new()));
+}
+
 /// A query to a ClickHouse.
 pub fn query(address: SocketAddr, sql: &str) -> Result<String, BenchError> {
-    fetch(reqwest::Client::new().post(format!("http://{address}/")).body(sql.to_owned()))
+    fetch(|client| client.post(format!("http://{address}/")).body(sql.to_owned()))
+}
+
+/// A query to a ClickHouse whose answer is a number.
+pub fn count(address: SocketAddr, sql: &str) -> Result<u64, BenchError> {
+    let text = query(address, sql)?;
+    text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
 }
 
 /// The body of a 2xx answer.
 pub fn get(address: SocketAddr, path: &str) -> Result<String, BenchError> {
-    fetch(reqwest::Client::new().get(format!("http://{address}{path}")))
+    fetch(|client| client.get(format!("http://{address}{path}")))
 }
 
-fn fetch(request: reqwest::RequestBuilder) -> Result<String, BenchError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async { Ok(request.send().await?.error_for_status()?.text().await?) })
+fn fetch(request: impl FnOnce(&Client) -> RequestBuilder) -> Result<String, BenchError> {
+    CLIENT.with(|client| {
+        let (runtime, client) = client.as_ref().map_err(BenchError::other)?;
+        let answer = async { request(client).send().await?.error_for_status()?.text().await };
+        Ok(runtime.block_on(answer)?)
+    })
 }

@@ -30,7 +30,8 @@ pub const PLAN: &str = include_str!("../tracking-plan.toml");
 /// When streams begin, UTC milliseconds: a minute's start.
 pub const BEGIN_MS: i64 = 1_780_012_800_000;
 
-const DAY_MS: i64 = 86_400_000;
+/// A day.
+pub const DAY_MS: i64 = 86_400_000;
 
 /// Size and shape of a stream.
 #[derive(Debug, Clone)]

@@ -2,7 +2,6 @@
 //! simulation set [`ManualClock`] by hand. A clock may step back: the logs keep the running maximum per partition.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Wall time.
 pub trait Clock: Send + Sync + 'static {
@@ -16,8 +15,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now_ms(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        runtime::now_ms()
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`admin`]; then its services, each of which gets clones.
 
 pub mod admin;
+mod clock;
 pub mod health;
 pub mod logging;
 pub mod metrics;
@@ -14,6 +15,7 @@ mod task_metrics;
 pub mod tasks;
 
 pub use admin::AdminServer;
+pub use clock::now_ms;
 pub use health::Health;
 pub use metrics::Metrics;
 pub use settings::Settings;

@@ -69,8 +69,7 @@ pub(super) fn drain(brokers: &str) -> Result<Counted, BenchError> {
 
 /// The settings that the log reads with.
 fn consumer(brokers: &str) -> Result<Arc<BaseConsumer>, BenchError> {
-    let mut config = ClientConfig::new();
-    let options = [
+    let config = config(&[
         ("bootstrap.servers", brokers),
         ("group.id", "bench"),
         ("enable.auto.commit", "false"),
@@ -80,11 +79,16 @@ fn consumer(brokers: &str) -> Result<Arc<BaseConsumer>, BenchError> {
         ("queued.max.messages.kbytes", "8192"),
         ("fetch.max.bytes", "16777216"),
         ("fetch.wait.max.ms", "100"),
-    ];
-    for (key, value) in options {
-        config.set(key, value);
-    }
+    ]);
     Ok(Arc::new(config.create()?))
+}
+
+fn config(options: &[(&str, &str)]) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    for (key, value) in options {
+        config.set(*key, *value);
+    }
+    config
 }
 
 /// Counts what was acknowledged.
@@ -106,8 +110,7 @@ pub(super) fn produce(brokers: &str, time: Duration) -> Result<Counted, BenchErr
     create_topic(brokers)?;
     let sample = sample(brokers)?;
     let acknowledged = Acknowledged::default();
-    let mut config = ClientConfig::new();
-    let options = [
+    let config = config(&[
         ("bootstrap.servers", brokers),
         ("acks", "all"),
         ("enable.idempotence", "true"),
@@ -115,10 +118,7 @@ pub(super) fn produce(brokers: &str, time: Duration) -> Result<Counted, BenchErr
         ("batch.size", "1000000"),
         ("compression.type", "lz4"),
         ("queue.buffering.max.messages", "500000"),
-    ];
-    for (key, value) in options {
-        config.set(key, value);
-    }
+    ]);
     let producer: ThreadedProducer<Acknowledged> = config.create_with_context(acknowledged.clone())?;
     let counted = Counted::begin();
     let until = Instant::now() + time;
@@ -141,9 +141,8 @@ pub(super) fn produce(brokers: &str, time: Duration) -> Result<Counted, BenchErr
 }
 
 fn create_topic(brokers: &str) -> Result<(), BenchError> {
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", brokers);
-    let admin: AdminClient<DefaultClientContext> = AdminClient::from_config(&config)?;
+    let admin: AdminClient<DefaultClientContext> =
+        AdminClient::from_config(&config(&[("bootstrap.servers", brokers)]))?;
     let topic = NewTopic::new(BARE_TOPIC, PARTITIONS as i32, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()))?;

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::BenchError;
 use crate::process::{Server, free_address};
-use crate::rungs::{PROBE, data_root, get, query};
+use crate::rungs::{PROBE, count, data_root, get, query};
 use crate::stream::PLAN;
 
 /// Partitions of the events' topic.
@@ -125,8 +125,7 @@ impl Cluster {
 
     /// A query to ClickHouse whose answer is a number.
     pub(super) fn count(&self, sql: &str) -> Result<u64, BenchError> {
-        let text = query(self.clickhouse, sql)?;
-        text.trim().parse().map_err(|_| BenchError::other(format!("no number: {text}")))
+        count(self.clickhouse, sql)
     }
 
     /// Raw events of the benchmark's site, duplicates among them.

@@ -4,24 +4,22 @@
 use std::sync::Arc;
 
 use aggregator::counters::LaneCounters;
-use aggregator::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
+use aggregator::funnel_lane::{FunnelLane, PartitionId};
 use aggregator::lane::{Effects, FlushLimits, Lane, PlanInForce};
 use aggregator::restore::Restored;
 use event_log::Source;
 use event_log::kafka::{KafkaSettings, KafkaSource};
 use rungs_proto::view::RecordView;
-use runtime::Metrics;
+use runtime::{Metrics, now_ms};
 
 use super::cluster::PARTITIONS;
 use super::counted::Counted;
 use crate::BenchError;
-use crate::fold::plan;
+use crate::fold::{WARM, plan, settings};
 
-const DAY_MS: i64 = 86_400_000;
 const SENT_WITHIN_MS: i64 = 30 * 60_000;
-/// As the aggregator reads and warms.
+/// As the aggregator reads.
 const READ_BYTES: usize = 1 << 20;
-const WARM: usize = 32;
 
 /// Reads to the topic's end as it is now.
 pub(super) fn run(brokers: &str) -> Result<Counted, BenchError> {
@@ -46,12 +44,7 @@ pub(super) fn run(brokers: &str) -> Result<Counted, BenchError> {
 }
 
 fn lane(partition: u32, counters: LaneCounters) -> Result<Lane, BenchError> {
-    let settings = FoldSettings {
-        horizon_ms: DAY_MS,
-        max_tail_events: 256,
-        minute_history_ms: 7 * DAY_MS,
-        hour_history_ms: 730 * DAY_MS,
-    };
+    let settings = settings();
     let limits = FlushLimits {
         events_interval_ms: 1_000,
         events_batch_rows: 100_000,
@@ -60,7 +53,7 @@ fn lane(partition: u32, counters: LaneCounters) -> Result<Lane, BenchError> {
     };
     let plan = plan()?;
     // Before the events, which were sent in the last minutes.
-    let began_ms = jiff::Timestamp::now().as_millisecond() - SENT_WITHIN_MS;
+    let began_ms = now_ms() - SENT_WITHIN_MS;
     let funnels = plan.funnels.iter().map(|funnel| Arc::new(funnel.clone()));
     let funnels = funnels.map(|funnel| FunnelLane::new(funnel, 1, &settings, began_ms, 0)).collect();
     let id = PartitionId { log_id: "bench".into(), epoch: 0, partition, partitions: PARTITIONS };
@@ -84,7 +77,7 @@ fn fold(mut lane: Lane, end: u64, source: &KafkaSource) -> Result<(), BenchError
                 lane.take(record.offset, record.appended_at_ms, view, &|_| None, &mut effects);
             }
         }
-        lane.tick(jiff::Timestamp::now().as_millisecond(), records.is_empty(), &mut effects);
+        lane.tick(now_ms(), records.is_empty(), &mut effects);
         std::hint::black_box(effects.writes.len());
     }
     Ok(())

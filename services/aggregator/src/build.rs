@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use event_log::{LogRecord, ReadError, Source};
 use funnel::intake::Incoming;
 use rungs_proto::view::RecordView;
@@ -177,7 +178,12 @@ pub fn follow(
     out: &mut Vec<RollingRow>,
 ) -> Result<(), Panicked> {
     let folded = catch_unwind(AssertUnwindSafe(|| fold_records(lane, records, clock_ms, partition, out)));
-    folded.map_err(|panic| Panicked { offset: lane.joins_at, cause: text_of(panic.as_ref()) })
+    folded.map_err(|panic| {
+        let found = records.iter().find(|record| record.offset == lane.joins_at);
+        let nameless = || LogRecord { offset: lane.joins_at, appended_at_ms: *clock_ms, value: Bytes::new() };
+        let record = found.or(records.last()).cloned().unwrap_or_else(nameless);
+        Panicked { record, cause: text_of(panic.as_ref()) }
+    })
 }
 
 fn fold_records(
@@ -197,7 +203,7 @@ fn fold_records(
         }
         if let Ok(RecordView::Event(mut event)) = RecordView::decode(&record.value)
             && event.site == lane.key.site
-            && admit(&mut event, *clock_ms).is_ok()
+            && admit(&mut event, *clock_ms, partition).is_ok()
         {
             lane.fold_event(&incoming_of(&event, *clock_ms), record.offset, *clock_ms);
         }

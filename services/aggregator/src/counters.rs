@@ -15,6 +15,8 @@ pub struct LaneCounters {
     pub unmatched: IntCounter,
     /// Records that were not taken.
     pub undecodable: IntCounter,
+    /// Records that made counting panic.
+    pub panicked: IntCounter,
     /// How long things take.
     pub timing: Timing,
     outcomes: [IntCounter; 6],
@@ -51,6 +53,11 @@ impl LaneCounters {
                 "rungs_aggregator_undecodable_records_total",
                 "Records of the log that were not taken: neither an event nor a control record, or an event that lacks what every \
                  event has. On Kafka they are in the topic rungs.rejected.v1.",
+            )?,
+            panicked: metrics.counter(
+                "rungs_aggregator_panicked_records_total",
+                "Records of the log that made counting panic, a defect of this program: each is refused from then on, counted nowhere, \
+                 and found by `rungs trace` as `panicked`.",
             )?,
             timing: Timing::register(metrics)?,
             outcomes: OUTCOMES.map(|(_, outcome)| folded.with_label_values(&[outcome])),

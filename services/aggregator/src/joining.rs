@@ -11,26 +11,18 @@ use crate::funnel_lane::FunnelLane;
 use crate::lane::{BuildOrder, Effects, Lane};
 use crate::panics::Panicked;
 
-/// Bytes of the log that are read at once to bring a built funnel to its lane.
-const READ_BYTES: usize = 1 << 20;
-
-/// A build: (site, funnel, generation, cut-off).
-type Name = (String, String, u64, u64);
+/// Bytes of the log that are read at once, by a lane and to bring a built funnel to it.
+pub(crate) const READ_BYTES: usize = 1 << 20;
 
 /// The builds that a lane waits for. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Orders(Arc<Mutex<Vec<Name>>>);
+pub struct Orders(Arc<Mutex<Vec<BuildOrder>>>);
 
 impl Orders {
     /// Learns what the lane waits for now. To be called after whatever may have changed it: a build that nobody waits for
     /// must end, for others wait for their turn behind it, and the log keeps no records for it.
     pub fn follow(&self, lane: &Lane) {
-        let name = |order: &BuildOrder| {
-            (order.funnel.site.clone(), order.funnel.id.clone(), order.generation, order.cutoff)
-        };
-        let mut orders = self.lock();
-        orders.clear();
-        orders.extend(lane.building().iter().map(name));
+        lane.building().clone_into(&mut self.lock());
     }
 
     /// The lane has ended and waits for nothing.
@@ -40,13 +32,10 @@ impl Orders {
 
     /// Whether the lane waits for it.
     pub fn contains(&self, order: &BuildOrder) -> bool {
-        self.lock().iter().any(|(site, funnel, generation, cutoff)| {
-            (site, funnel) == (&order.funnel.site, &order.funnel.id)
-                && (*generation, *cutoff) == (order.generation, order.cutoff)
-        })
+        self.lock().iter().any(|known| known.is(order))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Name>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<BuildOrder>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -128,4 +117,55 @@ fn bring(
         }
     }
     Ok(built.joins_at == position)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use event_log::memory::MemoryLog;
+    use event_log::{ManualClock, Message, Publisher};
+    use prost::Message as _;
+    use rungs_proto::v1::{Control, PlanApplied, Record, control::Action, record::Body};
+
+    use super::*;
+    use crate::funnel_lane::PartitionId;
+    use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    #[test]
+    fn a_record_that_panics_on_the_way_to_the_lane_is_named_and_its_build_ordered_again() {
+        let clock = Arc::new(ManualClock::at(NOW_MS));
+        let log = MemoryLog::new(1, Arc::clone(&clock) as Arc<dyn event_log::Clock>);
+        let publish = |value: Vec<u8>| {
+            drop(log.publish(vec![Message { partition: 0, value: Bytes::from(value) }]).unwrap());
+        };
+        let action = Some(Action::PlanApplied(PlanApplied { number: 1 }));
+        let control = Record { body: Some(Body::Control(Control { generation: 7, action })) }.encode_to_vec();
+        publish(control.clone());
+        // No time is later: the minute that it opens cannot end.
+        clock.set(i64::MAX);
+        publish(b"what breaks".to_vec());
+
+        // Not the warehouse's first log, so that the funnel has to be built.
+        let partition = PartitionId { epoch: 2, ..first_of(1, "log".into()) };
+        let mut lane = Lane::new(partition, fold_settings(), flush_limits(), counters());
+        let (plan, mut effects) = (|_| Some(PLAN.to_owned()), Effects::default());
+        lane.record(0, NOW_MS, &control, &plan, &mut effects);
+        let order = effects.builds.remove(0);
+        // The lane took it without harm.
+        lane.record(1, NOW_MS, b"what breaks", &plan, &mut effects);
+        let funnel = Arc::clone(&order.funnel);
+        let built = FunnelLane::new(funnel, order.generation, &fold_settings(), NOW_MS, order.cutoff);
+
+        let mut waiting = Waiting::default();
+        waiting.push(Built { lane: built, order: order.clone() });
+        let mut effects = Effects::default();
+        let panicked = waiting.join(&mut lane, &log, NOW_MS, &mut effects);
+        assert_eq!(panicked.len(), 1);
+        assert_eq!((panicked[0].record.offset, &panicked[0].record.value[..]), (1, &b"what breaks"[..]));
+        assert!(waiting.0.is_empty(), "what panicked is not used any more");
+        assert!(effects.builds.len() == 1 && effects.builds[0].is(&order) && effects.builds[0].repairs);
+        assert!(lane.funnels_mut().is_empty() && lane.wants(&effects.builds[0]));
+    }
 }

@@ -24,6 +24,8 @@ pub mod restore;
 pub mod run;
 mod screened;
 mod site_retention;
+#[cfg(test)]
+mod small_lane;
 pub mod snapshot;
 pub mod store;
 pub mod timing;

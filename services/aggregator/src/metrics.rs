@@ -8,13 +8,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use event_log::{Clock, SystemClock};
 use funnel::Counts;
 use funnel::buckets::UPPER_BOUNDS_MS;
 use funnel::plan::Funnel;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Bucket, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use runtime::metrics::{MetricKind, Metrics, MetricsError};
+use runtime::now_ms;
 
 use crate::snapshot::{self, Board, FunnelSnapshot, LaneSnapshot, LaneState};
 
@@ -252,7 +252,7 @@ impl Families {
         self.gauge(RESTORED, &[], snapshot::restored(lanes));
         self.gauge(LOG_PARTITIONS, &[], f64::from(log_partitions));
         self.gauge(LAG, &[], lanes.iter().map(|lane| lane.lag_records()).sum::<u64>() as f64);
-        let now_ms = SystemClock.now_ms();
+        let now_ms = now_ms();
         let longest = lanes.iter().map(|lane| lane.lag_ms(now_ms)).max().unwrap_or(0);
         self.gauge(LAG_SECONDS, &[], longest as f64 / 1_000.0);
     }

@@ -2,11 +2,13 @@
 
 use std::any::Any;
 
+use event_log::LogRecord;
+
 /// A record that made a fold panic: its funnel is in no state to go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("counting the record at offset {offset} panicked: {cause}. It is refused from now on")]
+#[error("counting the record at offset {} panicked: {cause}. It is refused from now on", .record.offset)]
 pub struct Panicked {
-    pub offset: u64,
+    pub record: LogRecord,
     pub cause: String,
 }
 

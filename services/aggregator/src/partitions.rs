@@ -22,6 +22,7 @@ use crate::joining::{Orders, Waiting};
 use crate::journey_budget::JourneyBudget;
 use crate::lane::{Effects, FlushLimits, Lane};
 use crate::lane_thread::LaneThread;
+use crate::refused::Refusals;
 use crate::restore::{RestoreError, Restored, restore_with};
 use crate::run::{Aggregator, AggregatorError};
 use crate::screened::{Poisonous, Screened};
@@ -165,10 +166,15 @@ impl Shared {
     ) -> Result<(), AggregatorError> {
         let Aggregator { settings, source, plans, foreign, warehouse, tasks, drain_limit, .. } =
             &self.aggregator;
-        let translate = foreign.as_ref().map(|foreign| Arc::clone(&foreign.translate));
-        let (source, poisonous) = (Arc::clone(source), poisonous.clone());
-        let source: Arc<dyn Source> = Arc::new(Screened { source, translate, poisonous: poisonous.clone() });
-        let partition = lane.partition.partition;
+        let (partition, poisonous) = (lane.partition.partition, poisonous.clone());
+        let refusals = Refusals {
+            foreign: foreign.clone(),
+            partition,
+            poisonous: poisonous.clone(),
+            panicked: self.counters.panicked.clone(),
+        };
+        let (source, translate) = (Arc::clone(source), Arc::clone(&foreign.translate));
+        let source: Arc<dyn Source> = Arc::new(Screened { source, translate, poisonous });
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let (built_sender, built) = mpsc::channel(1);
         let (asked, timing) = (stop.asked().clone(), self.counters.timing.clone());
@@ -179,8 +185,7 @@ impl Shared {
             store: warehouse.clone(),
             source,
             plans: Arc::clone(plans),
-            foreign: foreign.clone(),
-            poisonous,
+            refusals,
             journeys: self.journeys.share(),
             last_forgotten: None,
             settings: fold_settings(settings),

@@ -1,23 +1,59 @@
-//! A record of the log that is not taken, as it is shown to people: its place, the reason, and what can be told of it.
+//! What becomes of a record of the log that is not taken: it is shown to people with its place, the reason, and what can
+//! be told of it. One that made a fold panic is also counted, and emptied for whoever reads it again ([`Poisonous`]),
+//! whether the lane found it or one of its builds.
 
 use event_log::LogRecord;
 use event_log::rejected::{REJECTED_SAMPLE_BYTES, Rejected};
+use prometheus::IntCounter;
 use rungs_proto::view::RecordView;
 
-use crate::screened::{Translate, is_json, translated};
+use crate::run::Foreign;
+use crate::screened::{Poisonous, Translate, is_json, translated};
 
 /// The reason of a record that made the fold panic.
 pub(crate) const PANICKED: &str = "panicked";
 pub(crate) const PANICKED_MEANS: &str =
     "counting it failed by a defect of this program: please report it with the record";
 
+/// Where the records of a partition go that are not taken. The lane and its builds hold clones.
+#[derive(Clone)]
+pub(crate) struct Refusals {
+    pub(crate) foreign: Foreign,
+    pub(crate) partition: u32,
+    pub(crate) poisonous: Poisonous,
+    /// Counts those that panicked.
+    pub(crate) panicked: IntCounter,
+}
+
+impl Refusals {
+    /// Shows people a record that is not taken. One that panicked was shown then.
+    pub(crate) fn refuse(&self, record: &LogRecord, reason: &str) {
+        if !self.poisonous.contains(record.offset) {
+            self.show(record, reason);
+        }
+    }
+
+    /// Refuses a record from now on that made a fold panic. Lane and builds may find the same one.
+    pub(crate) fn condemn(&self, record: &LogRecord) {
+        if self.poisonous.add(record.offset) {
+            self.panicked.inc();
+            self.show(record, PANICKED);
+        }
+    }
+
+    fn show(&self, record: &LogRecord, reason: &str) {
+        let Foreign { topic, rejections, translate } = &self.foreign;
+        rejections.write(rejection(topic, self.partition, record, reason, translate));
+    }
+}
+
 /// The rejection of a record. What its JSON lacks is told by the translation that failed.
-pub(crate) fn rejection(
+fn rejection(
     topic: &str,
     partition: u32,
     record: &LogRecord,
     reason: &str,
-    translate: Option<&Translate>,
+    translate: &Translate,
 ) -> Rejected {
     let value = record.value.as_ref();
     let sample = value.get(..REJECTED_SAMPLE_BYTES).unwrap_or(value);
@@ -41,7 +77,7 @@ pub(crate) fn rejection(
         rejected.visitor_id = event.visitor_id.to_owned();
         // The bytes of a record are no text for people, and hold more than its names.
         rejected.sample = String::new();
-    } else if let Some(translate) = translate.filter(|_| is_json(value) && reason != PANICKED) {
+    } else if is_json(value) && reason != PANICKED {
         if let Err(why) = translated(translate, value, record.appended_at_ms) {
             (rejected.reason, rejected.message) = (why.reason.to_owned(), why.message);
         }
@@ -68,6 +104,10 @@ fn meaning(reason: &str) -> &'static str {
         "invalid_message_id" => "the message id is missing or longer than 256 bytes",
         "invalid_event_name" => "the event's name is missing or longer than 256 bytes",
         "invalid_timestamp" => "the event's time is before the year 2000",
+        "wrong_partition" => {
+            "it is in another partition than its visitor's: the message's key must be site, a zero byte and visitor id, and \
+             the partition that of Kafka's default partitioner (murmur2 of the key)"
+        }
         PANICKED => PANICKED_MEANS,
         _ => "",
     }
@@ -76,13 +116,21 @@ fn meaning(reason: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::time::Duration;
 
     use bytes::Bytes;
+    use event_log::rejected::RejectedSource;
     use prost::Message;
     use rungs_proto::v1::{Event, Record, record::Body};
 
     use super::*;
     use crate::screened::Untranslatable;
+    use crate::small_lane::refusals;
+
+    /// Translates no JSON.
+    fn nothing() -> Translate {
+        Arc::new(|_, _| unreachable!("there is no JSON"))
+    }
 
     fn record(value: impl Into<Bytes>) -> LogRecord {
         LogRecord { offset: 9, appended_at_ms: 7, value: value.into() }
@@ -91,7 +139,7 @@ mod tests {
     #[test]
     fn garbage_is_shown_with_its_place_and_a_bounded_sample() {
         let value = [b"\x0f\xff".as_slice(), &[b'x'; 5_000]].concat();
-        let shown = rejection("rungs.events.v1", 3, &record(value), "not_a_record", None);
+        let shown = rejection("rungs.events.v1", 3, &record(value), "not_a_record", &nothing());
         assert_eq!(
             (shown.id.as_str(), shown.bytes, shown.partition, shown.offset),
             ("rungs.events.v1-3-9", 5_002, 3, 9)
@@ -105,7 +153,7 @@ mod tests {
         let event =
             Event { site: "shop".into(), visitor_id: "ann".into(), event: "view".into(), ..Event::default() };
         let value = Record { body: Some(Body::Event(event)) }.encode_to_vec();
-        let shown = rejection("t", 0, &record(value), "invalid_message_id", None);
+        let shown = rejection("t", 0, &record(value), "invalid_message_id", &nothing());
         assert_eq!(
             (shown.site.as_str(), shown.visitor_id.as_str(), shown.sample.as_str()),
             ("shop", "ann", "")
@@ -113,9 +161,24 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_panics_is_counted_and_shown_once_whoever_finds_it() {
+        let (refusals, mut shown) = refusals(3);
+        let record = record(b"what breaks".to_vec());
+        refusals.condemn(&record);
+        refusals.clone().condemn(&record);
+        // As the lane that reads it again finds it, emptied.
+        refusals.refuse(&LogRecord { value: Bytes::new(), ..record }, "not_a_record");
+        let shown = shown.take(10, Duration::ZERO);
+        let places: Vec<_> =
+            shown.iter().map(|shown| (shown.reason.as_str(), shown.partition, shown.offset)).collect();
+        assert_eq!(places, [(PANICKED, 3, 9)]);
+        assert_eq!((refusals.panicked.get(), shown[0].sample.as_str()), (1, "what breaks"));
+    }
+
+    #[test]
     fn a_json_text_whose_translation_panics_is_refused() {
         let translate: Translate = Arc::new(|_, _| panic!("what is this"));
-        let shown = rejection("t", 0, &record(b"{}".to_vec()), "not_a_record", Some(&translate));
+        let shown = rejection("t", 0, &record(b"{}".to_vec()), "not_a_record", &translate);
         assert_eq!(shown.reason, PANICKED);
         assert!(shown.message.ends_with("what is this"), "{}", shown.message);
     }
@@ -126,7 +189,7 @@ mod tests {
             Err(Untranslatable { reason: "missing_event", message: "it has no name".into() })
         });
         let value = br#"{"site":"shop","userId":"u","messageId":"m"}"#.to_vec();
-        let shown = rejection("t", 0, &record(value), "not_a_record", Some(&translate));
+        let shown = rejection("t", 0, &record(value), "not_a_record", &translate);
         assert_eq!((shown.reason.as_str(), shown.message.as_str()), ("missing_event", "it has no name"));
         assert_eq!(
             (shown.site.as_str(), shown.visitor_id.as_str(), shown.message_id.as_str()),

@@ -182,3 +182,7 @@ async fn mark<S: Store>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "restore_tests.rs"]
+mod tests;

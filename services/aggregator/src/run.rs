@@ -45,9 +45,7 @@ pub struct Aggregator {
     pub settings: AggregatorSettings,
     pub source: Arc<dyn Source>,
     pub plans: Arc<dyn PlanTopic>,
-    /// The topic's name where others may write too: then records that nobody can take are shown to people, and JSON is
-    /// translated.
-    pub foreign: Option<Foreign>,
+    pub foreign: Foreign,
     /// What was not taken, here or by collectors, to be stored.
     pub rejected: Option<Box<dyn RejectedSource>>,
     pub warehouse: Warehouse,
@@ -58,12 +56,12 @@ pub struct Aggregator {
     pub drain_limit: Duration,
 }
 
-/// What it takes to share the log with other producers.
+/// What it takes to read a log that others may write to as well.
 #[derive(Clone)]
 pub struct Foreign {
-    /// The topic, as people know it.
+    /// The log, as people know it: the topic, or that of a folder.
     pub topic: String,
-    /// Where records go that nobody can take.
+    /// Where records are shown that nobody can take.
     pub rejections: Arc<Rejections>,
     /// Reads JSON.
     pub translate: Translate,

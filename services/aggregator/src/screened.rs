@@ -11,7 +11,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use event_log::{Assignment, LogId, LogRecord, ReadError, Source};
@@ -51,33 +51,37 @@ pub struct Untranslatable {
 pub(crate) struct Poisonous(Arc<RwLock<BTreeSet<u64>>>);
 
 impl Poisonous {
-    pub(crate) fn add(&self, offset: u64) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(offset);
+    /// Whether it was not known before.
+    pub(crate) fn add(&self, offset: u64) -> bool {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(offset)
     }
 
     pub(crate) fn contains(&self, offset: u64) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(&offset)
+        self.offsets().contains(&offset)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.offsets().len()
+    }
+
+    fn offsets(&self) -> RwLockReadGuard<'_, BTreeSet<u64>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A partition's records as lanes and builds take them.
 pub(crate) struct Screened {
     pub(crate) source: Arc<dyn Source>,
-    pub(crate) translate: Option<Translate>,
+    pub(crate) translate: Translate,
     pub(crate) poisonous: Poisonous,
 }
 
 impl Screened {
-    fn screen(&self, record: &mut LogRecord) {
-        if self.poisonous.len() > 0 && self.poisonous.contains(record.offset) {
+    fn screen(&self, record: &mut LogRecord, poisonous: &BTreeSet<u64>) {
+        if poisonous.contains(&record.offset) {
             record.value = Bytes::new();
-        } else if let Some(translate) = &self.translate
-            && is_json(&record.value)
-            && let Ok(translated) = translated(translate, &record.value, record.appended_at_ms)
+        } else if is_json(&record.value)
+            && let Ok(translated) = translated(&self.translate, &record.value, record.appended_at_ms)
         {
             record.value = translated.into();
         }
@@ -100,7 +104,8 @@ impl Source for Screened {
 
     fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError> {
         let mut records = self.source.read(partition, from, max_bytes)?;
-        records.iter_mut().for_each(|record| self.screen(record));
+        let poisonous = self.poisonous.offsets();
+        records.iter_mut().for_each(|record| self.screen(record, &poisonous));
         Ok(records)
     }
 

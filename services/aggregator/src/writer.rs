@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use event_log::{Clock, Source, SystemClock};
+use event_log::Source;
 use rand::Rng;
-use runtime::Shutdown;
+use runtime::{Shutdown, now_ms};
 use tokio::sync::mpsc;
 
 use crate::store::{Store, Write};
@@ -44,7 +44,7 @@ pub async fn run<S: Store>(
                     patience.is_over()
                 };
                 if persist(&store, &write, failed).await {
-                    watched.stored(SystemClock.now_ms());
+                    watched.stored(now_ms());
                 } else {
                     gave_up = true;
                     tracing::warn!(

@@ -4,12 +4,12 @@
 
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
+use runtime::now_ms;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use warehouse::annotations::Annotation;
 
 use crate::api_error::ApiError;
-use crate::event_names::now_ms;
 use crate::params::Params;
 use crate::routes::{State, known_site};
 use crate::{access, secret};

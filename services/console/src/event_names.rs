@@ -4,12 +4,11 @@
 
 use std::collections::HashMap;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use checked_toml::misspelt;
 use funnel::Plan;
+use runtime::now_ms;
 use serde::Serialize;
 use warehouse::arriving::PropertyName;
 use warehouse::event_names::EventName;
@@ -79,12 +78,6 @@ fn named(plan: &Plan, site: &str, found: Vec<EventName>, properties: Vec<Propert
         NamedEvents { did_you_mean: near.map(str::to_owned), in_plan, properties, event, count }
     };
     found.into_iter().map(&mut judge).collect()
-}
-
-/// UTC milliseconds.
-pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! `…/history?window=24h[&from=MS][&to=MS][&points=N]`: each step's visitors at regular points, by default the last 24
 //! hours every ten minutes. A point that lacks a partition is null: a gap, not zeros.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
+use runtime::now_ms;
 use serde::Serialize;
 use warehouse::history::{Grid, HistoryPoint, MAX_POINTS};
 
@@ -80,9 +79,4 @@ fn points(params: &Params) -> Result<usize, ApiError> {
         Ok(points) if (1..=MAX_POINTS).contains(&points) => Ok(points),
         _ => Err(ApiError::bad_parameter("points", format!("must be a number from 1 to {MAX_POINTS}"))),
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use funnel::plan::Funnel;
+use runtime::now_ms;
 use warehouse::live::{LiveAt, MINUTE_MS};
 
 use crate::answer::Answer;
 use crate::api_error::ApiError;
 use crate::csv;
-use crate::event_names::now_ms;
 use crate::params::{FunnelPath, Params};
 use crate::routes::State;
 use crate::source::{NumberSource, Wanted};

@@ -9,7 +9,7 @@ use funnel::plan::Funnel;
 use funnel::standing::Question;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use runtime::{Shutdown, Tasks};
+use runtime::{Shutdown, Tasks, now_ms};
 use warehouse::annotations::Annotation;
 use warehouse::arriving::PropertyName;
 use warehouse::event_names::EventName;
@@ -19,7 +19,6 @@ use warehouse::visitors::PageQuery;
 use warehouse::{FunnelKey, Warehouse};
 
 use crate::day::Day;
-use crate::event_names::now_ms;
 use crate::recent::MAX_RECENT;
 use crate::report;
 use crate::shared_reads::{LIVE, Pace, Read, SharedReads};

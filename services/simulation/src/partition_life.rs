@@ -73,7 +73,7 @@ impl Life {
 
     fn id(&self) -> PartitionId {
         let (log_id, partitions) = (self.around.broker.id().0, self.around.weather.partitions);
-        PartitionId { log_id, epoch: 1, partition: self.partition, partitions }
+        PartitionId { log_id, epoch: self.around.weather.epoch, partition: self.partition, partitions }
     }
 
     fn restore(&mut self) {

@@ -16,6 +16,8 @@ pub enum LogKind {
 #[derive(Debug, Clone)]
 pub struct Weather {
     pub log: LogKind,
+    /// Which log of the warehouse it is: before the first one there is nothing to build funnels from.
+    pub epoch: u32,
     pub partitions: u32,
     pub collectors: usize,
     pub members: usize,
@@ -49,6 +51,7 @@ impl Weather {
         let some = |most: u64| if fate.percent(50) { fate.below(most + 1) } else { 0 };
         Self {
             log,
+            epoch: *fate.pick(&[1, 2]),
             partitions: 1 + fate.below(3) as u32,
             collectors: if log == LogKind::Local { 1 } else { 1 + fate.below(2) as usize },
             members: if log == LogKind::Local { 1 } else { *fate.pick(&[1, 2, 2, 3]) },

@@ -135,7 +135,7 @@ fn broken(error: &ClientError) -> Broken {
 }
 
 /// A partition's number as Kafka counts; there are never so many that it does not fit.
-fn raw(partition: u32) -> i32 {
+pub(super) fn raw(partition: u32) -> i32 {
     i32::try_from(partition).unwrap_or(i32::MAX)
 }
 

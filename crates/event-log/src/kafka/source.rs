@@ -10,7 +10,7 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use super::KafkaError;
-use super::cursor::{Broken, CURSORS, Cursor, Cursors};
+use super::cursor::{Broken, CURSORS, Cursor, Cursors, raw};
 use super::membership::Membership;
 use super::plans::KafkaPlans;
 use super::reader::{OnDemand, Reader};
@@ -259,11 +259,6 @@ fn end(cursor: Cursor) {
     if let Err(cause) = cursor.end() {
         tracing::warn!(cause, "a partition is fetched on although nobody reads it");
     }
-}
-
-/// A partition's number as Kafka counts; there are never so many that it does not fit.
-fn raw(partition: u32) -> i32 {
-    i32::try_from(partition).unwrap_or(i32::MAX)
 }
 
 impl Source for KafkaSource {

@@ -53,20 +53,13 @@ impl Lane {
         self.forget_idle(now_ms);
     }
 
-    /// Begins a flush or goes on with the one under way, as often as raw events are written.
+    /// Begins a flush or goes on with the one under way, at most as often as raw events are written.
     fn tick_flush(&mut self, now_ms: i64, effects: &mut Effects) {
-        let last_step_ms = match self.last_step_ms() {
-            Some(at) => at,
-            None => {
-                let due = is_due(now_ms, self.last_flush.0, self.limits.journeys_interval_ms);
-                if !due || self.next_offset == self.last_flush.1 {
-                    return;
-                }
-                self.begin_flush(now_ms);
-                0
-            }
-        };
-        if is_due(now_ms, last_step_ms, self.limits.events_interval_ms) {
+        let due = is_due(now_ms, self.last_flush.0, self.limits.journeys_interval_ms);
+        if due && !self.is_flushing() && self.next_offset != self.last_flush.1 {
+            self.begin_flush(now_ms);
+        }
+        if self.is_step_due(now_ms, self.limits.events_interval_ms) {
             self.step_flush(now_ms, self.limits.journeys_batch_rows, effects);
         }
     }

@@ -2,7 +2,10 @@
 //! and sets every field; other producers are held to the same rules here, as far as numbers and tables rest on them, and
 //! may leave out what can be filled in.
 
+use event_log::partition_of;
 use rungs_proto::view::EventView;
+
+use crate::funnel_lane::PartitionId;
 
 /// 2000-01-01, the earliest time of an event; the collector's limit too.
 const MIN_TIMESTAMP_MS: i64 = 946_684_800_000;
@@ -14,8 +17,8 @@ const DAY_MS: i64 = 86_400_000;
 const RECEIVED_BEFORE_MS: i64 = 366 * DAY_MS;
 const RECEIVED_AFTER_MS: i64 = DAY_MS;
 
-/// Completes an event and tells what is wrong with it, if anything is: a code.
-pub fn admit(event: &mut EventView<'_>, clock_ms: i64) -> Result<(), &'static str> {
+/// Completes an event of a partition and tells what is wrong with it, if anything is: a code.
+pub fn admit(event: &mut EventView<'_>, clock_ms: i64, partition: &PartitionId) -> Result<(), &'static str> {
     let named = |text: &str| !text.is_empty() && text.len() <= MAX_NAME_BYTES;
     if !named(event.site) {
         return Err("invalid_site");
@@ -32,6 +35,10 @@ pub fn admit(event: &mut EventView<'_>, clock_ms: i64) -> Result<(), &'static st
     if event.ts_ms < MIN_TIMESTAMP_MS {
         return Err("invalid_timestamp");
     }
+    // Live counts would have it here, and builds from raw where its visitor belongs.
+    if partition_of(event.site, event.visitor_id, partition.partitions) != partition.partition {
+        return Err("wrong_partition");
+    }
     if event.own_ts_ms == 0 {
         event.own_ts_ms = event.ts_ms;
     }
@@ -46,8 +53,14 @@ pub fn admit(event: &mut EventView<'_>, clock_ms: i64) -> Result<(), &'static st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::small_lane::first_of;
 
     const NOW_MS: i64 = 1_700_000_000_000;
+
+    /// In a log of one partition.
+    fn admit(event: &mut EventView<'_>, clock_ms: i64) -> Result<(), &'static str> {
+        super::admit(event, clock_ms, &first_of(1, "log".into()))
+    }
 
     fn event<'a>() -> EventView<'a> {
         let (site, visitor_id, message_id, event) = ("shop", "v", "m", "view");
@@ -74,6 +87,16 @@ mod tests {
         ];
         for (mut event, reason) in wrong {
             assert_eq!(admit(&mut event, NOW_MS), Err(reason));
+        }
+    }
+
+    #[test]
+    fn an_event_belongs_to_the_partition_of_its_visitor_alone() {
+        let own = partition_of("shop", "v", 8);
+        for partition in 0..8 {
+            let id = PartitionId { partition, ..first_of(8, "log".into()) };
+            let admitted = super::admit(&mut event(), NOW_MS, &id);
+            assert_eq!(admitted, if partition == own { Ok(()) } else { Err("wrong_partition") });
         }
     }
 

@@ -27,7 +27,11 @@ mod event_rows;
 mod flush;
 mod foreign;
 mod orders;
+mod pace;
 mod round;
+
+/// The number of the first log that fed a warehouse.
+const FIRST_EPOCH: u32 = 1;
 
 pub use event_rows::incoming_of;
 use event_rows::row_of;
@@ -54,6 +58,19 @@ pub struct BuildOrder {
     pub clock_ms: i64,
     /// The generation's journeys in this partition cannot be read and are removed first.
     pub repairs: bool,
+}
+
+impl BuildOrder {
+    /// Whether it builds this funnel.
+    pub fn is_of(&self, site: &str, id: &str) -> bool {
+        self.funnel.site == site && self.funnel.id == id
+    }
+
+    /// Whether the two order the same build: one funnel, and the same generation as of the same cut-off.
+    pub fn is(&self, other: &Self) -> bool {
+        (self.generation, self.cutoff) == (other.generation, other.cutoff)
+            && self.is_of(&other.funnel.site, &other.funnel.id)
+    }
 }
 
 /// What the lane asks of its surroundings.
@@ -118,6 +135,8 @@ pub struct Lane {
     building: Vec<BuildOrder>,
     clock_ms: i64,
     next_offset: u64,
+    /// No event of this partition was ever stored: nothing to build a funnel from.
+    is_untouched: bool,
     /// When the next minute ends for some funnel.
     boundary_ms: i64,
     events: EventBatch,
@@ -139,6 +158,8 @@ impl Lane {
         counters: LaneCounters,
     ) -> Self {
         Self {
+            // A log before this one may have had events of these visitors.
+            is_untouched: partition.epoch == FIRST_EPOCH,
             partition,
             settings,
             limits,
@@ -163,10 +184,11 @@ impl Lane {
         }
     }
 
-    /// Continues where a restore found the partition: the plan in force, the largest generation of each site's rebuilds, the position, its live funnels, and the builds
-    /// that did not come to their end.
+    /// Continues where a restore found the partition: the plan in force, the largest generation of each site's rebuilds, the
+    /// position, its live funnels, and the builds that did not come to their end.
     pub fn resume(&mut self, found: Restored, effects: &mut Effects) {
         (self.next_offset, self.clock_ms) = (found.next_offset, found.clock_ms);
+        self.is_untouched &= found.next_offset == 0;
         self.matcher = PlanMatcher::new(&found.in_force.plan);
         self.retentions = retentions_of(&found.in_force.plan);
         self.in_force = found.in_force;
@@ -189,6 +211,7 @@ impl Lane {
         let fresh = self.next_offset == 0 && self.in_force.number == 0;
         if fresh {
             self.next_offset = first;
+            self.is_untouched = false;
         }
         fresh
     }
@@ -260,7 +283,7 @@ impl Lane {
             self.close_minutes(offset, usize::MAX);
         }
         match record {
-            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms) {
+            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms, &self.partition) {
                 Ok(()) => self.event(offset, &event),
                 Err(reason) => self.refuse(offset, reason, effects),
             },
@@ -326,6 +349,7 @@ impl Lane {
             }
         }
         self.counters.events.inc();
+        self.is_untouched = false;
         if !duplicate {
             let retention_days = match self.retentions.is_empty() {
                 true => 0,
@@ -360,13 +384,10 @@ impl Lane {
         if let Some(funnel) = self.in_force.plan.funnel(&built.key.site, &built.key.funnel) {
             built.plan = Arc::new(funnel.clone());
         }
-        let same = |lane: &FunnelLane| lane.key.site == built.key.site && lane.key.funnel == built.key.funnel;
-        self.building.retain(|order| {
-            (order.generation, order.cutoff) != (built.generation, built.cutoff())
-                || order.funnel.site != built.key.site
-                || order.funnel.id != built.key.funnel
-        });
-        self.funnels.retain(|lane| !same(lane));
+        let (site, id) = (built.key.site.as_str(), built.key.funnel.as_str());
+        let place = (built.generation, built.cutoff());
+        self.building.retain(|order| (order.generation, order.cutoff) != place || !order.is_of(site, id));
+        self.funnels.retain(|lane| !lane.is_of(site, id));
         self.funnels.push(built);
         self.relink();
         self.open(now_ms, effects);
@@ -376,9 +397,7 @@ impl Lane {
     /// Finds the live funnel of each funnel of the plan.
     fn relink(&mut self) {
         let lanes = &self.funnels;
-        let find = |funnel: &Funnel| {
-            lanes.iter().position(|lane| lane.key.site == funnel.site && lane.key.funnel == funnel.id)
-        };
+        let find = |funnel: &Funnel| lanes.iter().position(|lane| lane.is_of(&funnel.site, &funnel.id));
         self.live = self.in_force.plan.funnels.iter().map(find).collect();
         self.find_boundary(self.next_offset);
     }

@@ -72,9 +72,29 @@ impl Lane {
         for funnel in &plan.funnels {
             if self.live_of(funnel).is_none() && self.order_of(funnel).is_none() {
                 let rebuilt = self.rebuilt.get(&funnel.site).copied().unwrap_or(0);
-                self.build_from_here(funnel, generation.max(rebuilt), false, effects);
+                let generation = generation.max(rebuilt);
+                match self.is_untouched {
+                    true => self.begin_here(funnel, generation),
+                    false => self.build_from_here(funnel, generation, false, effects),
+                }
             }
         }
+    }
+
+    /// Counts a funnel from this position on, without a past. A start on a topic that is full already begins so: builds
+    /// would read all of it once more for each funnel.
+    fn begin_here(&mut self, funnel: &Funnel, generation: u64) {
+        let funnel = Arc::new(funnel.clone());
+        self.funnels.push(FunnelLane::new(
+            funnel,
+            generation,
+            &self.settings,
+            self.clock_ms,
+            self.next_offset,
+        ));
+        // Readers learn of it by its progress, which the next look at the clock writes.
+        self.round = None;
+        self.last_flush = (0, u64::MAX);
     }
 
     /// Builds all funnels of a site anew; the live ones go on until their successors are there. A funnel that was built
@@ -105,16 +125,16 @@ impl Lane {
     }
 
     fn live_of(&self, funnel: &Funnel) -> Option<&FunnelLane> {
-        self.funnels.iter().find(|lane| lane.key.site == funnel.site && lane.key.funnel == funnel.id)
+        self.funnels.iter().find(|lane| lane.is_of(&funnel.site, &funnel.id))
     }
 
     fn order_of(&self, funnel: &Funnel) -> Option<&BuildOrder> {
-        self.building.iter().find(|order| order.funnel.site == funnel.site && order.funnel.id == funnel.id)
+        self.building.iter().find(|order| order.is_of(&funnel.site, &funnel.id))
     }
 
     /// Ends a live funnel whose number its successor takes over: two of one number would write the same rows.
     fn end_live(&mut self, funnel: &Funnel) {
-        self.funnels.retain(|lane| lane.key.site != funnel.site || lane.key.funnel != funnel.id);
+        self.funnels.retain(|lane| !lane.is_of(&funnel.site, &funnel.id));
         // A flush under way counts on the funnels that there were.
         self.round = None;
     }
@@ -133,10 +153,8 @@ impl Lane {
     }
 
     pub(super) fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
-        let same =
-            |known: &BuildOrder| known.funnel.site == order.funnel.site && known.funnel.id == order.funnel.id;
-        self.building.retain(|known| !same(known));
         let funnel = Arc::clone(&order.funnel);
+        self.building.retain(|known| !known.is_of(&funnel.site, &funnel.id));
         let lane = FunnelLane::new(funnel, order.generation, &self.settings, order.clock_ms, order.cutoff);
         self.take_events(effects);
         effects.writes.push(Write::Progress(vec![lane.building_row(0.0, &self.partition)]));
@@ -146,11 +164,7 @@ impl Lane {
 
     /// Whether a build is still wanted: no other one of its funnel was ordered, and the plan has the funnel.
     pub fn wants(&self, order: &BuildOrder) -> bool {
-        self.building.iter().any(|known| {
-            (known.generation, known.cutoff) == (order.generation, order.cutoff)
-                && known.funnel.site == order.funnel.site
-                && known.funnel.id == order.funnel.id
-        })
+        self.building.iter().any(|known| known.is(order))
     }
 }
 

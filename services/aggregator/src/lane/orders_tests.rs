@@ -3,32 +3,19 @@
 use prost::Message as _;
 use rungs_proto::v1::record::Body;
 use rungs_proto::v1::{Control, ImportCompleted, PlanApplied, Record, control::Action};
-use runtime::Metrics;
 
 use super::*;
-use crate::counters::LaneCounters;
-use crate::funnel_lane::{FoldSettings, PartitionId};
-use crate::lane::FlushLimits;
+use crate::funnel_lane::PartitionId;
+use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
 
-const PLAN: &str = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_s\"]\norigins = [\"*\"]\n\
-    [[funnels]]\nsite = \"s\"\nid = \"f\"\nconversion_window = \"15m\"\nrolling_windows = [\"5m\"]\n\
-    [[funnels.steps]]\nid = \"a\"\nevent = \"a\"\n[[funnels.steps]]\nid = \"b\"\nevent = \"b\"\n";
-
+/// A lane of a log that is not the warehouse's first: funnels are built.
 fn lane() -> Lane {
-    let id = PartitionId { log_id: "log".into(), epoch: 1, partition: 0, partitions: 2 };
-    let settings = FoldSettings {
-        horizon_ms: 3_600_000,
-        max_tail_events: 100,
-        minute_history_ms: 86_400_000,
-        hour_history_ms: 86_400_000,
-    };
-    let limits = FlushLimits {
-        events_interval_ms: 1,
-        events_batch_rows: 100,
-        journeys_interval_ms: 1,
-        journeys_batch_rows: 100,
-    };
-    Lane::new(id, settings, limits, LaneCounters::register(&Metrics::new().unwrap()).unwrap())
+    lane_of(2)
+}
+
+fn lane_of(epoch: u32) -> Lane {
+    let partition = PartitionId { epoch, ..first_of(1, "log".into()) };
+    Lane::new(partition, fold_settings(), flush_limits(), counters())
 }
 
 fn plan() -> Action {
@@ -126,4 +113,48 @@ fn generations_of_rebuilds_are_kept_in_progress() {
     take(&mut lane, 9, import());
     let row = lane.partition_row();
     assert_eq!(rebuilt_of_values(&row.values), BTreeMap::from([("s".to_owned(), 9)]));
+}
+
+fn event() -> Vec<u8> {
+    let event = rungs_proto::v1::Event {
+        site: "s".into(),
+        visitor_id: "v".into(),
+        message_id: "m".into(),
+        event: "a".into(),
+        ts_ms: 1_700_000_000_000,
+        ..Default::default()
+    };
+    Record { body: Some(Body::Event(event)) }.encode_to_vec()
+}
+
+#[test]
+fn a_funnel_is_built_unless_nothing_ever_came_before_it() {
+    let (mut first, mut later_log, mut later_event) = (lane_of(1), lane_of(2), lane_of(1));
+    assert!(take(&mut first, 7, plan()).is_empty());
+    let live: Vec<_> = first.funnels_mut().iter().map(|lane| (lane.generation, lane.cutoff())).collect();
+    assert_eq!(live, [(7, 1)]);
+    assert_eq!(take(&mut later_log, 7, plan()).len(), 1);
+    later_event.record(0, 1_700_000_000_000, &event(), &|_| None, &mut Effects::default());
+    assert_eq!(take(&mut later_event, 7, plan()).len(), 1);
+}
+
+#[test]
+fn a_log_that_lost_its_beginning_has_a_past() {
+    let mut lane = lane_of(1);
+    assert!(lane.begin_at(500));
+    assert_eq!(take(&mut lane, 7, plan()).len(), 1);
+}
+
+#[test]
+fn a_funnel_without_a_past_is_shown_to_readers_at_the_next_look_at_the_clock() {
+    let mut lane = lane_of(1);
+    take(&mut lane, 7, plan());
+    let mut effects = Effects::default();
+    lane.tick(1_700_000_000_000, true, &mut effects);
+    let progress = effects.writes.iter().filter_map(|write| match write {
+        Write::Progress(rows) => Some(rows),
+        _ => None,
+    });
+    let rows: Vec<_> = progress.flatten().map(|row| (row.funnel.as_str(), row.next_offset)).collect();
+    assert_eq!(rows, [("f", 1), ("", 1)]);
 }

@@ -8,6 +8,7 @@
 
 use warehouse::rows::ProgressRow;
 
+use super::pace::Pace;
 use super::{Effects, Lane};
 use crate::store::{JOURNEYS_PER_WRITE, Write, in_pieces};
 
@@ -21,7 +22,8 @@ pub(super) struct Round {
     left: Vec<usize>,
     /// Progress of each funnel and of the partition as of F.
     progress: Vec<ProgressRow>,
-    last_step_ms: i64,
+    /// None before its first step.
+    pace: Option<Pace>,
 }
 
 impl Lane {
@@ -39,12 +41,21 @@ impl Lane {
             }
         }
         progress.push(self.partition_row());
-        self.round = Some(Round { at, plan: self.in_force.number, left, progress, last_step_ms: 0 });
+        self.round = Some(Round { at, plan: self.in_force.number, left, progress, pace: None });
     }
 
-    /// When a flush under way last wrote; `None` if there is none.
-    pub(super) fn last_step_ms(&self) -> Option<i64> {
-        self.round.as_ref().map(|round| round.last_step_ms)
+    /// Whether a flush is under way.
+    pub(super) fn is_flushing(&self) -> bool {
+        self.round.is_some()
+    }
+
+    /// Whether the flush under way should make its next step now; at most one an interval.
+    pub(super) fn is_step_due(&mut self, now_ms: i64, interval_ms: i64) -> bool {
+        match &mut self.round {
+            None => false,
+            Some(Round { pace: None, .. }) => true,
+            Some(Round { pace: Some(pace), .. }) => pace.is_due(now_ms, interval_ms),
+        }
     }
 
     /// A step of the flush under way: at most `limit` (above 0) journeys, and progress at the end.
@@ -66,11 +77,12 @@ impl Lane {
         }
         effects.writes.push(Write::Progress(markers));
         effects.writes.extend(in_pieces(journeys, JOURNEYS_PER_WRITE).map(Write::Journeys));
-        round.last_step_ms = now_ms;
-        match round.left.iter().all(|left| *left == 0) {
-            true => self.end_flush(round, effects),
-            false => self.round = Some(round),
+        if round.left.iter().all(|left| *left == 0) {
+            return self.end_flush(round, effects);
         }
+        let (pace, barrier) = Pace::after_step(now_ms);
+        effects.writes.push(barrier);
+        self.round = Some(Round { pace: Some(pace), ..round });
     }
 
     fn end_flush(&mut self, round: Round, effects: &mut Effects) {

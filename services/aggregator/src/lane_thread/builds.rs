@@ -1,21 +1,21 @@
-//! The builds of a partition's thread: each attempt on a thread of its own, one at a time in a process, and taken over once the lane has come as far as
-//! they have ([`crate::joining`]).
+//! The builds of a partition's thread: each attempt on a thread of its own, one at a time in a process, and taken over
+//! once the lane has come as far as they have ([`crate::joining`]).
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runtime::Tasks;
+use runtime::{Tasks, now_ms};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use super::{LaneError, LaneThread, now_ms};
+use super::{LaneError, LaneThread};
 use crate::build::{BuildError, Builder, Built};
 use crate::ending::Stop;
 use crate::lane::{BuildOrder, Effects};
 use crate::panics::text_of;
-use crate::screened::Poisonous;
+use crate::refused::Refusals;
 use crate::store::Store;
 
 /// A build that failed is tried again after this long, then twice as long, and so on.
@@ -39,7 +39,7 @@ impl<S: Store> LaneThread<S> {
             builder: Arc::new(builder),
             order,
             turn: Arc::clone(&self.one_at_a_time),
-            poisonous: self.poisonous.clone(),
+            refusals: self.refusals.clone(),
             sender: self.built_sender.clone(),
             tasks: self.tasks.clone(),
             runtime: self.runtime.clone(),
@@ -62,7 +62,7 @@ impl<S: Store> LaneThread<S> {
         self.orders.follow(&self.lane);
         let mut effects = Effects::default();
         let panicked = self.waiting.join(&mut self.lane, self.source.as_ref(), now_ms(), &mut effects);
-        panicked.iter().for_each(|found| self.poisonous.add(found.offset));
+        panicked.iter().for_each(|found| self.refusals.condemn(&found.record));
         self.carry_out(effects)
     }
 }
@@ -73,7 +73,7 @@ struct Attempts<S: Store> {
     builder: Arc<Builder<S>>,
     order: BuildOrder,
     turn: Arc<Mutex<()>>,
-    poisonous: Poisonous,
+    refusals: Refusals,
     sender: mpsc::Sender<Built>,
     tasks: Tasks,
     runtime: Handle,
@@ -96,7 +96,7 @@ impl<S: Store> Attempts<S> {
                     let funnel = &self.order.funnel.id;
                     tracing::warn!(%error, funnel, "a build from raw events failed; trying again");
                     if let BuildError::Poisonous(found) = error {
-                        self.poisonous.add(found.offset);
+                        self.refusals.condemn(&found.record);
                     }
                 }
             }
@@ -126,34 +126,27 @@ impl<S: Store> Attempts<S> {
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use event_log::SystemClock;
+    use bytes::Bytes;
     use event_log::memory::MemoryLog;
+    use event_log::rejected::RejectedSource;
+    use event_log::{ManualClock, Message, Publisher, SystemClock};
     use funnel::plan::Plan;
 
     use super::*;
-    use crate::funnel_lane::{FoldSettings, PartitionId};
     use crate::memory::MemoryStore;
-
-    const PLAN: &str = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_s\"]\norigins = [\"*\"]\n\
-        [[funnels]]\nsite = \"s\"\nid = \"f\"\nconversion_window = \"15m\"\nrolling_windows = [\"5m\"]\n\
-        [[funnels.steps]]\nid = \"a\"\nevent = \"a\"\n[[funnels.steps]]\nid = \"b\"\nevent = \"b\"\n";
+    use crate::refused::PANICKED;
+    use crate::small_lane::{PLAN, first_of, fold_settings, refusals};
 
     fn attempts(
         turn: &Arc<Mutex<()>>,
         sender: mpsc::Sender<Built>,
         wanted: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Attempts<MemoryStore> {
-        let settings = FoldSettings {
-            horizon_ms: 3_600_000,
-            max_tail_events: 100,
-            minute_history_ms: 86_400_000,
-            hour_history_ms: 86_400_000,
-        };
         let builder = Builder {
             store: MemoryStore::default(),
             source: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
-            partition: PartitionId { log_id: "log".into(), epoch: 1, partition: 0, partitions: 1 },
-            settings,
+            partition: first_of(1, "log".into()),
+            settings: fold_settings(),
             wanted: Arc::new(wanted),
         };
         let funnel = Arc::new(Plan::parse("plan.toml", PLAN).unwrap().funnels[0].clone());
@@ -162,12 +155,31 @@ mod tests {
             builder: Arc::new(builder),
             order,
             turn: Arc::clone(turn),
-            poisonous: Poisonous::default(),
+            refusals: refusals(0).0,
             sender,
             tasks: Tasks::new(),
             runtime: Handle::current(),
             stop: Stop::default(),
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_record_that_panics_in_a_build_is_counted_and_shown() {
+        // No time is later: the minute that the record opens cannot end.
+        let log = Arc::new(MemoryLog::new(1, Arc::new(ManualClock::at(i64::MAX))));
+        drop(log.publish(vec![Message { partition: 0, value: Bytes::from_static(b"what breaks") }]).unwrap());
+        let (refusals, mut shown) = refusals(0);
+        let (sender, _built) = mpsc::channel(1);
+        let mut build = attempts(&Arc::default(), sender, || true);
+        Arc::get_mut(&mut build.builder).unwrap().source = log;
+        build.refusals = refusals.clone();
+        let tasks = Tasks::new();
+        drop(tasks.spawn("build", build.run()));
+        let take = move || shown.take(10, Duration::from_secs(60));
+        let shown = tokio::task::spawn_blocking(take).await.unwrap();
+        let found: Vec<_> = shown.iter().map(|shown| (shown.reason.as_str(), shown.bytes)).collect();
+        assert_eq!(found, [(PANICKED, 11)]);
+        assert_eq!((refusals.panicked.get(), refusals.poisonous.contains(0)), (1, true));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,22 +5,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use event_log::{Clock, LogRecord, PlanTopic, ReadError, Source, SystemClock};
+use event_log::{LogRecord, PlanTopic, ReadError, Source};
 use rungs_proto::view::{Malformed, RecordView};
-use runtime::Tasks;
+use runtime::{Tasks, now_ms};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::build::Built;
 use crate::ending::{Ending, Stop};
 use crate::funnel_lane::FoldSettings;
-use crate::joining::{Orders, Waiting};
+use crate::joining::{Orders, READ_BYTES, Waiting};
 use crate::journey_budget::Share;
 use crate::lane::{Effects, Lane, Refused};
 use crate::panics::text_of;
-use crate::refused::{PANICKED, rejection};
-use crate::run::Foreign;
-use crate::screened::Poisonous;
+use crate::refused::Refusals;
 use crate::snapshot::LaneBoard;
 use crate::store::{Store, Write};
 
@@ -28,8 +26,6 @@ mod builds;
 mod pause;
 mod publish;
 
-/// Bytes of the log that a lane reads at once.
-const READ_BYTES: usize = 1 << 20;
 /// Records whose visitors' journeys are read together.
 const WARM: usize = 32;
 /// A lane at the end of the log looks at the clock this often.
@@ -43,9 +39,7 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) store: S,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) plans: Arc<dyn PlanTopic>,
-    /// None for a local log, which only we write.
-    pub(crate) foreign: Option<Foreign>,
-    pub(crate) poisonous: Poisonous,
+    pub(crate) refusals: Refusals,
     pub(crate) journeys: Share,
     /// When journeys were forgotten to make room, while that is not enough.
     pub(crate) last_forgotten: Option<Instant>,
@@ -154,7 +148,7 @@ impl<S: Store> LaneThread<S> {
                 }
                 self.take(record, view, &plan_text, &mut effects)?;
                 for found in effects.refused.drain(..) {
-                    self.reject(record, found);
+                    self.refusals.refuse(record, found.reason);
                     refused.get_or_insert(found);
                 }
             }
@@ -186,21 +180,9 @@ impl<S: Store> LaneThread<S> {
             lane.take(offset, record.appended_at_ms, view, plan_text, effects);
         }));
         taken.map_err(|panic| {
-            // It is counted where the next lane refuses it.
-            self.reject(record, Refused { offset, reason: PANICKED });
-            self.poisonous.add(offset);
+            self.refusals.condemn(record);
             LaneError::Panicked { offset, cause: text_of(panic.as_ref()) }
         })
-    }
-
-    /// Shows people a record that is not taken. One that panicked was shown then.
-    fn reject(&self, record: &LogRecord, Refused { offset, reason }: Refused) {
-        let Some(foreign) = self.foreign.as_ref().filter(|_| !self.poisonous.contains(offset)) else {
-            return;
-        };
-        let partition = self.lane.partition.partition;
-        let translate = Some(&foreign.translate);
-        foreign.rejections.write(rejection(&foreign.topic, partition, record, reason, translate));
     }
 
     /// A log that begins after what this lane wants: fine for a warehouse that is new to it. Other errors may pass.
@@ -266,11 +248,6 @@ fn plan_text(plans: &dyn PlanTopic, number: u64) -> Option<String> {
         return Some(plan.text.clone());
     }
     plans.history().ok()?.into_iter().find(|plan| plan.number == number).map(|plan| plan.text)
-}
-
-/// Wall time in UTC milliseconds. It decides when things are written, never what is counted.
-fn now_ms() -> i64 {
-    SystemClock.now_ms()
 }
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use event_log::memory::MemoryLog;
-use event_log::rejected::{RejectedSource, Rejections, queue};
-use event_log::{Message, PlanRecord, Publisher};
+use event_log::rejected::RejectedSource;
+use event_log::{Message, PlanRecord, Publisher, SystemClock};
 use prost::Message as _;
 use rungs_proto::v1::control::Action;
 use rungs_proto::v1::record::Body;
@@ -11,13 +11,12 @@ use rungs_proto::v1::{Control, Event, PlanApplied, Record};
 use runtime::Shutdown;
 
 use super::*;
-use crate::counters::LaneCounters;
-use crate::funnel_lane::PartitionId;
 use crate::journey_budget::JourneyBudget;
-use crate::lane::FlushLimits;
 use crate::memory::MemoryStore;
+use crate::refused::PANICKED;
 use crate::restore::restore;
 use crate::screened::Screened;
+use crate::small_lane::{counters, first_of, flush_limits, fold_settings, refusals};
 use crate::snapshot::{LaneSnapshot, LaneState};
 use crate::writer;
 
@@ -46,23 +45,23 @@ struct World {
     log: Arc<MemoryLog>,
     plan: watch::Sender<Option<Arc<PlanRecord>>>,
     store: MemoryStore,
-    poisonous: Poisonous,
+    refusals: Refusals,
     budget: JourneyBudget,
     board: LaneBoard,
-    rejections: Arc<Rejections>,
+    drain_limit: Duration,
 }
 
 impl World {
     fn new(limit: usize) -> (Self, impl RejectedSource) {
-        let (rejections, rejected) = queue(Box::new(|| ()));
+        let (refusals, rejected) = refusals(0);
         let world = Self {
             log: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
             plan: watch::Sender::new(None),
             store: MemoryStore::default(),
-            poisonous: Poisonous::default(),
+            refusals,
             budget: JourneyBudget::new(limit),
             board: LaneBoard::default(),
-            rejections: Arc::new(rejections),
+            drain_limit: Duration::ZERO,
         };
         (world, rejected)
     }
@@ -81,27 +80,15 @@ impl World {
 
     /// A life of the partition from what is stored, on a thread.
     async fn live(&self, stop: &Stop) -> std::thread::JoinHandle<()> {
-        let id = PartitionId { log_id: self.log.id().0, epoch: 1, partition: 0, partitions: 1 };
-        let settings = FoldSettings {
-            horizon_ms: 3_600_000,
-            max_tail_events: 100,
-            minute_history_ms: 86_400_000,
-            hour_history_ms: 86_400_000,
-        };
-        let limits = FlushLimits {
-            events_interval_ms: 1,
-            events_batch_rows: 100,
-            journeys_interval_ms: 1,
-            journeys_batch_rows: 100,
-        };
-        let counters = LaneCounters::register(&runtime::Metrics::new().unwrap()).unwrap();
+        let (id, settings) = (first_of(1, self.log.id().0), fold_settings());
         let found = restore(&self.store, &id, &settings).await.unwrap();
-        let mut lane = Lane::new(id, settings.clone(), limits, counters);
+        let mut lane = Lane::new(id, settings.clone(), flush_limits(), counters());
         let mut effects = Effects::default();
         lane.resume(found, &mut effects);
         let source: Arc<dyn Source> = self.log.clone();
+        let translate = Arc::clone(&self.refusals.foreign.translate);
         let source: Arc<dyn Source> =
-            Arc::new(Screened { source, translate: None, poisonous: self.poisonous.clone() });
+            Arc::new(Screened { source, translate, poisonous: self.refusals.poisonous.clone() });
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let (built_sender, built) = mpsc::channel(1);
         let tasks = Tasks::new();
@@ -113,12 +100,7 @@ impl World {
             store: self.store.clone(),
             source,
             plans: Arc::new(PanickingPlans(self.plan.clone())),
-            foreign: Some(Foreign {
-                topic: "log".into(),
-                rejections: Arc::clone(&self.rejections),
-                translate: Arc::new(|_, _| unreachable!("there is no JSON")),
-            }),
-            poisonous: self.poisonous.clone(),
+            refusals: self.refusals.clone(),
             journeys: self.budget.share(),
             last_forgotten: None,
             settings,
@@ -132,7 +114,7 @@ impl World {
             tasks,
             runtime: Handle::current(),
             stop: stop.clone(),
-            drain_limit: Duration::ZERO,
+            drain_limit: self.drain_limit,
             last_snapshot_ms: 0,
             last_at_end_ms: 0,
         };
@@ -164,7 +146,7 @@ async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
     world.publish(Body::Control(Control { generation: 1, action: Some(Action::PlanApplied(applied)) }));
     world.event("after");
     ended(world.live(&Stop::default()).await).await;
-    assert!(world.poisonous.contains(1) && world.poisonous.len() == 1);
+    assert!(world.refusals.poisonous.contains(1) && world.refusals.poisonous.len() == 1);
     assert!(world.stored().is_empty(), "nothing of the life that panicked is used: {:?}", world.stored());
 
     let stop = Stop::default();
@@ -176,6 +158,7 @@ async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
     let shown = rejected.take(10, Duration::ZERO);
     let places: Vec<_> = shown.iter().map(|shown| (shown.reason.as_str(), shown.offset)).collect();
     assert_eq!(places, [(PANICKED, 1)], "once");
+    assert_eq!(world.refusals.panicked.get(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -216,6 +199,33 @@ async fn too_many_journeys_stop_the_reading_until_there_is_room() {
     stop.ask(Ending::Flush);
     ended(life).await;
     world.until_stored(&["one"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_lane_that_is_to_drain_does_not_wait_for_room() {
+    let (mut world, _rejected) = World::new(10);
+    world.drain_limit = 10 * DEADLINE;
+    let mut others = world.budget.share();
+    assert!(others.is_over(11));
+    world.event("one");
+    let stop = Stop::default();
+    let life = world.live(&stop).await;
+    world.until("it is paused", |lane| lane.state == LaneState::Paused).await;
+    stop.ask(Ending::Drain);
+    tokio::time::timeout(DEADLINE, ended(life)).await.unwrap();
+    assert!(world.stored().is_empty(), "it took no record");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lane_that_is_to_drain_takes_the_rest_of_the_log() {
+    let (mut world, _rejected) = World::new(1_000);
+    world.drain_limit = 10 * DEADLINE;
+    (0..100).for_each(|id| world.event(&format!("{id:02}")));
+    let stop = Stop::default();
+    stop.ask(Ending::Drain);
+    tokio::time::timeout(DEADLINE, ended(world.live(&stop).await)).await.unwrap();
+    let all: Vec<String> = (0..100).map(|id| format!("{id:02}")).collect();
+    world.until_stored(&all.iter().map(String::as_str).collect::<Vec<_>>()).await;
 }
 
 impl World {

@@ -54,7 +54,7 @@ async fn serve(
         settings: settings.aggregator,
         source: Arc::new(source),
         plans,
-        foreign: Some(Foreign { topic, rejections: rejections.clone(), translate }),
+        foreign: Foreign { topic, rejections: rejections.clone(), translate },
         rejected: Some(Box::new(rejected)),
         warehouse,
         metrics: process.metrics.clone(),

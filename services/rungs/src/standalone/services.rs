@@ -97,7 +97,7 @@ impl Services {
             settings: settings.aggregator.clone(),
             source: engines.log.clone(),
             plans: engines.log.clone(),
-            foreign: Some(Foreign { topic: LOG.to_owned(), rejections, translate }),
+            foreign: Foreign { topic: LOG.to_owned(), rejections, translate },
             rejected: Some(Box::new(rejected)),
             warehouse: engines.warehouse.clone(),
             metrics: process.metrics.clone(),

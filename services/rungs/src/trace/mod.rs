@@ -4,9 +4,8 @@
 mod hints;
 mod story;
 
-use std::time::SystemTime;
-
 use funnel::Plan;
+use runtime::now_ms;
 use warehouse::Warehouse;
 use warehouse::trace::{Reached, Wanted};
 
@@ -44,11 +43,6 @@ fn plan_in_force(reached: &[Reached]) -> Result<Plan, Failure> {
             newest.plan_number
         ))
     })
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A time as people read it.

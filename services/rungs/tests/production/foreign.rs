@@ -36,7 +36,7 @@ fn whatever_others_write_into_the_topic_stops_nothing_and_is_shown_with_its_plac
     let publisher = KafkaPublisher::open(&cluster.kafka_settings()).unwrap();
     let mut refused: BTreeMap<&str, u64> = BTreeMap::new();
     for partition in 0..PARTITIONS {
-        for (reason, value) in bad(&mut random) {
+        for (reason, value) in bad(&mut random).into_iter().chain(misplaced(partition)) {
             publish(&publisher, partition, value).unwrap();
             *refused.entry(reason).or_default() += 1;
         }
@@ -49,8 +49,8 @@ fn whatever_others_write_into_the_topic_stops_nothing_and_is_shown_with_its_plac
         publish(&publisher, partition, encoded(event.clone())).unwrap();
     }
 
-    let by_json = good_json();
-    publish(&publisher, partition_of("shop", VISITOR, PARTITIONS), by_json.into_bytes()).unwrap();
+    let by_json = json_of(VISITOR, "json");
+    publish(&publisher, partition_of("shop", VISITOR, PARTITIONS), by_json.to_string().into_bytes()).unwrap();
 
     let wanted = refused.values().sum::<u64>();
     let counted = |cluster: &Cluster| cluster.sum("rungs_aggregator_undecodable_records_total", &[]);
@@ -131,14 +131,24 @@ fn bad(random: &mut StdRng) -> Vec<(&'static str, Vec<u8>)> {
     bad
 }
 
+/// Good events of a visitor who belongs to another partition, in protobuf and as JSON.
+fn misplaced(partition: u32) -> [(&'static str, Vec<u8>); 2] {
+    let mut visitors = (0..).map(|number| format!("stranger {number}"));
+    let visitor_id = visitors.find(|visitor| partition_of("shop", visitor, PARTITIONS) != partition).unwrap();
+    let mut json = json_of(&visitor_id, "misplaced json");
+    json["userId"] = REFUSED.into();
+    let json = json.to_string().into_bytes();
+    let event = Event { visitor_id, ..event("misplaced") };
+    [("wrong_partition", encoded(event)), ("wrong_partition", json)]
+}
+
 /// One that counts, as other producers may write it.
-fn good_json() -> String {
+fn json_of(visitor: &str, message: &str) -> Value {
     let timestamp = now_ms() - 60_000;
     json!({
-        "site": "shop", "event": "product_view", "anonymousId": VISITOR, "messageId": "json", "timestamp": timestamp,
+        "site": "shop", "event": "product_view", "anonymousId": visitor, "messageId": message, "timestamp": timestamp,
         "properties": {"channel": "email"},
     })
-    .to_string()
 }
 
 /// Events that count: plain ones with little more than they must have, large ones, and those with strange times.

@@ -4,9 +4,6 @@ use crate::{docs, none, tree};
 
 const MAX_LINES: usize = 400;
 
-/// Longer ones, to be cut when they next grow another subject.
-const LONGER: [(&str, usize); 1] = [("services/aggregator/src/funnel_lane.rs", 480)];
-
 /// Where something may sleep (a file, or all in a folder), and why.
 const SLEEPS: [(&str, &str); 33] = [
     (
@@ -63,12 +60,11 @@ fn a_source_says_what_it_is_and_has_one_subject() {
     for (path, text) in tree::sources() {
         let opens = text.trim_start().starts_with("//!");
         let lines = text.lines().count();
-        let limit = LONGER.iter().find(|(longer, _)| *longer == path).map_or(MAX_LINES, |(_, limit)| *limit);
         if !opens {
             problems.push(format!("{path} does not open with //!"));
         }
-        if lines > limit {
-            problems.push(format!("{path} has {lines} lines; at most {limit}"));
+        if lines > MAX_LINES {
+            problems.push(format!("{path} has {lines} lines; at most {MAX_LINES}"));
         }
     }
     none(problems);

@@ -1,0 +1,172 @@
+//! What a funnel's lane hands to the warehouse: the counts of a minute, journeys that changed, and the rows that say how
+//! far it is. [`crate::lane`] and [`crate::build`] put them into writes, in the order that a restore relies on.
+
+use funnel::Counts;
+use funnel::counts::to_sparse;
+use funnel::windows::MINUTE_MS;
+use warehouse::rows::{BUILDING, COMPLETE, DROPPED, JourneyRow, MARKER, PROGRESS, ProgressRow, RollingRow};
+
+use super::{FunnelLane, PartitionId};
+
+impl FunnelLane {
+    /// The rows of the open minute at `now_ms`; for display.
+    pub fn open_rows(
+        &mut self,
+        now_ms: i64,
+        next_offset: u64,
+        partition: &PartitionId,
+        out: &mut Vec<RollingRow>,
+    ) {
+        let now_ms = now_ms.max(self.fold.clock_ms());
+        let end_ms = (now_ms.div_euclid(MINUTE_MS) + 1) * MINUTE_MS;
+        let version = next_offset << 20 | (end_ms / MINUTE_MS) as u64 & 0xf_ffff;
+        self.rows_at(end_ms, version, false, now_ms, partition, out);
+    }
+
+    /// The counts of the open minute at `now_ms`, by (breakdown, value); everybody's has no breakdown.
+    pub fn open_counts(&mut self, now_ms: i64) -> Vec<(String, String, Counts)> {
+        let now_ms = now_ms.max(self.fold.clock_ms());
+        let counts = self.fold.counts_at((now_ms.div_euclid(MINUTE_MS) + 1) * MINUTE_MS);
+        self.learn_names();
+        counts
+            .into_iter()
+            .map(|(id, counts)| {
+                let (breakdown, value) = self.name_of(id);
+                (breakdown, value, counts)
+            })
+            .collect()
+    }
+
+    /// Up to `limit` journeys that changed, as rows that are folded up to `next_offset`.
+    pub fn journey_rows(
+        &mut self,
+        limit: usize,
+        next_offset: u64,
+        partition: &PartitionId,
+    ) -> Vec<JourneyRow> {
+        let changed = self.fold.take_changed(limit);
+        let row = |(visitor, state)| JourneyRow {
+            site: self.key.site.clone(),
+            funnel: self.key.funnel.clone(),
+            definition: self.key.definition,
+            generation: self.generation,
+            log_partition: partition.partition,
+            visitor,
+            state,
+            version: next_offset,
+        };
+        changed.into_iter().map(row).collect()
+    }
+
+    /// The marker that goes before the journeys of a flush.
+    pub fn marker_row(&self, next_offset: u64, partition: &PartitionId) -> ProgressRow {
+        ProgressRow {
+            kind: MARKER.into(),
+            version: next_offset,
+            ..self.row(next_offset, COMPLETE, partition)
+        }
+    }
+
+    /// The progress that goes after the journeys of a flush.
+    pub fn progress_row(&self, next_offset: u64, partition: &PartitionId) -> ProgressRow {
+        ProgressRow {
+            values: self.fold.values().learned(),
+            truncated: self.fold.values().truncated(),
+            done: 1.0,
+            ..self.row(next_offset, COMPLETE, partition)
+        }
+    }
+
+    /// Says how far a build is (0..1).
+    pub fn building_row(&self, done: f64, partition: &PartitionId) -> ProgressRow {
+        ProgressRow { done, ..self.row(self.joins_at, BUILDING, partition) }
+    }
+
+    /// Says that the generation is no longer kept up to date.
+    pub fn dropped_row(&self, next_offset: u64, partition: &PartitionId) -> ProgressRow {
+        self.row(next_offset, DROPPED, partition)
+    }
+
+    fn row(&self, next_offset: u64, state: &str, partition: &PartitionId) -> ProgressRow {
+        let rank = [BUILDING, COMPLETE, DROPPED].iter().position(|known| *known == state).unwrap_or(0);
+        ProgressRow {
+            log_id: partition.log_id.clone(),
+            log_partition: partition.partition,
+            log_partitions: partition.partitions,
+            site: self.key.site.clone(),
+            funnel: self.key.funnel.clone(),
+            definition: self.key.definition,
+            generation: self.generation,
+            kind: PROGRESS.into(),
+            state: state.into(),
+            cutoff: self.cutoff.0,
+            cutoff_clock_ms: self.cutoff.1,
+            next_offset,
+            clock_ms: self.fold.clock_ms(),
+            plan_number: 0,
+            plan_text: String::new(),
+            values: Vec::new(),
+            done: 0.0,
+            truncated: false,
+            version: next_offset * 4 + rank as u64,
+        }
+    }
+
+    /// The counts at the end of a minute, a row for everybody and for each breakdown value.
+    pub(super) fn rows_at(
+        &mut self,
+        end_ms: i64,
+        version: u64,
+        closed: bool,
+        as_of: i64,
+        partition: &PartitionId,
+        out: &mut Vec<RollingRow>,
+    ) {
+        let counts = self.fold.counts_at(end_ms);
+        self.learn_names();
+        for (id, counts) in counts {
+            let (breakdown, value) = self.name_of(id);
+            let (seconds_cells, seconds_counts) = to_sparse(&counts.seconds);
+            let (effort_cells, effort_counts) = to_sparse(&counts.effort);
+            out.push(RollingRow {
+                site: self.key.site.clone(),
+                funnel: self.key.funnel.clone(),
+                definition: self.key.definition,
+                generation: self.generation,
+                minute: (end_ms / 1_000) as u32,
+                log_partition: partition.partition,
+                breakdown,
+                value,
+                steps: self.steps.clone(),
+                windows: self.windows.clone(),
+                visitors: counts.visitors,
+                offered: counts.offered,
+                committed: counts.committed,
+                skipped: counts.skipped,
+                open: counts.open,
+                seconds_cells,
+                seconds_counts,
+                effort_cells,
+                effort_counts,
+                truncated: self.fold.values().truncated(),
+                closed,
+                as_of,
+                version,
+            });
+        }
+    }
+
+    fn learn_names(&mut self) {
+        let values = self.fold.values();
+        for id in self.names.len() + 1..=values.len() {
+            let (breakdown, value) = values.get(id as u16).unwrap_or((0, ""));
+            let by = self.plan.breakdowns.get(breakdown).map_or("", |breakdown| breakdown.by.as_str());
+            self.names.push((by.to_owned(), value.to_owned()));
+        }
+    }
+
+    fn name_of(&self, id: u16) -> (String, String) {
+        let at = usize::from(id).checked_sub(1);
+        at.and_then(|at| self.names.get(at)).cloned().unwrap_or_default()
+    }
+}
