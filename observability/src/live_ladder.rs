@@ -48,6 +48,12 @@ pub(crate) fn dashboard() -> Value {
              FROM progress FINAL WHERE kind = 'progress' AND site = ${site:sqlstring} AND funnel = ${funnel:sqlstring} \
              GROUP BY generation HAVING max(cutoff_clock_ms) BETWEEN ${__from} AND ${__to}",
         )
+        .sql_annotation(
+            "Notes",
+            "purple",
+            "SELECT at AS time, text FROM annotations FINAL WHERE site = ${site:sqlstring} \
+             AND toUnixTimestamp64Milli(at) BETWEEN ${__from} AND ${__to} ORDER BY time DESC LIMIT 500",
+        )
         .add(6, 4, began())
         .add(6, 4, micro_to_macro())
         .add(6, 4, freshness())

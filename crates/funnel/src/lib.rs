@@ -15,6 +15,7 @@ pub mod model;
 mod packed_time;
 pub mod plan;
 pub mod report;
+pub mod standing;
 pub mod tail;
 mod tallies;
 pub mod tally;

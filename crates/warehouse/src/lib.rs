@@ -1,6 +1,8 @@
 //! ClickHouse behind one seam: the schema (`migrations/`), the rows ([`rows`]), the client every service shares, and the
 //! queries of aggregator and console. The same code talks to a server and to [`embedded`] ClickHouse, over HTTP.
 
+pub mod annotations;
+pub mod arriving;
 pub mod client;
 mod connector;
 pub mod embedded;
@@ -23,6 +25,7 @@ pub mod rows;
 pub mod state;
 mod statements;
 pub mod trace;
+pub mod visitors;
 
 pub use client::Warehouse;
 pub use error::WarehouseError;

@@ -15,11 +15,12 @@ use crate::retention::{self, Retention};
 use crate::statements::statements;
 
 /// The schema that this program makes and knows.
-pub const SCHEMA: SchemaVersion = SchemaVersion { version: 2, oldest_compatible: 1 };
+pub const SCHEMA: SchemaVersion = SchemaVersion { version: 3, oldest_compatible: 1 };
 
-const MIGRATIONS: [(u32, &str); 2] = [
+const MIGRATIONS: [(u32, &str); 3] = [
     (1, include_str!("../migrations/0001_initial.sql")),
     (2, include_str!("../migrations/0002_found_and_kept.sql")),
+    (3, include_str!("../migrations/0003_annotations.sql")),
 ];
 
 const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version \
@@ -161,6 +162,6 @@ mod tests {
                 assert_eq!(sent, statement);
             }
         }
-        assert_eq!((tables, views), (9, 1));
+        assert_eq!((tables, views), (10, 1));
     }
 }

@@ -41,7 +41,7 @@ pub struct Stored {
 
 /// The columns of both, read at once: two reads could see two states of the table.
 #[derive(Debug, Row, Deserialize)]
-struct TracedRow {
+pub(crate) struct TracedRow {
     visitor_id: String,
     message_id: String,
     event: String,
@@ -66,7 +66,7 @@ struct TracedRow {
 }
 
 impl TracedRow {
-    fn of(self, site: &str) -> Traced {
+    pub(crate) fn of(self, site: &str) -> Traced {
         let event = RawEvent {
             visitor_id: self.visitor_id,
             message_id: self.message_id,

@@ -21,21 +21,31 @@ export class ApiError extends Error {
   }
 }
 
-/** GETs JSON. */
-export async function get(path, params = {}) {
+/** GETs JSON; with `secret`, as who has that key; as "text", `text` and the cursor of the `next` page. */
+export async function get(path, params = {}, secret = "", as = "json") {
   const token = sessionStorage.getItem(KEY);
   const query = new URLSearchParams(params).toString();
   let response;
   try {
     response = await fetch(query ? `${path}?${query}` : path, {
-      headers: token ? { authorization: `Bearer ${token}` } : {},
+      headers: { ...(token ? { authorization: `Bearer ${token}` } : {}), ...(secret ? { "x-secret-key": secret } : {}) },
     });
   } catch {
     throw new ApiError("unreachable", "The console does not answer.");
   }
+  if (response.ok && as === "text") return { text: await response.text(), next: response.headers.get("x-next-cursor") };
   const body = await response.json().catch(() => ({}));
   if (response.ok) return body;
   throw new ApiError(body.code ?? `http_${response.status}`, body.message ?? response.statusText);
+}
+
+/** Offers a text as a file. */
+export function save(text, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
 export const path = (funnel, what) =>

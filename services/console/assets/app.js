@@ -1,25 +1,28 @@
-// The live page: reads what to show from its address, follows the stream of numbers, and keeps the page up to date.
-// Start reading at `start`.
+// The live page: reads what to show from its address, follows the numbers, and keeps the page up to date. Start reading at
+// `start`.
 
-import { get, keepToken, path, stream, takeToken } from "./api.js";
+import { DAYS, previousOf, remember, wanted } from "./address.js";
+import { get, keepToken, path, save, takeToken } from "./api.js";
+import { arrivingView } from "./arriving.js";
 import { breakdownView } from "./breakdown.js";
-import { h, say } from "./dom.js";
-import { percent, time } from "./format.js";
+import { h } from "./dom.js";
+import { percent } from "./format.js";
 import { failure, firstEvent, noPlan, tokenForm } from "./guide.js";
 import { ladderView, ratesView } from "./ladder.js";
+import { follow as followNumbers, question } from "./numbers.js";
+import { fillFunnels, fillPickers, follow as followPickers } from "./pickers.js";
+import { fresh, heard, notice } from "./status.js";
 import { strangersView } from "./strangers.js";
+import { stuckView } from "./stuck.js";
 import { trendView } from "./trend.js";
 
 const RETRY_MS = 5000;
 const REFRESH_MS = 60000;
-/** Without a word from the stream for this long (a heartbeat comes every 15 s) the numbers are stale. */
-const SILENCE_MS = 40000;
+const GUIDE_REFRESH_MS = 5000;
 
-const at = (id) => document.getElementById(id);
 let catalog = { funnels: [], sites: [] };
-let shown = null; // { funnel, window, breakdown, views }
-let source = null;
-let heardAt = 0;
+let shown = null; // what the address asks for, its views, and whose numbers come
+let numbers = null;
 
 async function start() {
   takeToken();
@@ -27,95 +30,90 @@ async function start() {
     const [funnels, sites] = await Promise.all([get("/api/v1/funnels"), get("/api/v1/sites")]);
     catalog = { funnels: funnels.funnels, sites: sites.sites };
   } catch (error) {
-    refuse(error, start);
+    refuse(error);
     return;
   }
   if (catalog.funnels.length === 0) {
-    at("view").replaceChildren(noPlan());
+    view().replaceChildren(noPlan());
     fresh("waiting", "Waiting for a plan");
     setTimeout(start, RETRY_MS);
     return;
   }
-  fillFunnels();
-  follow();
+  fillFunnels(catalog.funnels);
+  open();
 }
 
-/** What the address asks for, where the plan has it; else the first there is. */
-function wanted() {
-  const asked = new URLSearchParams(location.search);
-  const name = (funnel) => `${funnel.site}/${funnel.id}`;
-  const funnel = catalog.funnels.find((each) => name(each) === asked.get("funnel")) ?? catalog.funnels[0];
-  const windows = funnel.rolling_windows;
-  const window = windows.includes(asked.get("window")) ? asked.get("window") : funnel.default_window;
-  const breakdown = funnel.breakdowns.includes(asked.get("breakdown")) ? asked.get("breakdown") : "";
-  return { funnel, window, breakdown };
-}
+const view = () => document.getElementById("view");
+const siteOf = (funnel) => catalog.sites.find((each) => each.id === funnel.site);
 
-/** Shows what the address asks for and follows its stream. */
-function follow() {
-  const { funnel, window, breakdown } = wanted();
-  fillPickers(funnel, window, breakdown);
-  shown = { funnel, window, breakdown, views: build(funnel, breakdown) };
-  document.title = `${funnel.name} · Rungs`;
-  listen();
-  refreshTrend();
-  refreshStrangers();
-}
-
-function listen() {
-  source?.close();
-  const mine = shown;
-  const params = { window: mine.window, ...(mine.breakdown ? { breakdown: mine.breakdown } : {}) };
+/** Shows what the address asks for and follows its numbers. */
+function open() {
+  numbers?.close();
+  const asked = wanted(catalog.funnels);
+  fillPickers(asked, siteOf(asked.funnel)?.timezone ?? "UTC");
+  const mine = { ...asked, views: build(asked) };
+  shown = mine;
+  document.title = `${asked.funnel.name} · Rungs`;
   const current = (act) => (value) => { if (mine === shown) act(value); };
-  fresh("waiting", "Connecting");
-  source = stream(mine.funnel, params, {
-    live: current((answer) => { heard(answer.as_of); show(answer); }),
-    heartbeat: current((beat) => heard(beat.as_of)),
-    problem: current((error) => { heardAt = Date.now(); fresh("broken", "No numbers"); notice("problem", error.message); }),
-    reconnecting: current(() => fresh("broken", "Reconnecting")),
-    closed: current(() => askWhy(params)),
+  numbers = followNumbers(asked, {
+    numbers: current(show),
+    alive: current(heard),
+    waiting: current((text) => fresh(text === "Connecting" ? "waiting" : "broken", text)),
+    problem: current((error) => { fresh("broken", "No numbers"); notice("problem", `${error.message.replace(/\.$/, "")}. The page tries again by itself.`); }),
+    refused: current(refuse),
   });
-}
-
-/** The browser gave up on the stream; a plain request tells why. */
-async function askWhy(params) {
-  const mine = shown;
-  fresh("broken", "Disconnected");
-  try {
-    show(await get(path(mine.funnel, "live"), params));
-    setTimeout(() => { if (mine === shown) listen(); }, RETRY_MS);
-  } catch (error) {
-    if (mine === shown) refuse(error, start);
-  }
+  refresh();
 }
 
 /** Says why there is nothing, and tries again. */
-function refuse(error, again) {
-  source?.close();
+function refuse(error) {
+  numbers?.close();
   shown = null;
   fresh("broken", "No numbers");
   notice("", "");
   if (["token_needed", "wrong_token"].includes(error.code)) {
-    at("view").replaceChildren(tokenForm(error, (token) => { keepToken(token); again(); }));
+    view().replaceChildren(tokenForm(error, (token) => { keepToken(token); start(); }));
     return;
   }
-  at("view").replaceChildren(failure(error));
-  setTimeout(again, RETRY_MS);
+  view().replaceChildren(failure(error));
+  setTimeout(start, RETRY_MS);
 }
 
-function build(funnel, breakdown) {
-  const views = { rates: ratesView(), ladder: ladderView(funnel), trend: trendView(funnel), strangers: strangersView(), guide: null };
-  views.breakdown = breakdown ? breakdownView(funnel, breakdown) : null;
-  views.guideSlot = h("div", {});
-  at("view").replaceChildren(
-    h("div", { class: "title" }, h("h1", {}, funnel.name), h("p", { class: "quiet" }, `${funnel.site} · up to ${funnel.conversion_window} from the first step to the last`)),
+function build(asked) {
+  const { funnel, period, breakdown } = asked;
+  const isDay = DAYS.includes(period);
+  const views = {
+    rates: ratesView(), ladder: ladderView(funnel), strangers: strangersView(), guide: null, guideSlot: h("div", {}),
+    breakdown: breakdown ? breakdownView(funnel, breakdown) : null,
+    trend: isDay ? null : trendView(funnel),
+    arriving: arrivingView(funnel, (isOpen) => remember("arriving", isOpen ? "open" : "")),
+    stuck: stuckView(funnel, isDay ? funnel.default_window : period),
+  };
+  const zone = siteOf(funnel)?.timezone ?? "UTC";
+  const about = isDay ? `${funnel.site} · only events of ${period}, ${zone}` : `${funnel.site} · up to ${funnel.conversion_window} from the first step to the last`;
+  view().replaceChildren(
+    h("div", { class: "title" }, h("h1", {}, funnel.name), h("p", { class: "quiet" }, about),
+      h("button", { type: "button", class: "plain", onclick: () => download(asked) }, "Download CSV")),
     views.guideSlot,
     views.strangers.element,
     h("div", { class: "numbers" }, views.rates.element,
       h("section", { class: "card", "aria-label": "Ladder" }, views.ladder.element),
       ...(views.breakdown ? [views.breakdown.element] : []),
-      views.trend.element));
+      ...(views.trend ? [views.trend.element] : []),
+      views.arriving.element,
+      views.stuck.element));
+  if (asked.arriving) views.arriving.open();
   return views;
+}
+
+async function download(asked) {
+  const { address, params } = question(asked);
+  try {
+    const { text } = await get(address, { ...params, format: "csv" }, "", "text");
+    save(text, `${asked.funnel.site}-${asked.funnel.id}-${asked.period}.csv`);
+  } catch (error) {
+    notice("problem", error.message);
+  }
 }
 
 function show(answer) {
@@ -126,9 +124,9 @@ function show(answer) {
     notice("building", `Counting past events: ${percent(answer.progress)}. ${old}`, answer.progress);
   } else notice("", "");
   if (isEmpty !== (views.guide !== null)) {
-    const site = catalog.sites.find((each) => each.id === funnel.site);
-    views.guide = isEmpty ? firstEvent(funnel, site) : null;
+    views.guide = isEmpty ? firstEvent(funnel, siteOf(funnel), shown.period) : null;
     views.guideSlot.replaceChildren(...(views.guide ? [views.guide] : []));
+    if (isEmpty) views.arriving.open();
   }
   views.rates.update(answer.rates);
   views.ladder.update(answer.steps);
@@ -136,80 +134,50 @@ function show(answer) {
 }
 
 /** Reads what is not in the stream. */
-async function read(address, params, update) {
+async function read(address, params, update, failed = () => {}) {
   const mine = shown;
   if (!mine) return;
   try {
     const answer = await get(address, params);
     if (mine === shown) update(answer, mine.views);
-  } catch {
-    // The stream says what is wrong; what is shown stays.
+  } catch (error) {
+    // The numbers say what is wrong; what is shown stays.
+    if (mine === shown) failed(error, mine.views);
   }
 }
 
+function refresh() {
+  refreshTrend();
+  refreshStrangers();
+  refreshPrevious();
+}
+
 function refreshTrend() {
-  if (shown) read(path(shown.funnel, "history"), { window: shown.window }, (answer, views) => views.trend.update(answer));
+  if (!shown?.views.trend) return;
+  read(path(shown.funnel, "history"), { window: shown.period }, (answer, views) => {
+    views.trend.update(answer);
+    const span = { site: answer.site, from: answer.from, to: answer.to };
+    read("/api/v1/annotations", span, (found) => views.trend.note(answer, found.annotations));
+  });
 }
 
 function refreshStrangers() {
   if (shown) read(`/api/v1/sites/${encodeURIComponent(shown.funnel.site)}/events`, {}, (answer, views) => views.strangers.update(answer.events, views.guide !== null));
 }
 
-function fillFunnels() {
-  const sites = [...new Set(catalog.funnels.map((funnel) => funnel.site))];
-  const option = (funnel) => h("option", { value: `${funnel.site}/${funnel.id}` }, funnel.name);
-  at("funnel").replaceChildren(...sites.map((site) =>
-    h("optgroup", { label: site }, catalog.funnels.filter((funnel) => funnel.site === site).map(option))));
-  at("pickers").hidden = false;
+/** The numbers that today's are compared with. */
+function refreshPrevious() {
+  if (!shown?.compare) return;
+  const { address, params } = question(shown, true);
+  const name = previousOf(shown.period);
+  read(address, params,
+    (answer, views) => { views.rates.compare(answer.rates, name); views.ladder.compare(answer.steps, name); },
+    (_, views) => { views.ladder.compare(null, name); });
 }
 
-function fillPickers(funnel, window, breakdown) {
-  at("funnel").value = `${funnel.site}/${funnel.id}`;
-  at("windows").replaceChildren(...funnel.rolling_windows.map((label) =>
-    h("label", {}, h("input", { type: "radio", name: "window", value: label, checked: label === window }), h("span", {}, label))));
-  at("breakdown").replaceChildren(h("option", { value: "" }, "nothing"), ...funnel.breakdowns.map((by) => h("option", { value: by }, by)));
-  at("breakdown").value = breakdown;
-  at("breakdown").closest("label").hidden = funnel.breakdowns.length === 0;
-}
-
-function picked() {
-  const chosen = new FormData(at("pickers")).get("window");
-  const params = new URLSearchParams({ funnel: at("funnel").value });
-  if (chosen) params.set("window", chosen);
-  if (at("breakdown").value) params.set("breakdown", at("breakdown").value);
-  history.pushState(null, "", `?${params}`);
-  const focused = document.activeElement;
-  follow();
-  if (focused?.name === "window") at("windows").querySelector("input:checked")?.focus();
-}
-
-function notice(kind, text, progress) {
-  const place = at("notice");
-  if (place.dataset.kind === kind && place.textContent === text) return;
-  place.dataset.kind = kind;
-  const bar = progress === undefined ? [] : [h("progress", { value: progress, max: 1, "aria-label": "Progress" })];
-  place.replaceChildren(...(text ? [h("p", {}, text), ...bar] : []));
-}
-
-function heard(asOf) {
-  heardAt = Date.now();
-  if (at("notice").dataset.kind === "problem") notice("", "");
-  if (asOf) fresh("live", `Live · ${time(asOf)}`);
-  else fresh("waiting", "Waiting for numbers");
-}
-
-function fresh(state, text) {
-  at("freshness").dataset.state = state;
-  say(at("freshness-text"), text);
-}
-
-at("pickers").addEventListener("change", picked);
-at("pickers").addEventListener("submit", (event) => event.preventDefault());
-addEventListener("popstate", () => { if (catalog.funnels.length) follow(); });
-setInterval(() => { refreshTrend(); refreshStrangers(); }, REFRESH_MS);
+followPickers(open);
+addEventListener("popstate", () => { if (catalog.funnels.length) open(); });
+setInterval(refresh, REFRESH_MS);
 // Whoever sends a first event and sees nothing arrive looks here for the reason.
-setInterval(() => { if (shown?.views.guide) refreshStrangers(); }, 5000);
-setInterval(() => {
-  if (shown && heardAt && Date.now() - heardAt > SILENCE_MS) { heardAt = Date.now(); listen(); }
-}, 5000);
+setInterval(() => { if (shown?.views.guide) refreshStrangers(); }, GUIDE_REFRESH_MS);
 start();

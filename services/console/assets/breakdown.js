@@ -9,7 +9,7 @@ const NOTABLE = 0.1;
 export function breakdownView(funnel, by) {
   const body = h("tbody", {});
   const note = h("p", { class: "quiet", hidden: true }, "Only the values with most visitors are shown; rarer ones count as “other”.");
-  const heads = funnel.steps.map((step) => h("th", { scope: "col" }, step.name));
+  const heads = funnel.steps.map((step) => h("th", { scope: "col", title: step.name }, h("span", {}, step.name)));
   const element = h("section", { class: "card", "aria-labelledby": "breakdown-title" },
     h("h2", { id: "breakdown-title" }, `By ${words(by)}`),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-labelledby": "breakdown-title" },
@@ -32,7 +32,7 @@ export function breakdownView(funnel, by) {
 function row(value, steps, everybody) {
   const last = steps.length - 1;
   return h("tr", everybody ? {} : { class: "everybody" },
-    h("th", { scope: "row" }, value),
+    h("th", { scope: "row", title: value }, value),
     steps.map((step, index) => cell(step, everybody?.[index], index)),
     h("td", { class: "total" }, compared(steps[last]?.from_first ?? null, everybody?.[last]?.from_first)));
 }

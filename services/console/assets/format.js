@@ -5,6 +5,7 @@ const one = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximum
 const small = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 2 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const minute = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
 
 export const DASH = "–";
 
@@ -30,6 +31,15 @@ export function duration(seconds) {
 
 export const time = (ms) => clock.format(ms);
 export const moment = (ms) => minute.format(ms);
+export const date = (ms) => day.format(ms);
+
+/** How long ago a time was: `12 s ago`. */
+export function ago(ms) {
+  const seconds = Math.floor(Math.max(0, Date.now() - ms) / 1000);
+  if (seconds < 1) return "now";
+  const [, divisor, unit] = UNITS.find(([below]) => seconds < below);
+  return `${whole.format(Math.floor(seconds / divisor))}\u202f${unit} ago`;
+}
 
 /** `opt_in` as `opt in`. */
 export const words = (name) => name.replaceAll("_", " ");

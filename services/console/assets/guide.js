@@ -6,16 +6,19 @@ import { h } from "./dom.js";
 /** The collector is the console's neighbour unless somebody moved it. */
 const collector = () => `${location.protocol}//${location.hostname}:8080`;
 
-export function firstEvent(funnel, site) {
+export function firstEvent(funnel, site, period) {
   const event = funnel.steps[0].events[0];
   const key = site?.write_keys[0] ?? "YOUR_WRITE_KEY";
   const curl = `curl ${collector()}/v1/track -u ${key}: \\\n  -H 'content-type: application/json' \\\n  -d '{"event":"${event}","anonymousId":"visitor-1"}'`;
   const pixel = `<img src="${collector()}/v1/pixel.gif?key=${encodeURIComponent(key)}&event=${encodeURIComponent(event)}" alt="" width="1" height="1">`;
+  const tag = `<script async src="${collector()}/rungs.js" data-key="${key}"></script>\n<button data-rungs="${event}">…</button>`;
   return h("section", { class: "card guide" },
-    h("h2", {}, "Nobody stands on this ladder yet"),
-    h("p", {}, "It fills as soon as ", h("code", {}, event), " arrives; this page updates by itself. Send one from a terminal:"),
+    h("h2", {}, period === "today" || period === "yesterday" ? `Nobody climbed ${period}` : "Nobody stands on this ladder yet"),
+    h("p", {}, "It fills as soon as ", h("code", {}, event), " arrives; this page updates by itself, and “What is arriving” below lists whatever comes. Send one from a terminal:"),
     snippet(curl),
-    h("p", {}, "Or put a pixel into a page or mail:"),
+    h("p", {}, "Or put the tag into your pages:"),
+    snippet(tag),
+    h("p", {}, "Or a pixel into a page or mail:"),
     snippet(pixel));
 }
 

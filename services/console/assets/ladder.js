@@ -18,12 +18,23 @@ const RATES = [
 export function ratesView() {
   const values = new Map();
   const cells = RATES.map(([key, name, meaning]) => {
-    const value = h("dd", { class: "rate-value" }, DASH);
-    values.set(key, value);
-    return h("div", { class: "rate", "data-rate": key }, h("dt", {}, name), value, h("dd", { class: "rate-note" }, meaning));
+    const [value, was] = [h("dd", { class: "rate-value" }, DASH), h("dd", { class: "rate-was" })];
+    values.set(key, { value, was });
+    return h("div", { class: "rate", "data-rate": key }, h("dt", {}, name), value, was, h("dd", { class: "rate-note" }, meaning));
   });
   const element = h("dl", { class: "rates", "aria-label": "Rates" }, cells);
-  return { element, update: (rates) => values.forEach((value, key) => say(value, percent(rates[key]))) };
+  let now = {};
+  let before = null;
+  const show = () => values.forEach(({ value, was }, key) => {
+    say(value, percent(now[key]));
+    if (before) say(was, before.rates[key] === null ? "" : `${percent(before.rates[key])} ${before.name}`);
+  });
+  return {
+    element,
+    update(rates) { now = rates; show(); },
+    /** Shows the rates of an earlier period below. */
+    compare(rates, name) { before = { rates, name }; show(); },
+  };
 }
 
 /** The ladder of a funnel as `/api/v1/funnels` describes it. */
@@ -31,14 +42,29 @@ export function ladderView(funnel) {
   const last = funnel.steps.length - 1;
   const rungs = funnel.steps.map((step, index) => rungView(step, index, index === last));
   const element = h("ol", { class: "ladder", "aria-label": "Steps" }, rungs.map((rung) => rung.element));
-  const legend = h("p", { class: "legend" }, h("span", { class: "swatch", "aria-hidden": "true" }), `still open: can go on within ${funnel.conversion_window} of the first step`);
+  const compared = h("span", { class: "compared" });
+  const legend = h("p", { class: "legend" }, h("span", { class: "swatch", "aria-hidden": "true" }), `still open: can go on within ${funnel.conversion_window} of the first step`, compared);
+  let now = [];
+  let before = null;
+  const show = () => {
+    const widest = Math.max(1, ...now.map((step) => step.visitors), ...(before ?? []).map((step) => step.visitors));
+    rungs.forEach((rung, index) => {
+      if (now[index]) rung.update(now[index], now[index - 1], widest, before?.[index]);
+    });
+  };
   return {
     element: h("div", {}, element, legend),
     update(steps) {
-      const widest = Math.max(1, ...steps.map((step) => step.visitors));
-      rungs.forEach((rung, index) => {
-        if (steps[index]) rung.update(steps[index], steps[index - 1], widest);
-      });
+      now = steps;
+      show();
+      // Bars move from what was shown, not from nothing.
+      requestAnimationFrame(() => element.classList.add("moving"));
+    },
+    /** Marks where each step was in an earlier period; `null`: nobody knows. */
+    compare(steps, name) {
+      before = steps;
+      compared.replaceChildren(...(steps ? [h("span", { class: "tick", "aria-hidden": "true" }), ` ${name}`] : [`There are no numbers of ${name}.`]));
+      show();
     },
   };
 }
@@ -49,8 +75,10 @@ function rungView(step, index, isLast) {
     dropped: h("span", { class: "dropped" }, ""),
     visitors: h("b", { class: "visitors" }, DASH),
     share: h("span", { class: "share" }, ""),
-    fill: h("div", { class: "fill" }),
-    open: h("div", { class: "fill-open" }),
+    fill: h("div", { class: "fill", hidden: true }),
+    open: h("div", { class: "fill-open", hidden: true }),
+    was: h("div", { class: "was", hidden: true }),
+    change: h("span", { class: "change" }, ""),
   };
   const facts = factsView(step, index, isLast);
   const element = h("li", { class: isLast ? "rung macro" : "rung" },
@@ -58,10 +86,27 @@ function rungView(step, index, isLast) {
     h("div", { class: "head" },
       h("h3", {}, h("span", { class: "position", "aria-hidden": "true" }, String(index + 1)), step.name),
       h("span", { class: "chip" }, words(step.commitment)),
-      h("p", { class: "reached" }, parts.visitors, h("span", { class: "unit" }, " visitors"), parts.share)),
-    h("div", { class: "track", "aria-hidden": "true" }, parts.fill, parts.open),
+      h("p", { class: "reached" }, parts.visitors, h("span", { class: "unit" }, " visitors"), parts.share, parts.change)),
+    h("div", { class: "track", "aria-hidden": "true" }, parts.fill, parts.open, parts.was),
     facts.element);
-  return { element, update: (now, before, widest) => { show(parts, now, before, widest); facts.update(now); } };
+  return {
+    element,
+    update(now, before, widest, earlier) {
+      show(parts, now, before, widest);
+      change(parts, now, earlier, widest);
+      facts.update(now);
+    },
+  };
+}
+
+/** How many there were in the earlier period, as a tick on the track and as words. */
+function change(parts, now, earlier, widest) {
+  parts.was.hidden = !earlier;
+  if (!earlier) return;
+  parts.was.style.left = `${(100 * earlier.visitors) / widest}%`;
+  const difference = earlier.visitors === 0 ? null : now.visitors / earlier.visitors - 1;
+  const from = difference === null ? "was " : `${difference > 0 ? "▲" : "▼"}\u202f${percent(Math.abs(difference))} from `;
+  say(parts.change, difference === 0 ? " · unchanged" : ` · ${from}${count(earlier.visitors)}`);
 }
 
 function show(parts, now, before, widest) {
@@ -70,7 +115,7 @@ function show(parts, now, before, widest) {
   say(parts.visitors, count(now.visitors));
   say(parts.share, before && now.from_first !== null ? ` · ${percent(now.from_first)} of first` : "");
   parts.fill.style.width = `${width}%`;
-  parts.fill.hidden = now.visitors === 0;
+  parts.fill.hidden = parts.open.hidden = now.visitors === 0;
   parts.open.style.width = `${open}%`;
   parts.open.style.left = `${width - open}%`;
   if (!before) return;

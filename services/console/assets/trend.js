@@ -1,4 +1,4 @@
-// The last 24 hours, a small line per step on a scale of its own, with the same numbers as a table.
+// The last 24 hours, a small line per step on a scale of its own, with notes of that time, and the same numbers as a table.
 
 import { h } from "./dom.js";
 import { DASH, count, moment } from "./format.js";
@@ -12,9 +12,11 @@ const TABLE_EVERY = 6;
 export function trendView(funnel) {
   const charts = h("div", { class: "trends" });
   const table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The last 24 hours as a table" });
+  const notes = h("ol", { class: "notes", "aria-label": "Notes", hidden: true });
+  const hint = h("p", { class: "quiet" }, "Mark what you did: ", h("code", {}, `rungs annotate --site ${funnel.site} "email sent"`));
   const element = h("section", { class: "card", "aria-labelledby": "trend-title" },
     h("h2", { id: "trend-title" }, "Last 24 hours"),
-    charts,
+    charts, notes, hint,
     h("details", {}, h("summary", {}, "Show as a table"), table));
   return {
     element,
@@ -25,7 +27,23 @@ export function trendView(funnel) {
         : [h("p", { class: "quiet" }, "The lines begin with the first closed minutes.")]));
       table.replaceChildren(asTable(funnel, answer));
     },
+    /** Draws the notes of the lines' time. */
+    note(answer, found) {
+      const span = spanOf(answer);
+      charts.querySelectorAll("svg").forEach((svg) => svg.append(...found.map((each) => mark(each, span))));
+      notes.hidden = found.length === 0;
+      hint.hidden = !notes.hidden;
+      notes.replaceChildren(...found.map((each) => h("li", {}, h("time", { datetime: new Date(each.at).toISOString() }, moment(each.at)), " ", each.text)));
+    },
   };
+}
+
+const spanOf = ({ points }) => [points.at(0)?.at ?? 0, points.at(-1)?.at ?? 1];
+
+/** A note as a line across the chart, with its text for who points at it. */
+function mark({ at, text }, [from, to]) {
+  const left = Math.min(WIDTH, Math.max(0, ((at - from) / Math.max(1, to - from)) * WIDTH)).toFixed(1);
+  return h("path", { class: "note-mark", d: `M${left} 0V${HEIGHT}` }, h("title", {}, `${moment(at)} ${text}`));
 }
 
 function chart(step, index, answer, isLast) {
@@ -34,7 +52,7 @@ function chart(step, index, answer, isLast) {
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const text = `${step.name}: ${count(known.at(0))} 24 hours ago, ${count(known.at(-1))} now, lowest ${count(low)}, highest ${count(high)}`;
   return h("figure", { class: isLast ? "trend macro" : "trend" },
-    h("figcaption", {}, h("span", {}, step.name), h("b", {}, count(known.at(-1)))),
+    h("figcaption", {}, h("span", { title: step.name }, step.name), h("b", {}, count(known.at(-1)))),
     h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": text },
       h("path", { class: "area", d: area(values, low, high) }),
       h("path", { class: "line", d: line(values, low, high) })),
@@ -42,7 +60,7 @@ function chart(step, index, answer, isLast) {
 }
 
 const x = (index, length) => (index / Math.max(1, length - 1)) * WIDTH;
-const y = (value, low, high) => HEIGHT - PAD - (high === low ? 0.5 : (value - low) / (high - low)) * (HEIGHT - 2 * PAD);
+const y = (value, low, high) => HEIGHT - PAD - (high === low ? (high === 0 ? 0 : 0.5) : (value - low) / (high - low)) * (HEIGHT - 2 * PAD);
 
 /** Runs of known points; a gap breaks the line. */
 function runs(values) {

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{AUTHORIZATION, HOST};
+use actix_web::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use subtle::ConstantTimeEq;
 
 use crate::api_error::ApiError;
@@ -53,6 +53,27 @@ pub(crate) fn admit_request(token: Option<&str>, request: &HttpRequest) -> Resul
         token: bearer.map(str::trim).or_else(|| params.get("token")),
     };
     admit(token, &caller)
+}
+
+/// Lets a caller write: with the console's token, or from this machine where no token is set. A page of another origin,
+/// which could write through its visitor's browser, is refused.
+///
+/// # Errors
+/// Those of [`admit`], [`ApiError::ForeignOrigin`], and [`ApiError::SecretKeyNeeded`] for who may read only.
+pub(crate) fn admit_writer(token: Option<&str>, request: &HttpRequest) -> Result<(), ApiError> {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let host = header(HOST.as_str());
+    if header(ORIGIN.as_str()).is_some_and(|origin| origin.split_once("://").map(|(_, rest)| rest) != host) {
+        return Err(ApiError::ForeignOrigin);
+    }
+    admit_request(token, request)?;
+    let is_local_by_itself = token.is_some() && !shows_token(request);
+    if is_local_by_itself { Err(ApiError::SecretKeyNeeded) } else { Ok(()) }
+}
+
+fn shows_token(request: &HttpRequest) -> bool {
+    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    bearer.is_some_and(|value| value.starts_with("Bearer ")) || Params::of(request).get("token").is_some()
 }
 
 /// In a time that does not tell how much of it is right.

@@ -33,6 +33,14 @@ pub enum ApiError {
     TokenNeeded,
     #[error("that token is wrong")]
     WrongToken,
+    #[error(
+        "this needs a secret key of the site: send it as `X-Secret-Key: …` or as the user name of Basic authorization"
+    )]
+    SecretKeyNeeded,
+    #[error("that is no secret key of the site")]
+    WrongSecretKey,
+    #[error("a page of another site may not write here")]
+    ForeignOrigin,
     #[error("this console answers this machine only; set [console] token to let others in")]
     LoopbackOnly,
     #[error(
@@ -56,6 +64,9 @@ impl ApiError {
             Self::UnknownBreakdown { .. } => (StatusCode::BAD_REQUEST, "unknown_breakdown"),
             Self::TokenNeeded => (StatusCode::UNAUTHORIZED, "token_needed"),
             Self::WrongToken => (StatusCode::UNAUTHORIZED, "wrong_token"),
+            Self::SecretKeyNeeded => (StatusCode::UNAUTHORIZED, "secret_key_needed"),
+            Self::WrongSecretKey => (StatusCode::UNAUTHORIZED, "wrong_secret_key"),
+            Self::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign_origin"),
             Self::LoopbackOnly => (StatusCode::FORBIDDEN, "loopback_only"),
             Self::ForeignHost { .. } => (StatusCode::FORBIDDEN, "foreign_host"),
             Self::UnknownSite { .. } => (StatusCode::NOT_FOUND, "unknown_site"),

@@ -29,14 +29,20 @@ static FILES: LazyLock<Vec<(&'static str, Asset)>> = LazyLock::new(|| {
     vec![
         ("/", Asset::new("text/html; charset=utf-8", include_str!("../assets/index.html"))),
         ("/assets/style.css", Asset::new("text/css; charset=utf-8", include_str!("../assets/style.css"))),
+        ("/assets/address.js", Asset::new(SCRIPT, include_str!("../assets/address.js"))),
         ("/assets/app.js", Asset::new(SCRIPT, include_str!("../assets/app.js"))),
         ("/assets/api.js", Asset::new(SCRIPT, include_str!("../assets/api.js"))),
+        ("/assets/arriving.js", Asset::new(SCRIPT, include_str!("../assets/arriving.js"))),
         ("/assets/breakdown.js", Asset::new(SCRIPT, include_str!("../assets/breakdown.js"))),
         ("/assets/dom.js", Asset::new(SCRIPT, include_str!("../assets/dom.js"))),
         ("/assets/format.js", Asset::new(SCRIPT, include_str!("../assets/format.js"))),
         ("/assets/guide.js", Asset::new(SCRIPT, include_str!("../assets/guide.js"))),
         ("/assets/ladder.js", Asset::new(SCRIPT, include_str!("../assets/ladder.js"))),
+        ("/assets/numbers.js", Asset::new(SCRIPT, include_str!("../assets/numbers.js"))),
+        ("/assets/pickers.js", Asset::new(SCRIPT, include_str!("../assets/pickers.js"))),
+        ("/assets/status.js", Asset::new(SCRIPT, include_str!("../assets/status.js"))),
         ("/assets/strangers.js", Asset::new(SCRIPT, include_str!("../assets/strangers.js"))),
+        ("/assets/stuck.js", Asset::new(SCRIPT, include_str!("../assets/stuck.js"))),
         ("/assets/trend.js", Asset::new(SCRIPT, include_str!("../assets/trend.js"))),
     ]
 });

@@ -1,5 +1,8 @@
-//! `/api/v1/sites/{site}/events`: the names of the last day's events, and whether a step or an offer of the site's funnels
-//! has them. An event with a misspelt name is stored and counted nowhere; this is where people see it.
+//! `/api/v1/sites/{site}/events`: the names of the last day's events, whether a step or an offer of the site's funnels has
+//! them, and the names of their properties. An event with a misspelt name is stored and counted nowhere; this is where
+//! people see it.
+
+use std::collections::HashMap;
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
@@ -7,6 +10,7 @@ use checked_toml::misspelt;
 use funnel::Plan;
 use runtime::now_ms;
 use serde::Serialize;
+use warehouse::arriving::PropertyName;
 use warehouse::event_names::EventName;
 
 use crate::api_error::ApiError;
@@ -32,6 +36,15 @@ struct NamedEvents {
     in_plan: bool,
     /// The name of the plan that it is probably a slip of.
     did_you_mean: Option<String>,
+    /// The most frequent first.
+    properties: Vec<Property>,
+}
+
+/// A property, and how many of the newest events of the name have it.
+#[derive(Debug, PartialEq, Serialize)]
+struct Property {
+    name: String,
+    count: u64,
 }
 
 /// The route's handler.
@@ -45,20 +58,26 @@ pub(crate) async fn events(
     known_site(&plan, &site)?;
     let to = now_ms();
     let from = to - DAY_MS;
-    let events = named(&plan, &site, state.source.event_names(&site, from).await?);
+    let names = state.source.event_names(&site, from).await?;
+    let events = named(&plan, &site, names, state.source.property_names(&site, from).await?);
     Ok(HttpResponse::Ok().json(EventsAnswer { site: &site, from, to, events }))
 }
 
-fn named(plan: &Plan, site: &str, found: Vec<EventName>) -> Vec<NamedEvents> {
+fn named(plan: &Plan, site: &str, found: Vec<EventName>, properties: Vec<PropertyName>) -> Vec<NamedEvents> {
+    let mut by_event: HashMap<String, Vec<Property>> = HashMap::new();
+    for PropertyName { event, property, count } in properties {
+        by_event.entry(event).or_default().push(Property { name: property, count });
+    }
     let mut known: Vec<String> = plan.funnels_of(site).flat_map(|funnel| funnel.event_names()).collect();
     known.sort();
     known.dedup();
-    let judge = |EventName { event, count }| {
+    let mut judge = |EventName { event, count }| {
         let in_plan = known.binary_search(&event).is_ok();
         let near = if in_plan { None } else { misspelt(&event, known.iter().map(String::as_str)) };
-        NamedEvents { did_you_mean: near.map(str::to_owned), in_plan, event, count }
+        let properties = by_event.remove(&event).unwrap_or_default();
+        NamedEvents { did_you_mean: near.map(str::to_owned), in_plan, properties, event, count }
     };
-    found.into_iter().map(judge).collect()
+    found.into_iter().map(&mut judge).collect()
 }
 
 #[cfg(test)]
@@ -70,7 +89,9 @@ mod tests {
         let plan = Plan::parse("plan", include_str!("../../../examples/demo/tracking-plan.toml")).unwrap();
         let found = ["product_view", "prodct_view", "newsletter"];
         let found = found.map(|event| EventName { event: event.to_owned(), count: 3 });
-        let named = named(&plan, "shop", found.to_vec());
+        let property = PropertyName { event: "newsletter".into(), property: "topic".into(), count: 2 };
+        let named = named(&plan, "shop", found.to_vec(), vec![property]);
+        assert_eq!(named[2].properties, [Property { name: "topic".into(), count: 2 }]);
         let told: Vec<_> = named.iter().map(|each| (each.in_plan, each.did_you_mean.as_deref())).collect();
         assert_eq!(told, [(true, None), (false, Some("product_view")), (false, None)]);
     }

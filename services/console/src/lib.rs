@@ -4,30 +4,36 @@
 //! [`source`] gives counts (from ClickHouse in production), [`answer`] derives what is sent. [`hub`] does the same once
 //! a second for all clients of a stream together. Every refusal is an [`api_error::ApiError`].
 //!
-//! The console keeps nothing but the newest numbers, for a second or two ([`live_reads`]): whatever it answers can be
+//! The console keeps nothing but the newest numbers, for a second or two ([`shared_reads`]): whatever it answers can be
 //! read again from ClickHouse.
 
 #[cfg(test)]
 extern crate self as rungs_console;
 
 pub mod access;
+mod annotations;
 pub mod answer;
 pub mod api_error;
 mod assets;
 mod catalog;
+mod csv;
+pub mod day;
 mod event_names;
 mod history;
 pub mod hub;
 mod live;
-pub mod live_reads;
 mod metrics;
 mod params;
 mod readiness;
+pub mod recent;
 pub mod report;
 mod routes;
+mod secret;
 mod server;
+pub mod shared_reads;
 pub mod source;
 mod stream;
+mod visitors;
 pub mod warehouse_source;
 
 #[cfg(test)]

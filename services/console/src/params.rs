@@ -61,6 +61,17 @@ impl Params {
         }
     }
 
+    /// `true` or `false`, which is meant where it is left out.
+    pub(crate) fn flag(&self, name: &str) -> Result<bool, ApiError> {
+        match self.get(name) {
+            Some("true") => Ok(true),
+            None | Some("false") => Ok(false),
+            Some(other) => {
+                Err(ApiError::bad_parameter(name, format!("must be true or false, not {other:?}")))
+            }
+        }
+    }
+
     /// A time that must be there.
     pub(crate) fn required_ms(&self, name: &str) -> Result<i64, ApiError> {
         self.ms(name)?.ok_or_else(|| {

@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Compress, Next, from_fn};
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
 use actix_web::{HttpResponse, ResponseError};
 use funnel::Plan;
 use funnel::plan::Funnel;
@@ -20,19 +21,27 @@ use crate::hub::Hub;
 use crate::metrics::ConsoleMetrics;
 use crate::params::FunnelPath;
 use crate::source::NumberSource;
-use crate::{assets, catalog, event_names, history, live, report, stream};
+use crate::{
+    annotations, assets, catalog, event_names, history, live, recent, report, secret, stream, visitors,
+};
 
 /// Every path of the API, as the OpenAPI description writes it, and its name in metrics.
-pub const PATHS: [(&str, &str); 8] = [
+pub const PATHS: [(&str, &str); 11] = [
     ("/api/v1/sites", "sites"),
     ("/api/v1/sites/{site}/events", "events"),
+    ("/api/v1/sites/{site}/recent", "recent"),
     ("/api/v1/funnels", "funnels"),
     ("/api/v1/funnels/{site}/{funnel}/live", "live"),
     ("/api/v1/funnels/{site}/{funnel}/report", "report"),
     ("/api/v1/funnels/{site}/{funnel}/history", "history"),
+    ("/api/v1/funnels/{site}/{funnel}/visitors", "visitors"),
     ("/api/v1/funnels/{site}/{funnel}/stream", "stream"),
+    ("/api/v1/annotations", "annotations"),
     ("/api/v1/openapi.json", "openapi"),
 ];
+
+/// A body is a note.
+const MAX_BODY_BYTES: usize = 16 << 10;
 
 /// What all handlers share.
 pub(crate) struct State {
@@ -57,6 +66,11 @@ impl State {
     /// The plan in force.
     pub(crate) fn plan(&self) -> Option<Arc<Plan>> {
         self.plan.borrow().clone()
+    }
+
+    /// The console's token.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// The funnel of a path.
@@ -93,10 +107,19 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .wrap(Compress::default())
         .route("/sites", web::get().to(catalog::sites))
         .route("/sites/{site}/events", web::get().to(event_names::events))
+        .route("/sites/{site}/recent", web::get().to(recent::recent))
         .route("/funnels", web::get().to(catalog::funnels))
         .route("/funnels/{site}/{funnel}/live", web::get().to(live::live))
         .route("/funnels/{site}/{funnel}/report", web::get().to(report::report))
         .route("/funnels/{site}/{funnel}/history", web::get().to(history::history))
+        .route("/funnels/{site}/{funnel}/visitors", web::get().to(visitors::visitors))
+        .service(
+            web::resource("/annotations")
+                .app_data(PayloadConfig::new(MAX_BODY_BYTES))
+                .get(annotations::list)
+                .post(annotations::write)
+                .default_service(web::to(unknown)),
+        )
         .route("/openapi.json", web::get().to(assets::openapi))
         .default_service(web::to(unknown));
     config
@@ -122,8 +145,19 @@ async fn admitted(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     match admit_request(state.token.as_deref(), request.request()) {
         Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        Err(_) if asks_for_a_key(&request) => Ok(next.call(request).await?.map_into_boxed_body()),
         Err(refused) => Ok(request.into_response(refused.error_response())),
     }
+}
+
+/// Whether the handler lets in whoever shows a secret key, and this caller shows one.
+fn asks_for_a_key(request: &ServiceRequest) -> bool {
+    let takes_keys = match *request.method() {
+        Method::GET => request.path().ends_with("/visitors"),
+        Method::POST => request.path() == "/api/v1/annotations",
+        _ => false,
+    };
+    takes_keys && secret::shown(request.headers()).is_some()
 }
 
 const SECURITY_HEADERS: [(&str, &str); 4] = [

@@ -5,11 +5,19 @@ use std::sync::Arc;
 
 use funnel::counts::Counts;
 use funnel::plan::{Funnel, Window};
+use funnel::standing::Standing;
 use futures_util::future::BoxFuture;
 use warehouse::WarehouseError;
+use warehouse::annotations::Annotation;
+use warehouse::arriving::PropertyName;
 use warehouse::event_names::EventName;
 use warehouse::history::{Grid, HistoryPoint};
 use warehouse::live::{Live, LiveAt};
+use warehouse::rejected::RejectedRow;
+use warehouse::trace::Traced;
+use warehouse::visitors::{Cursor, Page};
+
+use crate::day::Day;
 
 /// Which numbers are asked for. All parts are known to exist in the plan.
 #[derive(Debug, Clone)]
@@ -36,6 +44,47 @@ pub struct ReportCounts {
     pub values: Vec<(String, Counts)>,
     /// Some values are counted as `other`.
     pub truncated: bool,
+}
+
+/// Which day's numbers are asked for.
+#[derive(Debug, Clone)]
+pub struct WantedDay {
+    pub funnel: Arc<Funnel>,
+    pub day: Day,
+    /// The site's time zone.
+    pub zone: String,
+    /// The `by` of one of the funnel's breakdowns.
+    pub breakdown: Option<String>,
+}
+
+/// Which visitors of a funnel's step are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The step's position, from 0.
+    pub step: usize,
+    pub standing: Standing,
+    /// Where the page before ended.
+    pub after: Option<Cursor>,
+    pub limit: usize,
+}
+
+/// Visitors on a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OnAStep {
+    /// The time of the numbers that they are counted in; `None` before there are any. UTC milliseconds.
+    pub as_of_ms: Option<i64>,
+    pub page: Page,
+}
+
+/// What arrived at a site, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Arriving {
+    /// What was accepted until about then is in it; UTC milliseconds.
+    pub as_of_ms: Option<i64>,
+    /// Older events count as late, milliseconds.
+    pub horizon_ms: i64,
+    pub stored: Vec<Traced>,
+    pub rejected: Vec<RejectedRow>,
 }
 
 /// Why there are no numbers; readers of one read share it.
@@ -88,4 +137,38 @@ pub trait NumberSource: Send + Sync + 'static {
         site: &'a str,
         since_ms: i64,
     ) -> BoxFuture<'a, Result<Vec<EventName>, SourceError>>;
+
+    /// The properties of a site's newest events since then (UTC milliseconds), by the events' names.
+    fn property_names<'a>(
+        &'a self,
+        site: &'a str,
+        since_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<PropertyName>, SourceError>>;
+
+    /// What arrived at a site now, or at most a moment ago.
+    fn arriving<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Arc<Arriving>, SourceError>>;
+
+    /// Of a day so far; at most some seconds old.
+    fn day<'a>(
+        &'a self,
+        wanted: &'a WantedDay,
+    ) -> BoxFuture<'a, Result<(Span, Arc<ReportCounts>), SourceError>>;
+
+    /// Visitors on a step; the breakdown is not regarded.
+    fn visitors<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+        page: PageRequest,
+    ) -> BoxFuture<'a, Result<OnAStep, SourceError>>;
+
+    /// A site's notes at or after a time and before another, UTC milliseconds.
+    fn annotations<'a>(
+        &'a self,
+        site: &'a str,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<Annotation>, SourceError>>;
+
+    /// Stores a note.
+    fn annotate<'a>(&'a self, note: &'a Annotation) -> BoxFuture<'a, Result<(), SourceError>>;
 }

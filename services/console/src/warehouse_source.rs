@@ -1,34 +1,92 @@
-//! Numbers from ClickHouse, for the funnel as it is defined in the plan in force. The newest numbers are read once for all
-//! who ask ([`crate::live_reads`]); everything else is read for each.
+//! Numbers from ClickHouse, for the funnel as it is defined in the plan in force. The newest numbers and events are read once
+//! for all who ask ([`crate::shared_reads`]); everything else is read for each.
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use funnel::plan::Funnel;
+use funnel::standing::Question;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use runtime::{Shutdown, Tasks};
+use runtime::{Shutdown, Tasks, now_ms};
+use warehouse::annotations::Annotation;
+use warehouse::arriving::PropertyName;
 use warehouse::event_names::EventName;
 use warehouse::history::{Grid, HistoryPoint};
 use warehouse::live::{Live, LiveAt};
+use warehouse::visitors::PageQuery;
 use warehouse::{FunnelKey, Warehouse};
 
-use crate::live_reads::{LiveKey, LiveReads, Read};
+use crate::day::Day;
+use crate::recent::MAX_RECENT;
 use crate::report;
-use crate::source::{NumberSource, ReportCounts, SourceError, Span, Wanted};
+use crate::shared_reads::{LIVE, Pace, Read, SharedReads};
+use crate::source::{
+    Arriving, NumberSource, OnAStep, PageRequest, ReportCounts, SourceError, Span, Wanted, WantedDay,
+};
 
 /// Reads what the aggregator wrote.
 #[derive(Clone)]
 pub struct WarehouseSource {
     warehouse: Warehouse,
     horizon_ms: i64,
-    live: LiveReads,
+    live: SharedReads<LiveKey, Arc<Live>>,
+    arriving: SharedReads<String, Arc<Arriving>>,
+    days: SharedReads<DayKey, (Span, Arc<ReportCounts>)>,
+}
+
+/// Reading a day's events takes longer than reading counts, and grows with the day.
+const DAYS: Pace = Pace {
+    interval: Duration::from_secs(10),
+    oldest: Duration::from_secs(20),
+    linger: Duration::from_secs(30),
+};
+
+/// Which day's numbers. The funnel is the one that the key names.
+#[derive(Clone)]
+struct DayKey {
+    key: FunnelKey,
+    wanted: WantedDay,
+}
+
+impl DayKey {
+    fn parts(&self) -> (&FunnelKey, Day, &str, Option<&str>) {
+        (&self.key, self.wanted.day, &self.wanted.zone, self.wanted.breakdown.as_deref())
+    }
+}
+
+impl PartialEq for DayKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts() == other.parts()
+    }
+}
+
+impl Eq for DayKey {}
+
+impl Hash for DayKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.parts().hash(state);
+    }
+}
+
+/// Which numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct LiveKey {
+    funnel: FunnelKey,
+    /// The window's label.
+    window: String,
+    breakdown: Option<String>,
 }
 
 impl WarehouseSource {
     /// The horizon must be the aggregator's: it is part of the definition under which numbers are stored.
     pub fn new(warehouse: Warehouse, horizon_ms: i64, tasks: Tasks, shutdown: Shutdown) -> Self {
-        let live = LiveReads::new(reading(warehouse.clone()), tasks, shutdown);
-        Self { warehouse, horizon_ms, live }
+        let live = SharedReads::new(reading(warehouse.clone()), LIVE, tasks.clone(), shutdown.clone());
+        let read = reading_arrivals(warehouse.clone(), horizon_ms);
+        let arriving = SharedReads::new(read, LIVE, tasks.clone(), shutdown.clone());
+        let days = SharedReads::new(reading_days(warehouse.clone()), DAYS, tasks, shutdown);
+        Self { warehouse, horizon_ms, live, arriving, days }
     }
 
     fn key(&self, funnel: &Funnel) -> FunnelKey {
@@ -41,11 +99,42 @@ impl WarehouseSource {
 }
 
 /// One read of the newest numbers.
-fn reading(warehouse: Warehouse) -> Read {
+fn reading(warehouse: Warehouse) -> Read<LiveKey, Arc<Live>> {
     Arc::new(move |key: LiveKey| {
         let warehouse = warehouse.clone();
         async move { Ok(Arc::new(warehouse.live(&key.funnel, &key.window, key.breakdown.as_deref()).await?)) }
             .boxed()
+    })
+}
+
+/// One read of what arrives at a site.
+fn reading_arrivals(warehouse: Warehouse, horizon_ms: i64) -> Read<String, Arc<Arriving>> {
+    Arc::new(move |site: String| {
+        let warehouse = warehouse.clone();
+        async move {
+            Ok(Arc::new(Arriving {
+                // First, so that it never promises more than the lists hold.
+                as_of_ms: warehouse.arrived_until(&site).await?,
+                horizon_ms,
+                stored: warehouse.newest_events(&site, now_ms(), MAX_RECENT).await?,
+                rejected: warehouse.newest_rejections(&site, MAX_RECENT).await?,
+            }))
+        }
+        .boxed()
+    })
+}
+
+/// One read of a day's events.
+fn reading_days(warehouse: Warehouse) -> Read<DayKey, (Span, Arc<ReportCounts>)> {
+    Arc::new(move |DayKey { wanted, .. }: DayKey| {
+        let warehouse = warehouse.clone();
+        async move {
+            let span = wanted.day.span(&wanted.zone, now_ms());
+            let counts =
+                report::counts(&warehouse, &wanted.funnel, span, wanted.breakdown.as_deref()).await?;
+            Ok((span, Arc::new(counts)))
+        }
+        .boxed()
     })
 }
 
@@ -98,5 +187,55 @@ impl NumberSource for WarehouseSource {
         since_ms: i64,
     ) -> BoxFuture<'a, Result<Vec<EventName>, SourceError>> {
         async move { Ok(self.warehouse.event_names(site, since_ms).await?) }.boxed()
+    }
+
+    fn property_names<'a>(
+        &'a self,
+        site: &'a str,
+        since_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<PropertyName>, SourceError>> {
+        async move { Ok(self.warehouse.property_names(site, since_ms).await?) }.boxed()
+    }
+
+    fn arriving<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Arc<Arriving>, SourceError>> {
+        self.arriving.newest(site.to_owned()).boxed()
+    }
+
+    fn day<'a>(
+        &'a self,
+        wanted: &'a WantedDay,
+    ) -> BoxFuture<'a, Result<(Span, Arc<ReportCounts>), SourceError>> {
+        self.days.newest(DayKey { key: self.key(&wanted.funnel), wanted: wanted.clone() }).boxed()
+    }
+
+    fn visitors<'a>(
+        &'a self,
+        wanted: &'a Wanted,
+        page: PageRequest,
+    ) -> BoxFuture<'a, Result<OnAStep, SourceError>> {
+        async move {
+            let Some(numbers) = self.live(wanted).await?.numbers else { return Ok(OnAStep::default()) };
+            let PageRequest { step, standing, after, limit } = page;
+            let (funnel, window_ms) = (&wanted.funnel, wanted.window.ms);
+            let question = Question::new(funnel, step, standing, window_ms, numbers.minute_end_ms);
+            let entries = funnel.steps.first().map(|step| step.events.clone()).unwrap_or_default();
+            let query = PageQuery { entries, question, after, limit };
+            let page = self.warehouse.standing(&self.key(funnel), &query).await?;
+            Ok(OnAStep { as_of_ms: Some(numbers.as_of_ms), page })
+        }
+        .boxed()
+    }
+
+    fn annotations<'a>(
+        &'a self,
+        site: &'a str,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<Annotation>, SourceError>> {
+        async move { Ok(self.warehouse.annotations(site, from_ms, to_ms).await?) }.boxed()
+    }
+
+    fn annotate<'a>(&'a self, note: &'a Annotation) -> BoxFuture<'a, Result<(), SourceError>> {
+        async move { Ok(self.warehouse.annotate(note).await?) }.boxed()
     }
 }

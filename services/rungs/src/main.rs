@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything said to people to standard error.
 
 mod commands;
+mod console_client;
 mod demo;
 mod failure;
 mod generation;

@@ -4,6 +4,8 @@
 
 mod program;
 
+use std::time::{Duration, Instant};
+
 use program::Program;
 use program::browser::{self, Page};
 use program::sending::{Event, Form, acknowledged, clickstream, now_ms};
@@ -111,8 +113,10 @@ fn the_page_shows_the_known_numbers_and_moves_when_events_arrive() {
 
     send(&program, "somebody new", "product_view");
     page.until(LADDER, &json!(["418", "214", "120", "46", "16"]));
+    let sent = Instant::now();
     send(&program, "somebody new", "add_to_cart");
     page.until(LADDER, &json!(["418", "215", "120", "46", "16"]));
+    assert!(sent.elapsed() < Duration::from_secs(3), "seen after {:?}", sent.elapsed());
     page.until(&format!("({TABLE}).email"), &json!(["76", "41", "24", "9", "4"]));
     page.until(FRESHNESS, &json!("live"));
     assert_eq!(page.evaluate("window.loadedOnce"), true, "the page was loaded again");

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod arriving;
 mod database;
 #[path = "../embedded_support/mod.rs"]
 mod embedded_support;

@@ -68,6 +68,22 @@ async fn names_that_no_step_has_are_told_with_the_one_that_was_meant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_arrived_is_told_with_its_steps_or_the_reason_for_none() {
+    let console = Running::start(None);
+    let answer = console.json("/api/v1/sites/shop/recent").await;
+    assert_eq!(answer["as_of"], 1_715_731_200_000_i64);
+    let events = answer["events"].as_array().unwrap();
+    let names: Vec<_> = events.iter().map(|each| each["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["product_view", "cart", "purchase", "prodct_view"]);
+    assert_eq!(events[0]["matches"][0]["step"], "view");
+    assert_eq!(events[0]["properties"], serde_json::json!(["channel", "price"]));
+    assert_eq!((&events[1]["matches"][0]["as"], &events[1]["why"]), (&"offer".into(), &Value::Null));
+    assert_eq!((&events[2]["accepted"], &events[2]["reason"]), (&false.into(), &"invalid_timestamp".into()));
+    assert!(events[3]["why"].as_str().unwrap().contains("Did you mean \"product_view\"?"));
+    assert_eq!(console.refusal("/api/v1/sites/none/recent").await.1, "unknown_site");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_window_the_longest_is_answered() {
     let console = Running::start(None);
     assert_eq!(console.json(&at("live")).await["window"], "28d");
@@ -186,6 +202,13 @@ async fn others_need_the_token_and_foreign_hosts_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_description_covers_every_path_and_field() {
     let console = Running::start(None);
+    let note = warehouse::annotations::Annotation {
+        site: "shop".into(),
+        id: "a".into(),
+        at: 5,
+        text: "email sent".into(),
+    };
+    console.source.change(|state| state.notes.push(note));
     let openapi = console.json("/api/v1/openapi.json").await;
     for (path, _) in PATHS {
         assert!(openapi["paths"][path]["get"].is_object(), "{path}");
@@ -195,13 +218,19 @@ async fn the_description_covers_every_path_and_field() {
         ("/api/v1/sites".to_owned(), "Sites"),
         ("/api/v1/funnels".to_owned(), "Funnels"),
         ("/api/v1/sites/shop/events".to_owned(), "Events"),
+        ("/api/v1/sites/shop/recent".to_owned(), "Recent"),
         (format!("{LIVE}&breakdown=channel"), "Answer"),
         (at("report?from=0&to=60000"), "Answer"),
         (at("history?window=7d"), "History"),
+        ("/api/v1/annotations?site=shop".to_owned(), "Annotations"),
     ] {
         let answer = console.json(&path).await;
         described(&openapi, &openapi["components"]["schemas"][schema], &answer, &path);
     }
+    let visitors = console.client.get(format!("{}{}", console.url, at("visitors?step=1&state=open")));
+    let visitors: Value =
+        visitors.header("x-secret-key", "sk_shop_demo").send().await.unwrap().json().await.unwrap();
+    described(&openapi, &openapi["components"]["schemas"]["Visitors"], &visitors, "visitors");
     let (_, _, refusal) = console.refusal("/api/v1/none").await;
     described(&openapi, &openapi["components"]["schemas"]["Error"], &refusal, "Error");
 }

@@ -1,19 +1,28 @@
 //! Numbers without an engine: what tests and the demo put in is what the console reads. Shared with `examples/demo.rs`.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use funnel::buckets;
 use funnel::counts::Counts;
 use funnel::plan::Funnel;
+use funnel::standing::Spot;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use rungs_console::NumberSource;
-use rungs_console::source::{ReportCounts, SourceError, Span, Wanted};
+use rungs_console::source::{
+    Arriving, OnAStep, PageRequest, ReportCounts, SourceError, Span, Wanted, WantedDay,
+};
 use warehouse::WarehouseError;
+use warehouse::annotations::Annotation;
+use warehouse::arriving::PropertyName;
 use warehouse::event_names::EventName;
 use warehouse::history::{Grid, HistoryPoint};
 use warehouse::live::{Live, LiveAt, Numbers};
+use warehouse::raw::RawEvent;
+use warehouse::rejected::RejectedRow;
+use warehouse::trace::{Stored, Traced};
+use warehouse::visitors::{Cursor, Page, Standing};
 
 /// A source that says what it is told.
 #[derive(Default)]
@@ -36,6 +45,13 @@ pub(crate) struct FakeState {
     pub minute: MinuteState,
     /// Names of events and how many have them.
     pub names: Vec<(String, u64)>,
+    /// Age in milliseconds, name and properties of events that were accepted.
+    pub arrived: Vec<(i64, String, String)>,
+    /// Age in milliseconds, name, reason and message of events that were not.
+    pub refused: Vec<(i64, String, String, String)>,
+    pub notes: Vec<Annotation>,
+    /// What a page of visitors was asked for last.
+    pub asked: Option<PageRequest>,
 }
 
 /// What the minute history says.
@@ -58,6 +74,23 @@ impl Default for FakeState {
             as_of_ms: 1_715_731_200_000,
             minute: MinuteState::Complete,
             names: vec![("product_view".into(), 2_000), ("prodct_view".into(), 12), ("newsletter".into(), 3)],
+            arrived: [
+                ("product_view", r#"{"channel":"email","price":12}"#),
+                ("cart", "{}"),
+                ("prodct_view", "{}"),
+            ]
+            .into_iter()
+            .zip([400, 2_000, 61_000])
+            .map(|((name, properties), age)| (age, name.to_owned(), properties.to_owned()))
+            .collect(),
+            refused: vec![(
+                5_000,
+                "purchase".into(),
+                "invalid_timestamp".into(),
+                "timestamp is no time: \"yesterday\"".into(),
+            )],
+            notes: Vec::new(),
+            asked: None,
         }
     }
 }
@@ -179,6 +212,59 @@ impl NumberSource for Fake {
         ready(self.state().map(|state| state.names.into_iter().map(name).collect())).boxed()
     }
 
+    fn property_names<'a>(
+        &'a self,
+        _site: &'a str,
+        _since_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<PropertyName>, SourceError>> {
+        let property =
+            |(event, count): (String, u64)| PropertyName { event, property: "channel".into(), count };
+        ready(self.state().map(|state| state.names.into_iter().map(property).collect())).boxed()
+    }
+
+    fn arriving<'a>(&'a self, site: &'a str) -> BoxFuture<'a, Result<Arc<Arriving>, SourceError>> {
+        ready(self.state().map(|state| Arc::new(arriving(site, &state)))).boxed()
+    }
+
+    fn day<'a>(
+        &'a self,
+        wanted: &'a WantedDay,
+    ) -> BoxFuture<'a, Result<(Span, Arc<ReportCounts>), SourceError>> {
+        let counted = |state: FakeState| {
+            let span = wanted.day.span(&wanted.zone, state.as_of_ms);
+            let counts = match span.to_ms - span.from_ms {
+                ..86_400_000 => counts(&wanted.funnel, state.entered / 9),
+                _ => counts(&wanted.funnel, state.entered / 7),
+            };
+            (span, Arc::new(ReportCounts { total: counts, values: Vec::new(), truncated: false }))
+        };
+        ready(self.state().map(counted)).boxed()
+    }
+
+    fn visitors<'a>(
+        &'a self,
+        _wanted: &'a Wanted,
+        page: PageRequest,
+    ) -> BoxFuture<'a, Result<OnAStep, SourceError>> {
+        self.change(|state| state.asked = Some(page));
+        ready(self.state().map(|state| on_a_step(&state, page))).boxed()
+    }
+
+    fn annotations<'a>(
+        &'a self,
+        site: &'a str,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> BoxFuture<'a, Result<Vec<Annotation>, SourceError>> {
+        let is_wanted = move |note: &Annotation| note.site == site && (from_ms..to_ms).contains(&note.at);
+        ready(self.state().map(|state| state.notes.into_iter().filter(is_wanted).collect())).boxed()
+    }
+
+    fn annotate<'a>(&'a self, note: &'a Annotation) -> BoxFuture<'a, Result<(), SourceError>> {
+        self.change(|state| state.notes.push(note.clone()));
+        ready(Ok(())).boxed()
+    }
+
     fn report<'a>(
         &'a self,
         funnel: &'a Funnel,
@@ -200,6 +286,58 @@ impl NumberSource for Fake {
             }
         }))
         .boxed()
+    }
+}
+
+/// Two pages of visitors, one of whom tries to be a formula.
+fn on_a_step(state: &FakeState, page: PageRequest) -> OnAStep {
+    let visitor = |number: i64| Standing {
+        visitor: if number == 1 { "=HYPERLINK(1)".to_owned() } else { format!("visitor-{number}") },
+        user_id: if number % 2 == 0 { format!("user{number}@example.org") } else { String::new() },
+        spot: Spot {
+            entered_at: state.as_of_ms - number * 3_600_000,
+            reached_at: state.as_of_ms - number * 3_000_000,
+            can_go_on: number < 3,
+        },
+        last_seen_at: state.as_of_ms - number * 60_000,
+    };
+    let (numbers, next) = match page.after {
+        None => (1..=4, Some(Cursor { partition: 2, visitor: 0xfeed })),
+        Some(_) => (5..=6, None),
+    };
+    let page = Page { visitors: numbers.map(visitor).collect(), nameless: 1, next };
+    OnAStep { as_of_ms: Some(state.as_of_ms), page }
+}
+
+fn arriving(site: &str, state: &FakeState) -> Arriving {
+    let stored = |(age, name, properties): &(i64, String, String)| {
+        let at = state.as_of_ms - age;
+        let event = RawEvent {
+            visitor_id: "somebody".into(),
+            message_id: format!("m{age}"),
+            event: name.clone(),
+            ts: at - 40,
+            own_ts: at - 40,
+            properties: properties.clone(),
+            ..RawEvent::default()
+        };
+        let stored =
+            Stored { received_at: at, written_at: 0, log_epoch: 1, offset: 0, import_id: String::new() };
+        Traced { site: site.to_owned(), event, stored }
+    };
+    let refused = |(age, name, reason, message): &(i64, String, String, String)| RejectedRow {
+        received_at: state.as_of_ms - age,
+        site: site.to_owned(),
+        event: name.clone(),
+        reason: reason.clone(),
+        message: message.clone(),
+        ..RejectedRow::default()
+    };
+    Arriving {
+        as_of_ms: Some(state.as_of_ms),
+        horizon_ms: 86_400_000,
+        stored: state.arrived.iter().map(stored).collect(),
+        rejected: state.refused.iter().map(refused).collect(),
     }
 }
 

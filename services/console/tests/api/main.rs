@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod answers;
+mod contrast;
 mod fake;
+mod following;
 mod page;
 mod running;
 mod streams;

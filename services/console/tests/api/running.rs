@@ -1,4 +1,5 @@
 //! A console that runs for one test.
+#![allow(dead_code)] // each test program uses its part
 
 use std::sync::Arc;
 
@@ -50,6 +51,11 @@ impl Running {
         Self { url, source, plan, health, client, shutdown }
     }
 
+    /// Puts another plan in force.
+    pub(crate) fn plan(&self, text: &str) {
+        self.plan.send_replace(Some(Arc::new(Plan::parse("plan", text).unwrap())));
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Response {
         self.client.get(format!("{}{path}", self.url)).send().await.unwrap()
     }
@@ -67,6 +73,12 @@ impl Running {
         let body: Value = response.json().await.unwrap();
         assert!(!body["message"].as_str().unwrap().is_empty());
         (status, body["code"].as_str().unwrap().to_owned(), body)
+    }
+
+    /// The time of the numbers is now.
+    pub(crate) fn is_now(&self) {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        self.source.change(|state| state.as_of_ms = i64::try_from(since.as_millis()).unwrap());
     }
 
     pub(crate) fn stop(&self) {

@@ -1,6 +1,7 @@
 //! The command line: one file a command, each with its arguments (and the help that teaches them) and a `run`.
 
 mod aggregator;
+mod annotate;
 mod check;
 mod clickhouse;
 mod collector;
@@ -49,6 +50,7 @@ pub(crate) enum Command {
     Import(import::Arguments),
     Report(report::Arguments),
     Trace(trace::Arguments),
+    Annotate(annotate::Arguments),
     Migrate(migrate::Arguments),
     Clickhouse(clickhouse::Arguments),
     Collector(collector::Arguments),
@@ -68,6 +70,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Import(arguments) => import::run(arguments).await,
         Command::Report(arguments) => report::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
+        Command::Annotate(arguments) => annotate::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Clickhouse(arguments) => clickhouse::run(arguments).await,
         Command::Collector(arguments) => collector::run(arguments).await,

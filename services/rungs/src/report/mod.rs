@@ -7,11 +7,9 @@ mod columns;
 mod table;
 
 use console::Term;
-use reqwest::{Client, Url};
-use serde::Deserialize;
 
+use crate::console_client::ConsoleClient;
 use crate::failure::Failure;
-use crate::import::send::cause;
 use answer::{Answer, EventNames};
 
 /// Characters of a line where standard output is no terminal.
@@ -40,7 +38,7 @@ pub(crate) enum Span {
 
 /// Prints the answer to standard output, and what may be wrong with what is sent to standard error.
 pub(crate) async fn run(question: Question, as_json: bool) -> Result<(), Failure> {
-    let console = Console { client: Client::new(), url: question.url.clone(), token: question.token.clone() };
+    let console = ConsoleClient::new(&question.url, question.token.as_deref());
     let text = console.get(&question.path(), &question.parameters()).await?;
     if as_json {
         println!("{text}");
@@ -56,7 +54,7 @@ pub(crate) async fn run(question: Question, as_json: bool) -> Result<(), Failure
 }
 
 /// A hint only: a console that cannot tell (an older one) says nothing.
-async fn strangers(console: &Console, site: &str, answer: &Answer) -> Option<String> {
+async fn strangers(console: &ConsoleClient, site: &str, answer: &Answer) -> Option<String> {
     let text = console.get(&format!("/api/v1/sites/{site}/events"), &[]).await.ok()?;
     let names: EventNames = serde_json::from_str(&text).ok()?;
     table::strangers(&names.events, answer)
@@ -82,51 +80,6 @@ impl Question {
         parameters.extend(self.breakdown.clone().map(|breakdown| ("breakdown", breakdown)));
         parameters
     }
-}
-
-/// A console that is asked.
-struct Console {
-    client: Client,
-    url: String,
-    token: Option<String>,
-}
-
-impl Console {
-    /// The body of a successful answer.
-    async fn get(&self, path: &str, parameters: &[(&str, String)]) -> Result<String, Failure> {
-        let url = &self.url;
-        let address = Url::parse_with_params(&format!("{url}{path}"), parameters)
-            .map_err(|error| Failure::usage(format!("--url {url}: {error}")))?;
-        let request = match &self.token {
-            Some(token) => self.client.get(address).bearer_auth(token),
-            None => self.client.get(address),
-        };
-        let response = request.send().await.map_err(|error| {
-            let cause = cause(&error);
-            Failure::new(format!(
-                "{url} does not answer: is `rungs up` running, and is --url its console? ({cause})"
-            ))
-        })?;
-        let status = response.status();
-        let text = response.text().await?;
-        match status.is_success() {
-            true => Ok(text),
-            false => Err(Failure::new(
-                refusal(&text).unwrap_or_else(|| format!("the console answered {status}: {text}")),
-            )),
-        }
-    }
-}
-
-/// The message of the console's JSON error.
-fn refusal(text: &str) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Refusal {
-        code: String,
-        message: String,
-    }
-    let Refusal { code, message } = serde_json::from_str(text).ok()?;
-    Some(format!("{message} ({code})"))
 }
 
 fn width() -> usize {

@@ -5,15 +5,12 @@ use std::fmt::Write;
 
 use checked_toml::units;
 use event_log::partition_of;
-use funnel::plan::{CompiledFunnel, Plan};
+use funnel::plan::{Place, Plan, Role};
 use warehouse::rejected::RejectedRow;
 use warehouse::trace::{Reached, Traced};
 
 use super::time;
 use crate::terminal::on_one_line;
-
-/// An offer's bit stands so many above its step's.
-const OFFER_SHIFT: usize = 16;
 
 /// Stored events, newest first; of the copies of one the first by the log is told of as the event.
 pub(super) fn stored(rows: &[Traced], plan: &Plan, reached: &[Reached], horizon_ms: i64) -> String {
@@ -81,35 +78,25 @@ fn place(visitor: &str, site: &str, reached: &[Reached]) -> Option<u32> {
 
 /// Which steps and offers it is, funnel by funnel; why of none.
 fn steps(row: &Traced, plan: &Plan) -> Vec<String> {
-    let incoming = row.event.incoming();
-    let mut told = Vec::new();
-    for funnel in plan.funnels_of(&row.site) {
-        let bits = CompiledFunnel::new(funnel).matches(&incoming.fields);
-        let bit =
-            |position: usize| u32::try_from(position).ok().and_then(|at| 1u32.checked_shl(at)).unwrap_or(0);
-        for (position, step) in funnel.steps.iter().enumerate() {
-            let at = format!("step {} ({}) of the funnel {}", position + 1, step.id, funnel.id);
-            if bits & bit(position) != 0 {
-                told.push(format!("  is {at}"));
-            } else if step.filter.is_some() && step.events.contains(&row.event.event) {
-                told.push(format!("  has the name of {at}, but not what its `where` asks for"));
-            }
-            if bits & bit(OFFER_SHIFT + position) != 0 {
-                told.push(format!("  is the offer of {at}"));
-            }
+    let places = plan.places(&row.site, &row.event.incoming().fields);
+    if !places.is_empty() {
+        return places.iter().map(step).collect();
+    }
+    vec![match plan.site(&row.site) {
+        Some(_) => {
+            format!("  is no step of any funnel: no step of {} has the event {}", row.site, row.event.event)
         }
+        None => format!("  is no step of any funnel: the plan in force has no site {}", row.site),
+    }]
+}
+
+fn step(place: &Place<'_>) -> String {
+    let at = format!("step {} ({}) of the funnel {}", place.position + 1, place.step.id, place.funnel.id);
+    match place.role {
+        Role::Step => format!("  is {at}"),
+        Role::Filtered => format!("  has the name of {at}, but not what its `where` asks for"),
+        Role::Offer => format!("  is the offer of {at}"),
     }
-    if told.is_empty() {
-        let known = plan.site(&row.site).is_some();
-        told.push(match known {
-            true => format!(
-                "  is no step of any funnel: no step of {} has the event {}",
-                row.site, row.event.event
-            ),
-            false => format!("  is no step of any funnel: the plan in force has no site {}", row.site),
-        });
-    }
-    told
 }
 
 /// Rejected events, newest first.

@@ -166,6 +166,40 @@ impl Page {
         }
     }
 
+    /// Shows the page as on a screen of that size, in dark or light colours.
+    pub(crate) fn on_a_screen(&mut self, width: u32, height: u32, dark: bool) {
+        let is_phone = width < 600;
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_phone});
+        self.call("Emulation.setDeviceMetricsOverride", metrics);
+        let scheme = if dark { "dark" } else { "light" };
+        // As if the window were in front: else nothing has the focus.
+        self.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true}));
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+        self.call("Emulation.setEmulatedMedia", features);
+    }
+
+    /// The whole page as a PNG, base64.
+    pub(crate) fn picture(&mut self) -> String {
+        let asked = json!({"format": "png", "captureBeyondViewport": true});
+        self.call("Page.captureScreenshot", asked)["data"].as_str().unwrap().to_owned()
+    }
+
+    /// Presses a key: `Tab`, `Enter`, ` `, `ArrowRight`.
+    pub(crate) fn press(&mut self, key: &str) {
+        let (code, number, text) = match key {
+            "Tab" => ("Tab", 9, ""),
+            "Enter" => ("Enter", 13, "\r"),
+            " " => ("Space", 32, " "),
+            "ArrowRight" => ("ArrowRight", 39, ""),
+            other => panic!("{other} is not known here"),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let text = if kind == "keyDown" { text } else { "" };
+            let event = json!({"type": kind, "key": key, "code": code, "windowsVirtualKeyCode": number, "text": text});
+            self.call("Input.dispatchKeyEvent", event);
+        }
+    }
+
     /// What went wrong on the page so far.
     pub(crate) fn complaints(&mut self) -> Vec<String> {
         self.evaluate("0");

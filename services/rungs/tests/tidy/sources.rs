@@ -39,7 +39,7 @@ const SLEEPS: [(&str, &str); 33] = [
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
     ("services/collector/tests/tag/", "waits for what a browser does, with a deadline"),
     ("services/console/examples/demo.rs", "visitors come over time"),
-    ("services/console/src/live_reads.rs", "one read a second; its tests run on paused time"),
+    ("services/console/src/shared_reads.rs", "one read a second; its tests run on paused time"),
     ("services/console/src/readiness.rs", "a pause before another attempt"),
     ("services/rungs/src/demo/mod.rs", "visitors come over time"),
     ("services/rungs/src/import/", "a pause before another attempt; asks how far an import is"),

@@ -1,12 +1,13 @@
-//! The newest numbers, read from ClickHouse at most once a second for all who ask: requests for `live` and streams. Called
-//! by [`crate::WarehouseSource`].
+//! What many look at is read from ClickHouse once for all who ask: the newest numbers (requests for `live` and streams), the
+//! newest events of a site, the numbers of a day. Called by [`crate::WarehouseSource`].
 //!
-//! A task a key (funnel as defined, window, breakdown) reads every [`INTERVAL`] for as long as somebody asks, so that
-//! nobody but the first waits for ClickHouse. An answer is at most [`INTERVAL`] and the time of one read old, never older
-//! than [`OLDEST`] after it was read: then a reader waits for the read under way. Errors are shared like numbers.
-//! Bounded by [`MAX_KEYS`]; beyond it every reader reads for himself.
+//! A task a key reads every [`Pace::interval`] for as long as somebody asks, so that nobody but the first waits for
+//! ClickHouse. An answer is at most an interval and the time of one read old, never older than [`Pace::oldest`] after it
+//! was read: then a reader waits for the read under way. Errors are shared like answers. Bounded by [`MAX_KEYS`]; beyond
+//! it every reader reads for himself.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,67 +15,78 @@ use futures_util::future::BoxFuture;
 use runtime::{Shutdown, Tasks};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use warehouse::FunnelKey;
-use warehouse::live::Live;
 
 use crate::source::SourceError;
 
 /// Keys whose numbers are kept, at most.
 pub const MAX_KEYS: usize = 1_000;
-/// A key's numbers are read this often.
-pub const INTERVAL: Duration = Duration::from_secs(1);
-/// Numbers that were read longer ago are not handed out.
-pub const OLDEST: Duration = Duration::from_secs(2);
-/// Reads go on for this long after somebody asked.
-pub const LINGER: Duration = Duration::from_secs(10);
+/// The pace of what is live.
+pub const LIVE: Pace = Pace {
+    interval: Duration::from_secs(1),
+    oldest: Duration::from_secs(2),
+    linger: Duration::from_secs(10),
+};
 
-/// Which numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct LiveKey {
-    pub funnel: FunnelKey,
-    /// The window's label.
-    pub window: String,
-    pub breakdown: Option<String>,
+/// How often something is read.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// A key is read this often.
+    pub interval: Duration,
+    /// What was read longer ago is not handed out.
+    pub oldest: Duration,
+    /// Reads go on for this long after somebody asked.
+    pub linger: Duration,
 }
 
 /// What a read gave.
-pub type Outcome = Result<Arc<Live>, SourceError>;
-/// Reads from where the numbers are.
-pub type Read = Arc<dyn Fn(LiveKey) -> BoxFuture<'static, Outcome> + Send + Sync>;
+pub type Outcome<V> = Result<V, SourceError>;
+/// Reads from where it is.
+pub type Read<K, V> = Arc<dyn Fn(K) -> BoxFuture<'static, Outcome<V>> + Send + Sync>;
 
 /// Shares reads; clones share them too.
-#[derive(Clone)]
-pub struct LiveReads(Arc<Shared>);
+pub struct SharedReads<K, V>(Arc<Shared<K, V>>);
 
-struct Shared {
-    read: Read,
+impl<K, V> Clone for SharedReads<K, V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+struct Shared<K, V> {
+    read: Read<K, V>,
+    pace: Pace,
     tasks: Tasks,
     shutdown: Shutdown,
-    places: Mutex<HashMap<LiveKey, Place>>,
+    places: Mutex<HashMap<K, Place<V>>>,
 }
 
 /// A key that somebody asks for.
-struct Place {
+struct Place<V> {
     asked_at: Instant,
-    newest: watch::Receiver<Newest>,
+    newest: watch::Receiver<Newest<V>>,
 }
 
-/// When numbers were read last, and what came of it; `None` before.
-type Newest = Option<(Instant, Outcome)>;
+/// When it was read last, and what came of it; `None` before.
+type Newest<V> = Option<(Instant, Outcome<V>)>;
 
-impl LiveReads {
+impl<K, V> SharedReads<K, V>
+where
+    K: Clone + Eq + Hash + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     /// Nothing is read before somebody asks; `shutdown` ends all reading.
-    pub fn new(read: Read, tasks: Tasks, shutdown: Shutdown) -> Self {
-        Self(Arc::new(Shared { read, tasks, shutdown, places: Mutex::default() }))
+    pub fn new(read: Read<K, V>, pace: Pace, tasks: Tasks, shutdown: Shutdown) -> Self {
+        Self(Arc::new(Shared { read, pace, tasks, shutdown, places: Mutex::default() }))
     }
 
-    /// The newest numbers.
+    /// The newest answer.
     ///
     /// # Errors
     /// Those of the read.
-    pub async fn newest(&self, key: LiveKey) -> Outcome {
+    pub async fn newest(&self, key: K) -> Outcome<V> {
         if let Some(mut newest) = self.join(&key) {
-            let is_new = |newest: &Newest| newest.as_ref().is_some_and(|(at, _)| at.elapsed() <= OLDEST);
+            let oldest = self.0.pace.oldest;
+            let is_new = |newest: &Newest<V>| newest.as_ref().is_some_and(|(at, _)| at.elapsed() <= oldest);
             // An error: the task has ended, because everything does.
             if let Ok(newest) = newest.wait_for(is_new).await
                 && let Some((_, outcome)) = newest.as_ref()
@@ -85,8 +97,8 @@ impl LiveReads {
         (self.0.read)(key).await
     }
 
-    /// The numbers of a key as they are read; `None` where it is one key too many.
-    fn join(&self, key: &LiveKey) -> Option<watch::Receiver<Newest>> {
+    /// What is read of a key; `None` where it is one key too many.
+    fn join(&self, key: &K) -> Option<watch::Receiver<Newest<V>>> {
         let mut places = self.places();
         if let Some(place) = places.get_mut(key).filter(|place| place.newest.has_changed().is_ok()) {
             place.asked_at = Instant::now();
@@ -98,7 +110,7 @@ impl LiveReads {
         let (sender, newest) = watch::channel(None);
         places.insert(key.clone(), Place { asked_at: Instant::now(), newest: newest.clone() });
         let (reads, key) = (self.clone(), key.clone());
-        drop(self.0.tasks.spawn("console live reads", async move {
+        drop(self.0.tasks.spawn("console shared reads", async move {
             tokio::select! {
                 () = reads.keep_reading(&key, &sender) => {}
                 () = reads.0.shutdown.requested() => {}
@@ -107,12 +119,12 @@ impl LiveReads {
         Some(newest)
     }
 
-    async fn keep_reading(&self, key: &LiveKey, newest: &watch::Sender<Newest>) {
+    async fn keep_reading(&self, key: &K, newest: &watch::Sender<Newest<V>>) {
         loop {
             let begun = Instant::now();
             let outcome = (self.0.read)(key.clone()).await;
             newest.send_replace(Some((Instant::now(), outcome)));
-            tokio::time::sleep_until(begun + INTERVAL).await;
+            tokio::time::sleep_until(begun + self.0.pace.interval).await;
             if self.is_deserted(key) {
                 return;
             }
@@ -120,16 +132,16 @@ impl LiveReads {
     }
 
     /// Removes a key that nobody asked for; joining takes the same lock, so nobody is left with a key that is not read.
-    fn is_deserted(&self, key: &LiveKey) -> bool {
+    fn is_deserted(&self, key: &K) -> bool {
         let mut places = self.places();
-        let deserted = places.get(key).is_none_or(|place| place.asked_at.elapsed() > LINGER);
+        let deserted = places.get(key).is_none_or(|place| place.asked_at.elapsed() > self.0.pace.linger);
         if deserted {
             places.remove(key);
         }
         deserted
     }
 
-    fn places(&self) -> MutexGuard<'_, HashMap<LiveKey, Place>> {
+    fn places(&self) -> MutexGuard<'_, HashMap<K, Place<V>>> {
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -143,35 +155,35 @@ mod tests {
 
     use super::*;
 
-    /// Reads that take `takes` and are counted; the count is the numbers' progress.
-    fn reads(takes: Duration) -> (LiveReads, Arc<AtomicU64>) {
+    type Reads = SharedReads<String, u64>;
+
+    const INTERVAL: Duration = LIVE.interval;
+    const LINGER: Duration = LIVE.linger;
+
+    /// Reads that take `takes` and are counted; an answer is its number.
+    fn reads(takes: Duration) -> (Reads, Arc<AtomicU64>) {
         let count = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&count);
-        let read: Read = Arc::new(move |_| {
+        let read: Read<String, u64> = Arc::new(move |_| {
             let number = counted.fetch_add(1, Ordering::Relaxed) + 1;
             async move {
                 tokio::time::sleep(takes).await;
-                Ok(Arc::new(Live { building: Some(number as f64), numbers: None }))
+                Ok(number)
             }
             .boxed()
         });
-        (LiveReads::new(read, Tasks::new(), Shutdown::new()), count)
+        (Reads::new(read, LIVE, Tasks::new(), Shutdown::new()), count)
     }
 
-    fn key(window: &str) -> LiveKey {
-        let funnel = FunnelKey { site: "s".into(), funnel: "f".into(), definition: 1 };
-        LiveKey { funnel, window: window.into(), breakdown: None }
-    }
-
-    async fn number(reads: &LiveReads) -> f64 {
-        reads.newest(key("7d")).await.unwrap().building.unwrap()
+    async fn number(reads: &Reads) -> u64 {
+        reads.newest("7d".to_owned()).await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_readers_share_one_read_a_second() {
         let (reads, count) = reads(Duration::from_millis(50));
         let asks = (0..100).map(|_| number(&reads));
-        assert_eq!(futures_util::future::join_all(asks).await, vec![1.0; 100]);
+        assert_eq!(futures_util::future::join_all(asks).await, vec![1; 100]);
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_secs(5) {
             number(&reads).await;
@@ -183,24 +195,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_reader_does_not_wait_for_the_read_under_way_while_the_last_answer_is_not_too_old() {
         let (reads, _) = reads(Duration::from_millis(900));
-        assert_eq!(number(&reads).await, 1.0);
+        assert_eq!(number(&reads).await, 1);
         tokio::time::sleep(Duration::from_millis(500)).await;
         let asked = Instant::now();
-        assert_eq!(
-            (number(&reads).await, asked.elapsed()),
-            (1.0, Duration::ZERO),
-            "the second is being read"
-        );
+        assert_eq!((number(&reads).await, asked.elapsed()), (1, Duration::ZERO), "the second is being read");
         tokio::time::sleep(Duration::from_millis(600)).await;
-        assert_eq!((number(&reads).await, asked.elapsed()), (2.0, Duration::from_millis(600)));
+        assert_eq!((number(&reads).await, asked.elapsed()), (2, Duration::from_millis(600)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_too_old_is_waited_for() {
         let (reads, _) = reads(Duration::from_secs(5));
-        assert_eq!(number(&reads).await, 1.0);
+        assert_eq!(number(&reads).await, 1);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(number(&reads).await, 2.0);
+        assert_eq!(number(&reads).await, 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -212,14 +220,14 @@ mod tests {
         assert!(reads.places().is_empty());
         tokio::time::sleep(LINGER).await;
         assert_eq!(count.load(Ordering::Relaxed), read);
-        assert_eq!(number(&reads).await, read as f64 + 1.0);
+        assert_eq!(number(&reads).await, read + 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn beyond_the_limit_every_reader_reads_and_after_shutdown_too() {
         let (reads, count) = reads(Duration::ZERO);
         for index in 0..MAX_KEYS {
-            reads.newest(key(&index.to_string())).await.unwrap();
+            reads.newest(index.to_string()).await.unwrap();
         }
         let before = count.load(Ordering::Relaxed);
         number(&reads).await;
@@ -227,7 +235,7 @@ mod tests {
         assert_eq!(count.load(Ordering::Relaxed), before + 2);
         reads.0.shutdown.request();
         reads.0.tasks.wait(Duration::from_secs(1)).await.unwrap();
-        reads.newest(key("0")).await.unwrap();
+        reads.newest("0".to_owned()).await.unwrap();
         assert_eq!(count.load(Ordering::Relaxed), before + 3);
     }
 
@@ -235,18 +243,17 @@ mod tests {
     async fn an_error_is_shared_until_the_next_read() {
         let fails = Arc::new(AtomicU64::new(1));
         let still = Arc::clone(&fails);
-        let read: Read = Arc::new(move |_| {
+        let read: Read<String, u64> = Arc::new(move |_| {
             let fails = still.load(Ordering::Relaxed) > 0;
             let error = WarehouseError::Timeout { statement: "live", limit: INTERVAL };
-            let outcome =
-                if fails { Err(error.into()) } else { Ok(Arc::new(Live { building: None, numbers: None })) };
+            let outcome = if fails { Err(error.into()) } else { Ok(1) };
             futures_util::future::ready(outcome).boxed()
         });
-        let reads = LiveReads::new(read, Tasks::new(), Shutdown::new());
-        assert!(reads.newest(key("7d")).await.is_err());
+        let reads = Reads::new(read, LIVE, Tasks::new(), Shutdown::new());
+        assert!(reads.newest("7d".to_owned()).await.is_err());
         fails.store(0, Ordering::Relaxed);
-        assert!(reads.newest(key("7d")).await.is_err());
+        assert!(reads.newest("7d".to_owned()).await.is_err());
         tokio::time::sleep(INTERVAL * 2).await;
-        assert!(reads.newest(key("7d")).await.is_ok());
+        assert!(reads.newest("7d".to_owned()).await.is_ok());
     }
 }

@@ -1,0 +1,171 @@
+//! Who stands on a step: visitors found in the stored journeys, with their ids from the raw events. Called by the console.
+//!
+//! Journeys name nobody: they have hashes. A page takes journeys in the order of their hashes, so the next one goes on after
+//! the last hash; the ids are looked for among those whose climb began at these very milliseconds.
+
+use std::collections::HashMap;
+
+use clickhouse::Row;
+use funnel::intake::visitor_hash;
+use funnel::standing::{Question, Spot};
+use serde::Deserialize;
+
+use crate::client::{READ_TIMEOUT, Warehouse, within};
+use crate::error::WarehouseError;
+use crate::generations::FunnelKey;
+
+/// Visitors of a page, at most.
+pub const MAX_PAGE: usize = 1_000;
+/// Journeys of one read.
+const BATCH: usize = 10_000;
+/// Journeys that are looked at for one page, at most; a page may so be shorter although there are more.
+const MAX_LOOKED_AT: usize = 300_000;
+
+/// A place between two journeys: the partition and the hash of the last visitor before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    pub partition: u32,
+    pub visitor: u128,
+}
+
+/// Which page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PageQuery {
+    /// Names of the first step's events.
+    pub entries: Vec<String>,
+    pub question: Question,
+    pub after: Option<Cursor>,
+    pub limit: usize,
+}
+
+/// A visitor on a step. Times are UTC milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    pub visitor: String,
+    /// The latest that was said; empty where none was.
+    pub user_id: String,
+    pub spot: Spot,
+    /// Of the visitor's latest event of any name.
+    pub last_seen_at: i64,
+}
+
+/// Some visitors, in no order that means anything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    pub visitors: Vec<Standing>,
+    /// Visitors of the page whose raw events are not stored any more, or who asked to be forgotten.
+    pub nameless: usize,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Cursor>,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct StateRow {
+    visitor: u128,
+    #[serde(with = "serde_bytes")]
+    state: Vec<u8>,
+}
+
+#[derive(Debug, Row, Deserialize)]
+struct NameRow {
+    visitor_id: String,
+    user_id: String,
+    last_seen_at: i64,
+}
+
+const BATCH_SQL: &str = "
+    SELECT visitor, state FROM journeys
+    WHERE generation = ? AND definition = ? AND log_partition = ? AND site = ? AND funnel = ?
+      AND visitor >= toUInt128(?)
+    ORDER BY visitor, version DESC LIMIT 1 BY visitor LIMIT ?";
+
+const NAMES_SQL: &str = "
+    SELECT visitor_id, argMaxIf(user_id, received_at, user_id != '') AS user_id,
+           toUnixTimestamp64Milli(max(ts)) AS last_seen_at
+    FROM events
+    WHERE site = ? AND visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?) AND visitor_id IN (
+        SELECT visitor_id FROM events WHERE site = ? AND event IN ? AND toUnixTimestamp64Milli(ts) IN ?)
+    GROUP BY visitor_id";
+
+impl Warehouse {
+    /// A page of the visitors that a question asks for, of the generation in force.
+    ///
+    /// # Errors
+    /// ClickHouse's.
+    pub async fn standing(&self, key: &FunnelKey, wanted: &PageQuery) -> Result<Page, WarehouseError> {
+        let generations = self.generations(key).await?;
+        let Some(generation) = generations.in_force() else { return Ok(Page::default()) };
+        let (found, next) = self.spots(key, generation, generations.partitions, wanted).await?;
+        let names = self.names_of(&key.site, &wanted.entries, &found).await?;
+        let visitors: Vec<Standing> = names
+            .into_iter()
+            .filter_map(|row| {
+                let spot = *found.get(&visitor_hash(&row.visitor_id))?;
+                let NameRow { visitor_id: visitor, user_id, last_seen_at } = row;
+                Some(Standing { visitor, user_id, spot, last_seen_at })
+            })
+            .collect();
+        Ok(Page { nameless: found.len() - visitors.len(), visitors, next })
+    }
+
+    /// The hashes of a page, and where the next one begins.
+    async fn spots(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        partitions: u32,
+        wanted: &PageQuery,
+    ) -> Result<(HashMap<u128, Spot>, Option<Cursor>), WarehouseError> {
+        let mut found = HashMap::new();
+        let mut looked_at = 0;
+        let after = wanted.after;
+        let mut partition = after.map_or(0, |after| after.partition);
+        let mut from = after.map_or(Some(0), |after| after.visitor.checked_add(1));
+        while partition < partitions {
+            let batch = match from {
+                Some(from) => self.batch(key, generation, partition, from).await?,
+                None => Vec::new(),
+            };
+            for row in &batch {
+                looked_at += 1;
+                if let Ok(Some(spot)) = wanted.question.spot(&row.state) {
+                    found.insert(row.visitor, spot);
+                }
+                if found.len() >= wanted.limit || looked_at >= MAX_LOOKED_AT {
+                    return Ok((found, Some(Cursor { partition, visitor: row.visitor })));
+                }
+            }
+            match batch.last().filter(|_| batch.len() == BATCH) {
+                Some(last) => from = last.visitor.checked_add(1),
+                None => (partition, from) = (partition + 1, Some(0)),
+            }
+        }
+        Ok((found, None))
+    }
+
+    async fn batch(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        partition: u32,
+        from: u128,
+    ) -> Result<Vec<StateRow>, WarehouseError> {
+        let query = self.query(BATCH_SQL).bind(generation).bind(key.definition).bind(partition);
+        let query = query.bind(&key.site).bind(&key.funnel).bind(from.to_string()).bind(BATCH);
+        within("journeys", READ_TIMEOUT, query.fetch_all()).await
+    }
+
+    async fn names_of(
+        &self,
+        site: &str,
+        entries: &[String],
+        found: &HashMap<u128, Spot>,
+    ) -> Result<Vec<NameRow>, WarehouseError> {
+        if found.is_empty() {
+            return Ok(Vec::new());
+        }
+        let began: Vec<i64> = found.values().map(|spot| spot.entered_at).collect();
+        let query = self.query(NAMES_SQL).bind(site).bind(site).bind(site).bind(entries).bind(began);
+        within("events", READ_TIMEOUT, query.fetch_all()).await
+    }
+}
