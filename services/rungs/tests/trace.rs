@@ -66,13 +66,17 @@ fn an_event_is_found_where_it_went() {
     assert!(rejected.ok && rejected.out.contains("\"event\":\"product_view\""), "{}", rejected.out);
     assert!(!rejected.out.contains("203.0.113.9"), "a context is not kept: {}", rejected.out);
 
-    let unknown = trace(&program, &["--message-id", "never sent"]);
+    let hints =
+        ["nothing of the message never sent", "counted up to offset", "invalid_json", "missing_visitor"];
+    let ask = || trace(&program, &["--message-id", "never sent"]);
+    // What was rejected is stored a little later, and not all of it at once.
+    let told_all = |_: &Program| {
+        let told = ask().err;
+        hints.iter().all(|hint| told.contains(hint))
+    };
+    program.until_or(|| format!("{hints:?} in {}", ask().err), told_all);
+    let unknown = ask();
     assert!(!unknown.ok && unknown.out.is_empty(), "{}", unknown.out);
-    for hint in
-        ["nothing of the message never sent", "counted up to offset", "invalid_json", "missing_visitor"]
-    {
-        assert!(unknown.err.contains(hint), "{hint} in {}", unknown.err);
-    }
     let elsewhere = program.run(&[
         "trace",
         "--clickhouse",
