@@ -210,7 +210,7 @@ fn refused(builder: &mut HttpResponseBuilder, refusal: &Refusal, request_id: &Re
     tracing::debug!(request_id = request_id.as_str(), code = wire.code, %refusal, "request refused");
     if wire.retry {
         // Spread, so that clients do not all come back in the same second.
-        let after = refusal.quota().map_or(0, |quota| quota.retry_after_s - 1);
+        let after = refusal.quota().map_or(0, |quota| quota.retry_after_s.saturating_sub(1));
         builder.insert_header((RETRY_AFTER, after + rand::random_range(1..=5)));
     }
     if let Refusal::MethodNotAllowed(allowed) = refusal {

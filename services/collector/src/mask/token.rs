@@ -69,7 +69,7 @@ fn token(text: &str, sign: Range<usize>) -> Option<Range<usize>> {
     let before = sign.start.checked_sub(1).and_then(|at| bytes.get(at));
     // A URL's encoded byte (%3D) ends in a letter or digit that is no part of what follows.
     let is_encoded = sign.start.checked_sub(3).and_then(|at| bytes.get(at)) == Some(&b'%');
-    if !is_encoded && before.is_some_and(|byte| is_token(byte) && *byte != b'=') {
+    if !is_encoded && before.is_some_and(is_token) {
         return None;
     }
     let rest = text.get(sign.end..)?;

@@ -14,7 +14,7 @@ const SECOND_NS: u128 = 1_000_000_000;
 /// How fast a bucket is filled. Times are nanoseconds of a clock that starts near 0.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    per_second: u64,
+    pub(super) per_second: u64,
     /// Until one more is in it.
     one_ns: u64,
     /// From empty to full.

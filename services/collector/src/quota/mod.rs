@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use funnel::plan::SiteLimits;
+use funnel::plan::{Rate, SiteLimits};
 use prometheus::IntCounter;
 
 pub(crate) use addresses::{Addresses, Beyond};
@@ -60,7 +60,7 @@ pub(crate) struct SiteQuota {
     limits: SiteLimits,
     events: Limit,
     bytes: Limit,
-    address_events: Pace,
+    address_events: Option<Pace>,
     refused_for_address: IntCounter,
 }
 
@@ -76,7 +76,7 @@ struct Limit {
 impl SiteQuota {
     /// The buckets, full; none where nothing is limited.
     pub(crate) fn of(site: &str, limits: SiteLimits, metrics: &Metrics) -> Option<Self> {
-        let limit = |name, rate: Option<funnel::plan::Rate>| Limit {
+        let limit = |name, rate: Option<Rate>| Limit {
             name,
             per_second: rate.map_or(0, |rate| rate.per_second),
             bucket: rate.map(Bucket::of),
@@ -87,9 +87,7 @@ impl SiteQuota {
             limits,
             events: limit(EVENTS, limits.events),
             bytes: limit(BYTES, limits.bytes),
-            address_events: Pace::of(
-                limits.address_events.unwrap_or(funnel::plan::Rate { per_second: 1, burst: 1 }),
-            ),
+            address_events: limits.address_events.map(Pace::of),
             refused_for_address: metrics.quota_refused(site, ADDRESS_EVENTS),
         })
     }
@@ -132,14 +130,14 @@ impl SiteQuota {
         beyond: Beyond,
         now: u64,
     ) -> Result<u64, OverQuota> {
-        let (Some(rate), Some(address)) = (self.limits.address_events, amount.address) else { return Ok(0) };
+        let (Some(pace), Some(address)) = (self.address_events, amount.address) else { return Ok(0) };
         let who = (self.site.as_str(), address);
-        let wait_ns = addresses.take(who, self.address_events, amount.events, now, beyond);
+        let wait_ns = addresses.take(who, pace, amount.events, now, beyond);
         if wait_ns == 0 || beyond == Beyond::Owed {
             return Ok(wait_ns);
         }
         self.refused_for_address.inc_by(amount.events);
-        Err(over(ADDRESS_EVENTS, rate.per_second, wait_ns))
+        Err(over(ADDRESS_EVENTS, pace.per_second, wait_ns))
     }
 
     /// Shows what the plan allows and how much of it is used.
@@ -150,8 +148,8 @@ impl SiteQuota {
                 metrics.show_quota(&self.site, limit.name, limit.per_second, Some(bucket.used(now)));
             }
         }
-        if let Some(rate) = self.limits.address_events {
-            metrics.show_quota(&self.site, ADDRESS_EVENTS, rate.per_second, None);
+        if let Some(pace) = self.address_events {
+            metrics.show_quota(&self.site, ADDRESS_EVENTS, pace.per_second, None);
         }
     }
 }
@@ -187,8 +185,6 @@ pub(crate) fn now_ns() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use funnel::plan::Rate;
-
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;

@@ -3,7 +3,8 @@
 //! The answer comes at the end and counts all parts.
 //!
 //! A site's quota does not fail a body in its middle, it slows it down: parts after the first are taken whatever is left,
-//! and the next one is read when what is owed was paid back.
+//! and the next one is read when what is owed was paid back. Where that takes longer than anybody waits, the next one is
+//! refused after all.
 //!
 //! A request that fails in its middle has stored the parts before it: sent again, events with an id or a time of their
 //! own count once.
@@ -24,10 +25,15 @@ use crate::adapters;
 use crate::answer::Answer;
 use crate::body::{EXPAND_STEP_BYTES, Expander, Permit};
 use crate::keys;
-use crate::limits::{BODY_TIMEOUT_MS, BULK_FROM_BYTES, BULK_PART_BYTES, MAX_REJECTED_LISTED};
+use crate::limits::{
+    BODY_TIMEOUT_MS, BULK_FROM_BYTES, BULK_PART_BYTES, MAX_REJECTED_LISTED, MAX_RETRY_AFTER_S,
+};
 use crate::outcome::Rejected;
 use crate::quota::Beyond;
 use crate::refusal::Refusal;
+
+/// A part waits no longer for its site's quota.
+const MAX_WAIT: Duration = Duration::from_secs(MAX_RETRY_AFTER_S as u64);
 
 /// What became of the parts so far.
 struct Progress {
@@ -151,14 +157,17 @@ impl Incoming<'_> {
     }
 
     async fn part(&self, part: &[u8], progress: &mut Progress) -> Result<(), Refusal> {
-        self.pay_back(progress.wait).await?;
+        let is_patient = progress.wait <= MAX_WAIT;
+        if is_patient {
+            self.pay_back(progress.wait).await?;
+        }
         let mut parsed = adapters::part_of_lines(progress.lines, part, self.limits())?;
         let events = parsed.events.len();
         if progress.write_key.is_none() {
             progress.write_key = parsed.write_key.take().map(Cow::into_owned);
         }
         parsed.write_key = progress.write_key.clone().map(Cow::Owned);
-        let beyond = if progress.lines == 0 { Beyond::Refused } else { Beyond::Owed };
+        let beyond = if is_patient && progress.lines > 0 { Beyond::Owed } else { Beyond::Refused };
         let arrival = Arrival { beyond, ..Arrival::now(part.len()) };
         let Stored { accepted, rejected, wait } = self.store(parsed, arrival, &mut progress.permit).await?;
         let room = MAX_REJECTED_LISTED.saturating_sub(progress.rejected.len());

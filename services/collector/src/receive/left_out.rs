@@ -1,5 +1,6 @@
 //! Events that are good and not wanted: of visitors whose browsers say that they do not want to be followed, where the
-//! site respects that; of bots; of links and pictures that a browser fetched ahead. They are answered as a success, or the client would send them again; the answer's `rejected` says why each is not stored.
+//! site respects that; of bots; of links and pictures that a browser fetched ahead. They are answered as a success, or
+//! the client would send them again; the answer's `rejected` says why each is not stored.
 //!
 //! Judged is what comes from browsers and mail programs: the head of a server's request, and whatever comes with a secret
 //! key, says nothing about the visitor.

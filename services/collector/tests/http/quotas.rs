@@ -144,6 +144,19 @@ async fn a_long_body_is_slowed_down_and_not_refused_in_its_middle() {
 }
 
 #[tokio::test]
+async fn a_long_body_that_would_wait_too_long_is_refused() {
+    let running = start_with(|settings| settings.max_batch_events = 500, None).await;
+    running.apply(|plan| plan.sites[0].limits.events = rate(1, 1)).await;
+    let stream = futures_util::stream::iter([Ok::<_, std::io::Error>((event("a") + "\n").repeat(600))]);
+    let request = running
+        .post("/v1/events", reqwest::Body::wrap_stream(stream))
+        .header("content-type", "application/x-ndjson");
+    let (status, answer) = read(request.send().await.unwrap()).await;
+    assert_eq!((status, &answer["limit"]), (429, &json!("events_per_second")), "{answer}");
+    running.assert_outcomes(500, 0, 100);
+}
+
+#[tokio::test]
 async fn a_site_fills_its_share_of_the_memory_and_no_others() {
     let running = start_with(|settings| settings.max_in_flight_bytes = 2_000, None).await;
     running.log.hold_receipts();
