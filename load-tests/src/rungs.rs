@@ -137,7 +137,12 @@ pub fn data_root(binary: &Path) -> PathBuf {
 thread_local! {
     /// A client a thread: making one reads the system's certificates, which would burden what is measured.
     static CLIENT: std::io::Result<(Runtime, Client)> =
-        Ok((tokio::runtime::Builder::new_current_thread().enable_all().build()?, Client::new()));
+        Ok((tokio::runtime::Builder::new_current_thread().enable_all().build()?, one_request_a_connection()));
+}
+
+/// Between two looks a server may close a connection that is kept, just when the next request is sent on it.
+fn one_request_a_connection() -> Client {
+    Client::builder().pool_max_idle_per_host(0).build().unwrap_or_default()
 }
 
 /// A query to a ClickHouse.

@@ -46,6 +46,8 @@ pub struct CollectorSettings {
     pub max_event_bytes: usize,
     /// Bytes of requests that are being handled at the same time, at most; beyond: 503.
     pub max_in_flight_bytes: usize,
+    /// How much of them one site may have where the plan has several, in percent; beyond: 503.
+    pub site_share_percent: usize,
     /// Connections at the same time, at most.
     pub max_connections: usize,
     /// Client clocks that differ from ours by less are not corrected.
@@ -54,6 +56,8 @@ pub struct CollectorSettings {
     pub head_timeout_ms: u64,
     /// A header that the reverse proxy sets with the visitor's two-letter country; none by default.
     pub country_header: Option<String>,
+    /// A header that the reverse proxy sets with the visitor's address; none by default: the connection's counts.
+    pub address_header: Option<String>,
     /// The tag is served at this path too; none by default.
     pub tag_path: Option<String>,
 }
@@ -159,10 +163,12 @@ impl Default for CollectorSettings {
             max_batch_events: 10_000,
             max_event_bytes: 32 << 10,
             max_in_flight_bytes: 64 << 20,
+            site_share_percent: 50,
             max_connections: 10_000,
             skew_threshold_ms: 60_000,
             head_timeout_ms: 10_000,
             country_header: None,
+            address_header: None,
             tag_path: None,
         }
     }
@@ -201,7 +207,7 @@ impl Default for LogSettings {
     fn default() -> Self {
         Self {
             partitions: 1,
-            max_bytes: 2 << 30,
+            max_bytes: 8 << 30,
             max_queued_bytes: 32 << 20,
             retention_ms: 3_600_000,
             retention_bytes: 1 << 30,

@@ -1,5 +1,5 @@
-//! Reads raw events as they count: distinct, in time order, without visitors who asked to be forgotten. Builds from raw,
-//! reports and imports call it.
+//! Reads raw events as they count: distinct, in time order, without visitors who asked to be forgotten. Builds from raw
+//! and reports call it.
 //!
 //! Distinct means (site, visitor, message id), the first copy by the log; it is taken (`FINAL`) before any filter by time
 //! or name, because a later copy may carry another time or name. Only the site, the visitor and so the partition, which
@@ -101,7 +101,7 @@ impl RawEvents {
 const STORED_COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
     campaign, content, device, browser, os, country";
 
-const NOT_ERASED: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)";
+pub(crate) const NOT_ERASED: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)";
 
 impl Warehouse {
     /// The distinct events of a query, as a stream that holds little in memory here.
@@ -116,15 +116,6 @@ impl Warehouse {
     /// How many distinct events a query would give.
     pub async fn count_raw_events(&self, wanted: &RawQuery) -> Result<u64, WarehouseError> {
         within("events", READ_TIMEOUT * 20, self.raw_query("count()", wanted, "").fetch_one()).await
-    }
-
-    /// How many of the site's distinct stored events came with this import. A row that an earlier event already
-    /// brought is not counted, whichever import repeats it.
-    pub async fn import_status(&self, site: &str, import_id: &str) -> Result<u64, WarehouseError> {
-        let sql =
-            format!("SELECT count() FROM events FINAL WHERE site = ? AND import_id = ? AND {NOT_ERASED}");
-        let query = self.query(&sql).bind(site).bind(import_id).bind(site);
-        within("events", READ_TIMEOUT * 20, query.fetch_one()).await
     }
 
     fn raw_query(&self, columns: &str, wanted: &RawQuery, order: &str) -> Query {

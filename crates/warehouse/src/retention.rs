@@ -2,9 +2,10 @@
 //! history are settings ([`Retention`]), and a site of the plan may ask for another one of its raw events.
 //!
 //! A raw event carries what its site asked for (`events.retention_days`, 0: the setting), so the TTL is one expression of
-//! the row alone. A site that changes its mind has the rows that are there brought to it by [`Warehouse::keep_events`];
-//! ClickHouse removes what is too old then at its next merges.
+//! the row alone. Sites that change their minds have the rows that are there brought to it by [`Warehouse::keep_events`],
+//! one mutation for all of them; ClickHouse removes what is too old then at its next merges.
 
+use clickhouse::query::Query;
 use runtime::settings::AggregatorSettings;
 
 use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, within};
@@ -76,18 +77,51 @@ pub(crate) async fn apply(warehouse: &Warehouse, retention: &Retention) -> Resul
     Ok(())
 }
 
+/// What became of the wish to keep stored events as sites ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// They are.
+    AsAsked,
+    /// ClickHouse begins to change them, in the background.
+    Changing,
+    /// Not yet looked at: an earlier change of the table still runs, and rewrites the same rows.
+    Later,
+}
+
 impl Warehouse {
-    /// Has the site's events that are stored already kept for `days` (0: as the settings say), if some are not; whether
-    /// some were not. ClickHouse carries it out in the background.
-    pub async fn keep_events(&self, site: &str, days: u16) -> Result<bool, WarehouseError> {
-        let sql = "SELECT count() FROM events WHERE site = ? AND retention_days != ?";
-        let query = self.query(sql).bind(site).bind(days);
-        let others: u64 = within("events", READ_TIMEOUT * 20, query.fetch_one()).await?;
-        if others > 0 {
-            let sql = "ALTER TABLE events UPDATE retention_days = ? WHERE site = ? AND retention_days != ?";
-            let query = self.query(sql).bind(days).bind(site).bind(days);
-            within("events", INSERT_TIMEOUT, query.execute()).await?;
+    /// Has the stored events of sites kept for so many days (0: as the settings say), where some are not.
+    pub async fn keep_events(&self, sites: &[(String, u16)]) -> Result<Kept, WarehouseError> {
+        if sites.is_empty() {
+            return Ok(Kept::AsAsked);
         }
-        Ok(others > 0)
+        let running =
+            "SELECT count() FROM system.mutations WHERE database = ? AND table = 'events' AND NOT is_done";
+        let query = self.query(running).bind(self.database());
+        if within::<u64, _>("mutations", READ_TIMEOUT, query.fetch_one()).await? > 0 {
+            return Ok(Kept::Later);
+        }
+        let others = format!("SELECT count() FROM events WHERE retention_days != {WANTED_DAYS}");
+        let others = asking(self.query(&others), sites);
+        if within::<u64, _>("events", READ_TIMEOUT * 20, others.fetch_one()).await? == 0 {
+            return Ok(Kept::AsAsked);
+        }
+        let change = format!(
+            "ALTER TABLE events UPDATE retention_days = {WANTED_DAYS} WHERE retention_days != {WANTED_DAYS} \
+             SETTINGS mutations_sync = 0"
+        );
+        // The embedded engine would wait for it otherwise.
+        let change = asking(asking(self.query(&change), sites), sites);
+        within("events", INSERT_TIMEOUT, change.execute()).await?;
+        Ok(Kept::Changing)
     }
+}
+
+/// How many days a row is to be kept; other sites' rows stay as they are.
+const WANTED_DAYS: &str = "transform(site, ?, CAST(?, 'Array(UInt16)'), retention_days)";
+
+/// The values of [`WANTED_DAYS`].
+fn asking(query: Query, sites: &[(String, u16)]) -> Query {
+    let (names, days): (Vec<&str>, Vec<u16>) =
+        sites.iter().map(|(site, days)| (site.as_str(), *days)).unzip();
+    query.bind(names).bind(days)
 }

@@ -52,7 +52,8 @@ impl LaneCounters {
             undecodable: metrics.counter(
                 "rungs_aggregator_undecodable_records_total",
                 "Records of the log that were not taken: neither an event nor a control record, or an event that lacks what every \
-                 event has. On Kafka they are in the topic rungs.rejected.v1.",
+                 event has or is not in its visitor's partition. They are in the table rejected_events, on Kafka also in the topic \
+                 rungs.rejected.v1.",
             )?,
             panicked: metrics.counter(
                 "rungs_aggregator_panicked_records_total",

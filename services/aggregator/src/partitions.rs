@@ -169,7 +169,7 @@ impl Shared {
         let (partition, poisonous) = (lane.partition.partition, poisonous.clone());
         let refusals = Refusals {
             foreign: foreign.clone(),
-            partition,
+            place: (partition, source.partitions()),
             poisonous: poisonous.clone(),
             panicked: self.counters.panicked.clone(),
         };

@@ -7,6 +7,7 @@ use event_log::rejected::{REJECTED_SAMPLE_BYTES, Rejected};
 use prometheus::IntCounter;
 use rungs_proto::view::RecordView;
 
+use crate::lane::WRONG_PARTITION;
 use crate::run::Foreign;
 use crate::screened::{Poisonous, Translate, is_json, translated};
 
@@ -19,7 +20,8 @@ pub(crate) const PANICKED_MEANS: &str =
 #[derive(Clone)]
 pub(crate) struct Refusals {
     pub(crate) foreign: Foreign,
-    pub(crate) partition: u32,
+    /// The partition, of so many.
+    pub(crate) place: (u32, u32),
     pub(crate) poisonous: Poisonous,
     /// Counts those that panicked.
     pub(crate) panicked: IntCounter,
@@ -43,18 +45,19 @@ impl Refusals {
 
     fn show(&self, record: &LogRecord, reason: &str) {
         let Foreign { topic, rejections, translate } = &self.foreign;
-        rejections.write(rejection(topic, self.partition, record, reason, translate));
+        rejections.write(rejection(topic, self.place, record, reason, translate));
     }
 }
 
 /// The rejection of a record. What its JSON lacks is told by the translation that failed.
 fn rejection(
     topic: &str,
-    partition: u32,
+    place: (u32, u32),
     record: &LogRecord,
     reason: &str,
     translate: &Translate,
 ) -> Rejected {
+    let (partition, _) = place;
     let value = record.value.as_ref();
     let sample = value.get(..REJECTED_SAMPLE_BYTES).unwrap_or(value);
     let mut rejected = Rejected {
@@ -78,7 +81,7 @@ fn rejection(
         // The bytes of a record are no text for people, and hold more than its names.
         rejected.sample = String::new();
     } else if is_json(value) && reason != PANICKED {
-        if let Err(why) = translated(translate, value, record.appended_at_ms) {
+        if let Err(why) = translated(translate, record, place) {
             (rejected.reason, rejected.message) = (why.reason.to_owned(), why.message);
         }
         name(&mut rejected, value);
@@ -95,7 +98,8 @@ fn name(rejected: &mut Rejected, value: &[u8]) {
     rejected.visitor_id = if visitor.is_empty() { text("userId") } else { visitor };
 }
 
-fn meaning(reason: &str) -> &'static str {
+/// What a reason says, for people; nothing, if it is none of these.
+pub(crate) fn meaning(reason: &str) -> &'static str {
     match reason {
         "not_a_record" => "it is neither a record of rungs.v1 nor a JSON object",
         "not_a_control_record" => "it begins like a control record and is none",
@@ -104,7 +108,7 @@ fn meaning(reason: &str) -> &'static str {
         "invalid_message_id" => "the message id is missing or longer than 256 bytes",
         "invalid_event_name" => "the event's name is missing or longer than 256 bytes",
         "invalid_timestamp" => "the event's time is before the year 2000",
-        "wrong_partition" => {
+        WRONG_PARTITION => {
             "it is in another partition than its visitor's: the message's key must be site, a zero byte and visitor id, and \
              the partition that of Kafka's default partitioner (murmur2 of the key)"
         }
@@ -139,7 +143,7 @@ mod tests {
     #[test]
     fn garbage_is_shown_with_its_place_and_a_bounded_sample() {
         let value = [b"\x0f\xff".as_slice(), &[b'x'; 5_000]].concat();
-        let shown = rejection("rungs.events.v1", 3, &record(value), "not_a_record", &nothing());
+        let shown = rejection("rungs.events.v1", (3, 4), &record(value), "not_a_record", &nothing());
         assert_eq!(
             (shown.id.as_str(), shown.bytes, shown.partition, shown.offset),
             ("rungs.events.v1-3-9", 5_002, 3, 9)
@@ -153,7 +157,7 @@ mod tests {
         let event =
             Event { site: "shop".into(), visitor_id: "ann".into(), event: "view".into(), ..Event::default() };
         let value = Record { body: Some(Body::Event(event)) }.encode_to_vec();
-        let shown = rejection("t", 0, &record(value), "invalid_message_id", &nothing());
+        let shown = rejection("t", (0, 1), &record(value), "invalid_message_id", &nothing());
         assert_eq!(
             (shown.site.as_str(), shown.visitor_id.as_str(), shown.sample.as_str()),
             ("shop", "ann", "")
@@ -178,7 +182,7 @@ mod tests {
     #[test]
     fn a_json_text_whose_translation_panics_is_refused() {
         let translate: Translate = Arc::new(|_, _| panic!("what is this"));
-        let shown = rejection("t", 0, &record(b"{}".to_vec()), "not_a_record", &translate);
+        let shown = rejection("t", (0, 1), &record(b"{}".to_vec()), "not_a_record", &translate);
         assert_eq!(shown.reason, PANICKED);
         assert!(shown.message.ends_with("what is this"), "{}", shown.message);
     }
@@ -189,7 +193,7 @@ mod tests {
             Err(Untranslatable { reason: "missing_event", message: "it has no name".into() })
         });
         let value = br#"{"site":"shop","userId":"u","messageId":"m"}"#.to_vec();
-        let shown = rejection("t", 0, &record(value), "not_a_record", &translate);
+        let shown = rejection("t", (0, 1), &record(value), "not_a_record", &translate);
         assert_eq!((shown.reason.as_str(), shown.message.as_str()), ("missing_event", "it has no name"));
         assert_eq!(
             (shown.site.as_str(), shown.visitor_id.as_str(), shown.message_id.as_str()),

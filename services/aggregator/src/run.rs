@@ -91,7 +91,8 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
     let Some(epoch) = until_it_answers(&aggregator, &shutdown).await? else { return Ok(()) };
     let cleaning = clean_up(aggregator.warehouse.clone(), shutdown.clone());
     drop(aggregator.tasks.spawn("aggregator-clean-up", cleaning));
-    let retention = SiteRetention::new(aggregator.warehouse.clone(), aggregator.plans.latest());
+    let retention =
+        SiteRetention::new(aggregator.warehouse.clone(), aggregator.plans.latest(), board.clone());
     drop(aggregator.tasks.spawn("aggregator-retention", retention.run(shutdown.clone())));
     if let Some(source) = aggregator.rejected.take() {
         let (warehouse, runtime, shutdown) =

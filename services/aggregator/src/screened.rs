@@ -15,23 +15,32 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use event_log::{Assignment, LogId, LogRecord, ReadError, Source};
+use rungs_proto::view::RecordView;
 use tokio::sync::{mpsc, watch};
 
+use crate::lane::{WRONG_PARTITION, is_at_home};
 use crate::panics::text_of;
-use crate::refused::{PANICKED, PANICKED_MEANS};
+use crate::refused::{PANICKED, PANICKED_MEANS, meaning};
 
-/// Translates a JSON text. Other producers write what they like: a panic is a text that is no event.
+/// Translates a JSON text of a partition (of so many). Other producers write what they like: a panic is a text that is no
+/// event, and one in a partition that is not its visitor's stays as it was written, to be shown like that.
 pub(crate) fn translated(
     translate: &Translate,
-    value: &[u8],
-    appended_at_ms: i64,
+    record: &LogRecord,
+    place: (u32, u32),
 ) -> Result<Vec<u8>, Untranslatable> {
-    let translated = catch_unwind(AssertUnwindSafe(|| translate(value, appended_at_ms)));
-    translated.unwrap_or_else(|panic| {
+    let translated = catch_unwind(AssertUnwindSafe(|| translate(&record.value, record.appended_at_ms)));
+    let translated = translated.unwrap_or_else(|panic| {
         let cause = text_of(panic.as_ref());
         tracing::error!(cause, "translating a JSON record panicked; it is refused");
         Err(Untranslatable { reason: PANICKED, message: format!("{PANICKED_MEANS}: {cause}") })
-    })
+    })?;
+    match RecordView::decode(&translated) {
+        Ok(RecordView::Event(event)) if !is_at_home(&event, place) => {
+            Err(Untranslatable { reason: WRONG_PARTITION, message: meaning(WRONG_PARTITION).to_owned() })
+        }
+        _ => Ok(translated),
+    }
 }
 
 /// Makes the bytes of a record of a JSON text and the time at which the log appended it.
@@ -77,11 +86,11 @@ pub(crate) struct Screened {
 }
 
 impl Screened {
-    fn screen(&self, record: &mut LogRecord, poisonous: &BTreeSet<u64>) {
+    fn screen(&self, record: &mut LogRecord, place: (u32, u32), poisonous: &BTreeSet<u64>) {
         if poisonous.contains(&record.offset) {
             record.value = Bytes::new();
         } else if is_json(&record.value)
-            && let Ok(translated) = translated(&self.translate, &record.value, record.appended_at_ms)
+            && let Ok(translated) = translated(&self.translate, record, place)
         {
             record.value = translated.into();
         }
@@ -104,8 +113,8 @@ impl Source for Screened {
 
     fn read(&self, partition: u32, from: u64, max_bytes: usize) -> Result<Vec<LogRecord>, ReadError> {
         let mut records = self.source.read(partition, from, max_bytes)?;
-        let poisonous = self.poisonous.offsets();
-        records.iter_mut().for_each(|record| self.screen(record, &poisonous));
+        let (place, poisonous) = ((partition, self.source.partitions()), self.poisonous.offsets());
+        records.iter_mut().for_each(|record| self.screen(record, place, &poisonous));
         Ok(records)
     }
 
@@ -119,5 +128,33 @@ impl Source for Screened {
 
     fn assignments(&self) -> mpsc::Receiver<Assignment> {
         self.source.assignments()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_log::memory::MemoryLog;
+    use event_log::{Message, Publisher, SystemClock, partition_of};
+    use prost::Message as _;
+    use rungs_proto::v1::{Event, Record, record::Body};
+
+    use super::*;
+
+    #[test]
+    fn json_becomes_a_record_in_its_visitors_partition_only() {
+        let translate: Translate = Arc::new(|_, _| {
+            let event = Event { site: "shop".into(), visitor_id: "ann".into(), ..Event::default() };
+            Ok(Record { body: Some(Body::Event(event)) }.encode_to_vec())
+        });
+        let log = Arc::new(MemoryLog::new(4, Arc::new(SystemClock)));
+        let json = Bytes::from_static(b"{\"site\":\"shop\",\"userId\":\"ann\"}");
+        let message = |partition| Message { partition, value: json.clone() };
+        drop(log.publish((0..4).map(message).collect()).unwrap());
+        let screened = Screened { source: log, translate, poisonous: Poisonous::default() };
+        for partition in 0..4 {
+            let [record] = &screened.read(partition, 0, 1_000).unwrap()[..] else { unreachable!() };
+            let is_at_home = partition == partition_of("shop", "ann", 4);
+            assert_eq!(is_json(&record.value), !is_at_home, "{partition}");
+        }
     }
 }

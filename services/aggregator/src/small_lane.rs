@@ -47,7 +47,7 @@ pub(crate) fn refusals(partition: u32) -> (Refusals, QueuedRejections) {
     let translate: Translate = Arc::new(|_, _| unreachable!("there is no JSON"));
     let foreign = Foreign { topic: "log".into(), rejections: Arc::new(rejections), translate };
     let (poisonous, panicked) = (Poisonous::default(), counters().panicked);
-    (Refusals { foreign, partition, poisonous, panicked }, shown)
+    (Refusals { foreign, place: (partition, partition + 1), poisonous, panicked }, shown)
 }
 
 /// Counters that nobody scrapes.

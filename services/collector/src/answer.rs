@@ -210,15 +210,17 @@ fn refused(builder: &mut HttpResponseBuilder, refusal: &Refusal, request_id: &Re
     tracing::debug!(request_id = request_id.as_str(), code = wire.code, %refusal, "request refused");
     if wire.retry {
         // Spread, so that clients do not all come back in the same second.
-        builder.insert_header((RETRY_AFTER, rand::random_range(1..=5)));
+        let after = refusal.quota().map_or(0, |quota| quota.retry_after_s - 1);
+        builder.insert_header((RETRY_AFTER, after + rand::random_range(1..=5)));
     }
     if let Refusal::MethodNotAllowed(allowed) = refusal {
         builder.insert_header((ALLOW, HeaderValue::from_static(allowed)));
     }
     let mut message = String::new();
     push_quoted(&mut message, &refusal.to_string());
+    let limit = refusal.quota().map_or_else(String::new, |quota| format!(r#","limit":"{}""#, quota.key()));
     let text = format!(
-        r#"{{"code":"{}","message":{message},"detail":{message},"request_id":"{}"}}"#,
+        r#"{{"code":"{}","message":{message},"detail":{message},"request_id":"{}"{limit}}}"#,
         wire.code,
         request_id.as_str()
     );

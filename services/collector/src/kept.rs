@@ -2,7 +2,7 @@
 //! Called for each rejected event of a request; the answer waits for none of it, and beyond a number a second they are
 //! only counted.
 //!
-//! What is kept of an event are its names, its time and its properties, cut; never its context, which may hold addresses
+//! What is kept of an event are its names, its time and its properties, masked and cut; never its context, which may hold addresses
 //! and traits. Of what is no JSON nothing is kept but its length.
 
 use event_log::rejected::{Rejected, Rejections};
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::draft::{Draft, Kind, When};
 use crate::json::Value;
+use crate::mask;
 use crate::rejection::Rejection;
 
 /// A larger event is not looked into.
@@ -78,9 +79,14 @@ fn of_fields(fields: &Map<String, Json>) -> Rejected {
         event: name("event"),
         message_id: name("messageId"),
         visitor_id: if visitor.is_empty() { name("userId") } else { visitor },
-        sample: Json::Object(sampled).to_string(),
+        sample: masked(Json::Object(sampled).to_string()),
         ..Rejected::default()
     }
+}
+
+/// What must not be stored is not stored here either, whatever the plan allows.
+fn masked(sample: String) -> String {
+    mask::json(&sample, &[]).unwrap_or(sample)
 }
 
 /// A draft's fields, under their names.

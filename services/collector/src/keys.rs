@@ -13,6 +13,8 @@ use funnel::plan::Site;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::account::Account;
+use crate::metrics::Metrics;
 use crate::refusal::Refusal;
 
 const X_WRITE_KEY: HeaderName = HeaderName::from_static("x-write-key");
@@ -22,6 +24,8 @@ const OPENPANEL_CLIENT_ID: HeaderName = HeaderName::from_static("openpanel-clien
 #[derive(Debug)]
 pub(crate) struct Keys {
     plan: Arc<Plan>,
+    /// In the order of the plan's sites.
+    accounts: Vec<Account>,
     write_keys: HashMap<String, usize>,
 }
 
@@ -29,17 +33,36 @@ pub(crate) struct Keys {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caller<'a> {
     pub(crate) site: &'a Site,
+    pub(crate) account: &'a Account,
     /// Whether the key was a secret one.
     pub(crate) is_secret: bool,
 }
 
 impl Keys {
-    pub(crate) fn of(plan: Arc<Plan>) -> Self {
+    /// `max_share` are the bytes in flight that a site may have where there are several. Accounts go on from those of the
+    /// keys `before`.
+    pub(crate) fn of(plan: Arc<Plan>, max_share: usize, metrics: &Metrics, before: Option<&Self>) -> Self {
+        let max_share = (plan.sites.len() > 1).then_some(max_share);
+        let account = |site: &Site| {
+            let before = before.and_then(|before| before.account(&site.id));
+            Account::of(site, max_share, metrics, before)
+        };
+        let accounts = plan.sites.iter().map(account).collect();
         let sites = plan.sites.iter().enumerate();
         let write_keys = sites
             .flat_map(|(index, site)| site.write_keys.iter().map(move |key| (key.clone(), index)))
             .collect();
-        Self { plan, write_keys }
+        Self { plan, accounts, write_keys }
+    }
+
+    fn account(&self, site: &str) -> Option<&Account> {
+        let index = self.plan.sites.iter().position(|known| known.id == site)?;
+        self.accounts.get(index)
+    }
+
+    /// What is kept of each site.
+    pub(crate) fn accounts(&self) -> &[Account] {
+        &self.accounts
     }
 
     /// The site of a key.
@@ -47,25 +70,27 @@ impl Keys {
         if key.is_empty() {
             return Err(Refusal::MissingKey);
         }
-        let by_write_key = self.write_keys.get(key).and_then(|index| self.plan.sites.get(*index));
-        match by_write_key {
-            Some(site) => Ok(Caller { site, is_secret: false }),
-            None => self.by_secret(key).ok_or(Refusal::UnknownKey),
-        }
+        let by_write_key = self.write_keys.get(key).and_then(|index| self.at(*index, false));
+        by_write_key.or_else(|| self.by_secret(key)).ok_or(Refusal::UnknownKey)
+    }
+
+    /// Who sends with a key of the site at this place of the plan.
+    fn at(&self, index: usize, is_secret: bool) -> Option<Caller<'_>> {
+        Some(Caller { site: self.plan.sites.get(index)?, account: self.accounts.get(index)?, is_secret })
     }
 
     /// Compares with every secret key, also after one matched: the time tells nothing.
     fn by_secret(&self, key: &str) -> Option<Caller<'_>> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let mut found = None;
-        for site in &self.plan.sites {
+        for (index, site) in self.plan.sites.iter().enumerate() {
             for known in &site.secret_keys_sha256 {
                 if bool::from(known.ct_eq(&hash)) {
-                    found = Some(Caller { site, is_secret: true });
+                    found = Some(index);
                 }
             }
         }
-        found
+        self.at(found?, true)
     }
 }
 
@@ -110,7 +135,7 @@ pub(crate) fn in_query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
-    use funnel::plan::Origins;
+    use funnel::plan::{Origins, SiteLimits, SitePolicy};
 
     fn keys() -> Keys {
         let site = Site {
@@ -121,8 +146,11 @@ mod tests {
             origins: Origins::Any,
             retention_days: None,
             redirects: vec![],
+            limits: SiteLimits::default(),
+            policy: SitePolicy::default(),
         };
-        Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }))
+        let metrics = Metrics::register(&runtime::Metrics::new().unwrap()).unwrap();
+        Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }), 1, &metrics, None)
     }
 
     fn head(name: &'static str, value: &str) -> HeaderMap {

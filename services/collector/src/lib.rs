@@ -9,6 +9,7 @@
 //! A 200 promises that every event it counts as accepted survives a power cut. It does not promise that an event is
 //! new (duplicates are dropped later, by message id) or that a funnel counts it.
 
+mod account;
 mod adapters;
 mod answer;
 mod body;
@@ -21,9 +22,11 @@ mod kept;
 mod keys;
 pub mod limits;
 mod log_json;
+mod mask;
 mod metrics;
 mod outcome;
 pub mod publish;
+mod quota;
 mod receive;
 mod record;
 pub mod refusal;
@@ -40,6 +43,7 @@ pub use imports::{ImportProgress, ImportStatus, ImportStatusError};
 pub use log_json::event_of_json;
 pub use metrics::{Metrics, unkept_rejections};
 pub use outcome::Undecided;
+pub use quota::OverQuota;
 pub use server::{Bound, Collector, CollectorError, run};
 pub use spill_metrics::{SpillMetrics, SpillState};
 

@@ -31,12 +31,16 @@ pub const BULK_PART_BYTES: usize = 1 << 20;
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 /// At shutdown, requests that are being handled have this long to end.
 pub const DRAIN_MS: u64 = 10_000;
-/// A client that comes back at once, whatever it is answered, waits this long for a 503.
+/// A client that comes back at once, whatever it is answered, waits this long for a 503 or 429.
 pub const BUSY_ANSWER_DELAY_MS: u64 = 1_000;
 /// Browsers may remember the answer to a preflight this long, in seconds.
 pub const PREFLIGHT_MAX_AGE_S: u32 = 600;
 /// A link waits this long for its event to be durable, then sends the visitor on.
 pub const CLICK_WAIT_MS: u64 = 2_000;
+/// Addresses whose events are counted at the same time, over all sites whose plan limits them.
+pub const MAX_LIMITED_ADDRESSES: usize = 65_536;
+/// `Retry-After` of a quota that is used up, at most, in seconds.
+pub const MAX_RETRY_AFTER_S: u32 = 300;
 /// User-Agents whose device, browser and system each worker remembers.
 pub const MAX_REMEMBERED_USER_AGENTS: usize = 4_096;
 
@@ -63,10 +67,16 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     (
         "BUSY_ANSWER_DELAY_MS",
         "1000",
-        "a 503 to Snowplow's trackers, which come back at once, takes this long",
+        "a 503 or 429 to Snowplow's trackers, which come back at once, takes this long",
     ),
     ("PREFLIGHT_MAX_AGE_S", "600", "a browser may remember a preflight this long"),
     ("CLICK_WAIT_MS", "2000", "a visitor who follows a counted link waits for the log, at most"),
+    (
+        "MAX_LIMITED_ADDRESSES",
+        "65536",
+        "addresses with a limit of their own at the same time; further ones have the site's alone",
+    ),
+    ("MAX_RETRY_AFTER_S", "300", "seconds of `Retry-After` where a quota is used up, at most"),
     ("MAX_REMEMBERED_USER_AGENTS", "4096", "User-Agents that each worker remembers"),
 ];
 
@@ -94,6 +104,8 @@ mod tests {
             BUSY_ANSWER_DELAY_MS as i64,
             i64::from(PREFLIGHT_MAX_AGE_S),
             CLICK_WAIT_MS as i64,
+            MAX_LIMITED_ADDRESSES as i64,
+            i64::from(MAX_RETRY_AFTER_S),
             MAX_REMEMBERED_USER_AGENTS as i64,
         ];
         let shown: Vec<i64> = TABLE.iter().map(|(_, value, _)| value.parse().unwrap()).collect();

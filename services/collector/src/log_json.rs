@@ -42,6 +42,7 @@ pub fn event_of_json(
         agent: None,
         country: "",
         import_id: "",
+        masked_but: None,
     });
     let mut record = Vec::new();
     // The record lies in a partition already.

@@ -1,6 +1,6 @@
 //! The collector's metrics, registered once and held as handles: counting an event is one atomic addition.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use crate::adapters::{Endpoint, PATTERNS, ROUTES};
 use crate::refusal::Refusal;
@@ -16,6 +16,8 @@ pub struct Metrics {
     /// Events that are durable in the log.
     pub(crate) accepted: IntCounter,
     pub(crate) rejected: IntCounter,
+    /// Events that were good and are not wanted, e.g. a bot's.
+    left_out: IntCounter,
     /// Events of requests that were answered with an error: the client knows that they are not stored.
     pub(crate) refused: IntCounter,
     /// Events given to the log whose client went away before the answer: probably stored, never acknowledged.
@@ -23,6 +25,10 @@ pub struct Metrics {
     /// In the order of [`Reason::ALL`].
     reasons: Vec<IntCounter>,
     sites: IntCounterVec,
+    quota_refused: IntCounterVec,
+    quota_limit: IntGaugeVec,
+    quota_used: GaugeVec,
+    pub(crate) limited_addresses: IntGauge,
     /// From handing events to the log until they are durable.
     pub(crate) ack_seconds: Histogram,
     pub(crate) in_flight_bytes: IntGauge,
@@ -50,13 +56,13 @@ impl Metrics {
         }
         let events = metrics.counter_vec(
             "rungs_collector_events_total",
-            "Events by outcome: accepted (durable), rejected (listed in the answer), refused (the request failed), \
-             unanswered (given to the log, the client went away).",
+            "Events by outcome: accepted (durable), rejected (wrong; listed in the answer), left_out (a bot's or the like; \
+             listed too), refused (the request failed), unanswered (given to the log, the client went away).",
             &["outcome"],
         )?;
         let reasons = metrics.counter_vec(
             "rungs_collector_rejected_events_total",
-            "Events that were not stored while their request was, by reason.",
+            "Events that were not stored while their request was, by reason: rejected and left out.",
             &["reason"],
         )?;
         let sites = metrics.counter_vec(
@@ -66,6 +72,25 @@ impl Metrics {
         )?;
         Ok(Self {
             sites,
+            quota_refused: metrics.counter_vec(
+                "rungs_collector_quota_refused_events_total",
+                "Events that were refused because a limit of the plan was reached, by site and limit.",
+                &["site", "limit"],
+            )?,
+            quota_limit: metrics.gauge_vec(
+                "rungs_collector_quota_limit",
+                "What the plan allows a site in a second at this collector: events, bytes, events of an address.",
+                &["site", "limit"],
+            )?,
+            quota_used: metrics.float_gauge_vec(
+                "rungs_collector_quota_used_ratio",
+                "How much of a site's burst is used: 0 after a quiet while, 1 where events are refused; every half second.",
+                &["site", "limit"],
+            )?,
+            limited_addresses: metrics.gauge(
+                "rungs_collector_limited_addresses",
+                "Addresses whose events are being counted because a plan limits them; at most MAX_LIMITED_ADDRESSES.",
+            )?,
             ok: labels()
                 .into_iter()
                 .map(|label| (label, requests.with_label_values(&[label, "200"])))
@@ -74,6 +99,7 @@ impl Metrics {
             refused_requests,
             accepted: events.with_label_values(&["accepted"]),
             rejected: events.with_label_values(&["rejected"]),
+            left_out: events.with_label_values(&["left_out"]),
             refused: events.with_label_values(&["refused"]),
             unanswered: events.with_label_values(&["unanswered"]),
             reasons: Reason::ALL.iter().map(|reason| reasons.with_label_values(&[reason.code()])).collect(),
@@ -108,8 +134,29 @@ impl Metrics {
         self.sites.with_label_values(&[id])
     }
 
+    /// The counter of what a limit refuses, shown from the first call on.
+    pub(crate) fn quota_refused(&self, site: &str, limit: &str) -> IntCounter {
+        self.quota_refused.with_label_values(&[site, limit])
+    }
+
+    /// Shows a limit of the plan, and how much of it is used where that is one number.
+    pub(crate) fn show_quota(&self, site: &str, limit: &str, per_second: u64, used: Option<f64>) {
+        let labels = [site, limit];
+        self.quota_limit.with_label_values(&labels).set(i64::try_from(per_second).unwrap_or(i64::MAX));
+        if let Some(used) = used {
+            self.quota_used.with_label_values(&labels).set(used);
+        }
+    }
+
+    /// Forgets limits: those of the plan in force are shown again.
+    pub(crate) fn hide_quotas(&self) {
+        self.quota_limit.reset();
+        self.quota_used.reset();
+    }
+
     pub(crate) fn rejected_for(&self, reason: Reason) {
-        self.rejected.inc();
+        let outcome = if reason.leaves_out() { &self.left_out } else { &self.rejected };
+        outcome.inc();
         if let Some(counter) = self.reasons.get(reason as usize) {
             counter.inc();
         }

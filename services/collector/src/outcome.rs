@@ -1,4 +1,4 @@
-//! Every event ends once: accepted, rejected, refused, or (its client gone) unanswered. The types here hold events that
+//! Every event ends once: accepted, rejected (or left out), refused, or (its client gone) unanswered. The types here hold events that
 //! are still open; what is dropped open is counted as lost, which tests and an alert hold at zero.
 
 use prometheus::IntCounter;
@@ -39,9 +39,9 @@ impl<'m> Undecided<'m> {
         Self { metrics, site: None, events: events as u64 }
     }
 
-    /// Names the site that the events belong to.
-    pub(crate) fn belong_to(&mut self, site: &str) {
-        self.site = Some(self.metrics.site(site));
+    /// Gives the counter of the site that the events belong to.
+    pub(crate) fn belong_to(&mut self, accepted: &IntCounter) {
+        self.site = Some(accepted.clone());
     }
 
     /// Ends one event.
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!((metrics.lost.get(), metrics.rejected.get()), (4, 1));
 
         let mut of_shop = Undecided::new(&metrics, 3);
-        of_shop.belong_to("shop");
+        of_shop.belong_to(&metrics.site("shop"));
         assert_eq!((of_shop.published().accept(), metrics.site("shop").get()), (3, 3));
         Undecided::new(&metrics, 2).refuse();
         Undecided::new(&metrics, 1).published().refuse();

@@ -3,6 +3,8 @@
 use actix_web::http::StatusCode;
 use event_log::PublishError;
 
+use crate::quota::OverQuota;
+
 /// A request of which nothing is stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -42,8 +44,19 @@ pub enum Refusal {
     MethodNotAllowed(&'static str),
     #[error("this collector is not connected to a warehouse, which knows the imports")]
     NoWarehouse,
+    #[error(
+        "the site's quota is used up: {} allows {}, at once a burst of it; send again in {} s",
+        .quota.key(), .quota.per_second, .quota.retry_after_s
+    )]
+    OverQuota {
+        quota: OverQuota,
+        /// 503 in place of 429, for clients that drop what was answered 429.
+        as_busy: bool,
+    },
     #[error("too many bytes of requests are being handled ([collector] max_in_flight)")]
     InFlightFull,
+    #[error("too many bytes of this site's requests are being handled ([collector] site_share)")]
+    SiteShareFull,
     #[error("events cannot be stored at the moment: {0}")]
     LogFull(&'static str),
     #[error("events cannot be stored at the moment")]
@@ -86,15 +99,27 @@ impl Refusal {
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TooManyEvents { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+            Self::OverQuota { as_busy: false, .. } => (StatusCode::TOO_MANY_REQUESTS, "over_quota"),
+            Self::OverQuota { as_busy: true, .. } => (StatusCode::SERVICE_UNAVAILABLE, "over_quota"),
             Self::NoWarehouse => (StatusCode::NOT_IMPLEMENTED, "no_warehouse"),
             Self::InFlightFull => (StatusCode::SERVICE_UNAVAILABLE, "in_flight_full"),
+            Self::SiteShareFull => (StatusCode::SERVICE_UNAVAILABLE, "site_share_full"),
             Self::LogFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "log_full"),
             Self::LogFailed => (StatusCode::SERVICE_UNAVAILABLE, "log_failed"),
             Self::WarehouseFailed => (StatusCode::SERVICE_UNAVAILABLE, "warehouse_failed"),
             Self::NoPlan => (StatusCode::SERVICE_UNAVAILABLE, "no_plan"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
         };
-        Wire { status, code, retry: status == StatusCode::SERVICE_UNAVAILABLE }
+        let retry = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        Wire { status, code, retry }
+    }
+
+    /// The quota that is used up.
+    pub(crate) fn quota(&self) -> Option<&OverQuota> {
+        match self {
+            Self::OverQuota { quota, .. } => Some(quota),
+            _ => None,
+        }
     }
 
     /// One of each, in the docs' order.
@@ -116,8 +141,10 @@ impl Refusal {
             Self::BodyTimeout,
             Self::BodyTooLarge { name: "", limit: 0 },
             Self::TooManyEvents { limit: 0 },
+            Self::OverQuota { quota: OverQuota::default(), as_busy: false },
             Self::NoWarehouse,
             Self::InFlightFull,
+            Self::SiteShareFull,
             Self::LogFull(""),
             Self::LogFailed,
             Self::WarehouseFailed,

@@ -68,9 +68,20 @@ reasons! {
     InvalidTimestamp = "invalid_timestamp",
     /// The time is before the year 2000 or more than `MAX_FUTURE_MS` in the future.
     TimestampOutOfRange = "timestamp_out_of_range",
+    /// Left out: the client's User-Agent is a bot's, and the site's `bots` does not keep them.
+    Bot = "bot",
+    /// Left out: a browser fetched the picture or the link ahead of a visit.
+    Prefetch = "prefetch",
+    /// Left out: the visitor's browser sends a signal that the site's `respect` lists.
+    OptedOut = "opted_out",
 }
 
 impl Reason {
+    /// Whether the event was good and is not wanted; nothing of such a one is kept.
+    pub fn leaves_out(self) -> bool {
+        matches!(self, Self::Bot | Self::Prefetch | Self::OptedOut)
+    }
+
     /// A rejection for this reason.
     pub fn because(self, message: impl Into<Cow<'static, str>>) -> Rejection {
         Rejection { reason: self, message: message.into() }

@@ -24,6 +24,7 @@ use crate::imports::ImportStatus;
 use crate::keys::Keys;
 use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
 use crate::metrics::Metrics;
+use crate::quota::{self, Addresses};
 use crate::receive::{State, now_ms, receive};
 use crate::tag::TagPaths;
 
@@ -58,8 +59,8 @@ pub enum CollectorError {
          [collector] listen"
     )]
     Listen { address: SocketAddr, source: std::io::Error },
-    #[error("[collector] country_header is no header's name: {0}")]
-    CountryHeader(String),
+    #[error("[collector] {setting} is no header's name: {name}")]
+    Header { setting: &'static str, name: String },
     #[error(
         "[collector] tag_path is no path of its own: {0}; write one such as \"/assets/site.js\", of letters, digits and -._~/"
     )]
@@ -95,12 +96,15 @@ impl Collector<'_> {
     /// When the port cannot be opened or a setting is invalid.
     pub fn bind(self, shutdown: &Shutdown) -> Result<Bound, CollectorError> {
         let metrics = Metrics::register(self.metrics)?;
-        let country_header = self.settings.country_header.as_deref().map(header_name).transpose()?;
+        let country_header = header(&self.settings.country_header, "country_header")?;
+        let address_header = header(&self.settings.address_header, "address_header")?;
         let tag_path = self.settings.tag_path.as_deref();
         let tag_paths = TagPaths::of(tag_path)
             .ok_or_else(|| CollectorError::TagPath(tag_path.unwrap_or_default().into()))?;
         let state = Data::new(State {
             country_header,
+            address_header,
+            addresses: Addresses::new(),
             tag_paths,
             publisher: self.publisher,
             direct: self.direct,
@@ -122,8 +126,9 @@ impl Collector<'_> {
     }
 }
 
-fn header_name(name: &str) -> Result<HeaderName, CollectorError> {
-    HeaderName::try_from(name).map_err(|_| CollectorError::CountryHeader(name.to_owned()))
+fn header(name: &Option<String>, setting: &'static str) -> Result<Option<HeaderName>, CollectorError> {
+    let wrong = |name: &String| CollectorError::Header { setting, name: name.clone() };
+    name.as_ref().map(|name| HeaderName::try_from(name).map_err(|_| wrong(name))).transpose()
 }
 
 fn server(state: &Data<State>) -> Result<(SocketAddr, Server), CollectorError> {
@@ -198,6 +203,7 @@ async fn follow(
             _ = check.tick() => {
                 let failed_at = state.log_failed_at_ms.load(Ordering::Acquire);
                 log_writable.set(failed_at == 0 || now_ms() - failed_at > LOG_FAILURE_MS);
+                show_quotas(&state);
             }
         }
     }
@@ -206,9 +212,21 @@ async fn follow(
 fn apply(state: &State, plan: &mut watch::Receiver<Option<Arc<Plan>>>, plan_loaded: &Condition) {
     let plan = plan.borrow_and_update().clone();
     plan_loaded.set(plan.is_some());
-    for site in plan.iter().flat_map(|plan| &plan.sites) {
-        // Shown at 0, so that a site that falls silent can be told from one that was never there.
-        state.metrics.site(&site.id);
+    let settings = &state.settings;
+    let max_share = settings.max_in_flight_bytes / 100 * settings.site_share_percent;
+    let before = state.keys.load();
+    let keys = plan.map(|plan| Keys::of(plan, max_share, &state.metrics, before.as_deref()));
+    state.keys.store(keys.map(Arc::new));
+    state.metrics.hide_quotas();
+    show_quotas(state);
+}
+
+/// Shows how much of their quotas sites use, and forgets addresses that have not sent for a while.
+fn show_quotas(state: &State) {
+    let keys = state.keys.load();
+    for quota in keys.iter().flat_map(|keys| keys.accounts()).filter_map(|account| account.quota.as_ref()) {
+        quota.show(&state.metrics);
     }
-    state.keys.store(plan.map(|plan| Arc::new(Keys::of(plan))));
+    state.addresses.sweep(quota::now_ns());
+    state.metrics.limited_addresses.set(i64::try_from(state.addresses.len()).unwrap_or(i64::MAX));
 }

@@ -16,6 +16,7 @@ use crate::json::{Scanner, Value, push_quoted};
 use crate::limits::{
     MAX_EVENT_NAME_BYTES, MAX_FUTURE_MS, MAX_MESSAGE_ID_BYTES, MAX_VISITOR_ID_BYTES, MIN_TIMESTAMP_MS,
 };
+use crate::mask;
 use crate::record::{Event, Origin};
 use crate::rejection::{Reason, Rejection};
 use crate::timestamp;
@@ -39,6 +40,8 @@ pub(crate) struct Request<'r> {
     pub(crate) country: &'r str,
     /// The import that the request belongs to, or nothing.
     pub(crate) import_id: &'r str,
+    /// The properties whose values are not masked; with none of this, nothing is.
+    pub(crate) masked_but: Option<&'r [String]>,
 }
 
 /// Validates the events of one request, one after the other. `'b` is the request's body.
@@ -80,7 +83,13 @@ impl<'b> Context<'b> {
 
     fn read(&mut self, text: &'b str, request: &Request<'_>) {
         self.text = text;
-        let found = context::reduce(text, &mut self.stored);
+        let mut found = context::reduce(text, &mut self.stored);
+        if request.masked_but.is_some() {
+            if let Some(masked) = mask::json(&self.stored, &[]) {
+                self.stored = masked;
+            }
+            found.campaign.mask();
+        }
         let agent = found.user_agent.as_deref().map(user_agent::agent).or_else(|| request.agent.clone());
         let (device, browser, os) =
             agent.as_deref().map_or(("", "", ""), |agent| (agent.device, &agent.browser, &agent.os));
@@ -120,7 +129,7 @@ impl<'r, 'b> Validator<'r, 'b> {
             Reason::MissingVisitor.because("an event needs `anonymousId` or `userId` (a text or a number)")
         })?;
         let own_message_id = own_message_id(&draft.message_id)?;
-        let properties = properties(draft)?;
+        let properties = self.masked(properties(draft)?);
         let context = object(&draft.context, "context")?;
         let times = self.times(draft)?;
 
@@ -189,6 +198,12 @@ impl<'r, 'b> Validator<'r, 'b> {
 }
 
 impl Validator<'_, '_> {
+    /// The properties as they are stored.
+    fn masked<'p>(&self, properties: Cow<'p, str>) -> Cow<'p, str> {
+        let masked = self.request.masked_but.and_then(|allowed| mask::json(&properties, allowed));
+        masked.map_or(properties, Cow::Owned)
+    }
+
     /// The event's time by our clock, if the client's is clearly wrong. A time of sending before the event's own is stale (a
     /// repeated request, a whole second, a zero) and tells nothing about the client's clock.
     fn corrected(&self, own: i64, sent: i64) -> Option<i64> {

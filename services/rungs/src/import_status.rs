@@ -1,9 +1,10 @@
 //! What the collector tells an import about itself: how many of its rows ClickHouse holds, and whether the funnels of the
 //! site count them.
 //!
-//! A generation is named by the time at which it was begun, and an import ends with a control record that begins one
-//! after its last row was received. So the funnels count the import when the generation in force is not older than its
-//! last row. While not all rows are stored that can be said too early; the caller knows how many there must be.
+//! An import ends with a control record in each partition that has the site's funnels built from everything before it. So
+//! they count the import when the generation in force was built as of a place after its last row, in every partition. What
+//! is asked is places in the log, for collectors' clocks differ. While not all rows are stored that can be said too early;
+//! the caller knows how many there must be.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use collector::{ImportProgress, ImportStatus, ImportStatusError};
 use funnel::Plan;
 use tokio::sync::watch;
-use warehouse::generations::Generations;
 use warehouse::{FunnelKey, Warehouse, WarehouseError};
 
 /// Answers from the warehouse's tables `events` and `progress`.
@@ -36,30 +36,24 @@ impl ImportStatus for WarehouseImports {
 
 impl WarehouseImports {
     async fn read(&self, site: &str, import_id: &str) -> Result<Option<ImportProgress>, WarehouseError> {
-        let stored_rows = self.warehouse.import_status(site, import_id).await?;
-        if stored_rows == 0 {
+        let rows = self.warehouse.imported_rows(site, import_id).await?;
+        if rows.is_empty() {
             return Ok(None);
         }
-        let last_row_ms = self.last_received_ms(site, import_id).await?;
         let mut done = Vec::new();
         for key in self.funnels(site) {
-            done.push(share_done(&self.warehouse.generations(&key).await?, last_row_ms));
+            let generations = self.warehouse.generations(&key).await?;
+            let counted = match generations.in_force() {
+                Some(generation) => self.warehouse.cutoffs(&key, generation).await?.are_after(&rows),
+                None => false,
+            };
+            done.push(share_done(counted, generations.building));
         }
         Ok(Some(ImportProgress {
-            stored_rows,
+            stored_rows: rows.iter().map(|rows| rows.rows).sum(),
             is_ready: done.iter().all(|share| *share >= 1.0),
             progress: mean(&done),
         }))
-    }
-
-    async fn last_received_ms(&self, site: &str, import_id: &str) -> Result<u64, WarehouseError> {
-        const SQL: &str = "SELECT toUInt64(toUnixTimestamp64Milli(max(received_at))) FROM events \
-            WHERE site = ? AND import_id = ?";
-        let query = self.warehouse.client().query(SQL).bind(site).bind(import_id);
-        query
-            .fetch_one()
-            .await
-            .map_err(|source| WarehouseError::Statement { statement: "events".into(), source })
     }
 
     fn funnels(&self, site: &str) -> Vec<FunnelKey> {
@@ -73,12 +67,9 @@ impl WarehouseImports {
     }
 }
 
-/// 1 when the generation in force was begun at or after `since_ms`.
-fn share_done(generations: &Generations, since_ms: u64) -> f64 {
-    match generations.in_force() {
-        Some(generation) if generation >= since_ms => 1.0,
-        _ => generations.building.unwrap_or(0.0).min(0.999),
-    }
+/// 1 when the generation in force counts the import; what is built may be for something else, so it is never told as all.
+fn share_done(is_counted: bool, building: Option<f64>) -> f64 {
+    if is_counted { 1.0 } else { building.unwrap_or(0.0).min(0.999) }
 }
 
 /// A site without funnels has nothing to wait for.
@@ -91,14 +82,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_import_is_counted_when_a_generation_begun_after_its_last_row_is_in_force() {
-        let generations =
-            |complete: &[u64], building| Generations { partitions: 2, complete: complete.to_vec(), building };
-        assert_eq!(share_done(&generations(&[500, 400], None), 500), 1.0);
-        assert_eq!(share_done(&generations(&[499], None), 500), 0.0);
-        assert_eq!(share_done(&generations(&[499], Some(0.5)), 500), 0.5);
-        assert_eq!(share_done(&generations(&[499], Some(1.0)), 500), 0.999);
-        assert_eq!(share_done(&generations(&[], None), 500), 0.0);
+    fn an_import_is_done_when_it_is_counted_and_never_because_a_build_is() {
+        assert_eq!(share_done(true, None), 1.0);
+        assert_eq!(share_done(true, Some(0.2)), 1.0, "a build for something later");
+        assert_eq!(share_done(false, None), 0.0);
+        assert_eq!(share_done(false, Some(0.5)), 0.5);
+        assert_eq!(share_done(false, Some(1.0)), 0.999);
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod lookup;
 mod matching;
 mod parse;
 mod places;
+mod policy;
+mod quotas;
 mod redirects;
 
 pub use coach::Advice;
@@ -22,6 +24,8 @@ pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
 pub use places::{Place, Role};
+pub use policy::{Bots, Signal, SitePolicy};
+pub use quotas::{Rate, SiteLimits};
 pub use redirects::{NotARedirect, Redirect};
 
 /// Limits of a plan; each is named in the error that refuses a plan beyond it.
@@ -52,6 +56,8 @@ pub mod limits {
     pub const MAX_WINDOW_MS: i64 = 92 * 86_400_000;
     /// How long a site's raw events are kept, at most: 100 years.
     pub const MAX_RETENTION_DAYS: u16 = 36_525;
+    /// Events or bytes a second, and at once, that a site's limits may name.
+    pub const MAX_PER_SECOND: u64 = 1_000_000_000_000;
     /// A conversion or rolling window, at least: a minute.
     pub const MIN_WINDOW_MS: i64 = 60_000;
 }
@@ -82,6 +88,10 @@ pub struct Site {
     pub retention_days: Option<u16>,
     /// Where counted links may lead; nowhere by default. Asked by [`Site::destination`].
     pub redirects: Vec<Redirect>,
+    /// How much may be sent to it; any amount by default.
+    pub limits: SiteLimits,
+    /// Whose events it wants.
+    pub policy: SitePolicy,
 }
 
 /// Origins that browsers may send from. Requests without an Origin header (servers, pixels) are not limited by it.

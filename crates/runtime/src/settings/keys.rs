@@ -106,10 +106,12 @@ fn collector() -> Vec<Row> {
         (S, "max_batch_events", number!(One, 1..=1_000_000, collector.max_batch_events), "Events of one request, at most."),
         (S, "max_event", number!(Bytes, 256..=16 * MIB, collector.max_event_bytes), "One event as JSON, at most."),
         (S, "max_in_flight", number!(Bytes, MIB..=TIB, collector.max_in_flight_bytes), "Requests that are being handled at the same time, at most; beyond: 503."),
+        (S, "site_share", number!(One, 1..=100, collector.site_share_percent), "Percent of `max_in_flight` that one site may have, where the plan has several sites; beyond: 503."),
         (S, "max_connections", number!(One, 1..=1_000_000, collector.max_connections), "Connections at the same time, at most."),
         (S, "skew_threshold", number!(Milliseconds, 0..=DAY, collector.skew_threshold_ms), "Client clocks that differ from ours by less are not corrected."),
         (S, "head_timeout", number!(Milliseconds, 100..=600 * SECOND, collector.head_timeout_ms), "A request's head must have come within this time."),
         (S, "country_header", Place::Optional(|s| &mut s.collector.country_header), "A header that the reverse proxy sets with the visitor's two-letter country. Set it only behind such a proxy."),
+        (S, "address_header", Place::Optional(|s| &mut s.collector.address_header), "A header that the reverse proxy sets with the visitor's address, e.g. `x-real-ip`; of a list (`x-forwarded-for`) the last entry counts. Set it only behind such a proxy, and there always where a plan limits addresses: without it all visitors have the proxy's."),
         (S, "tag_path", Place::Optional(|s| &mut s.collector.tag_path), "A path where the tag is served and takes events beside `/rungs.js`, e.g. `/assets/site.js`; its second file is at `/assets/site-extra.js` then."),
     ]
 }
@@ -122,7 +124,7 @@ fn aggregator() -> Vec<Row> {
         (S, "events_interval", number!(Milliseconds, 10..=60 * SECOND, aggregator.events_interval_ms), "Raw events are written this often."),
         (S, "events_batch_rows", number!(One, 1..=10_000_000, aggregator.events_batch_rows), "Rows of one insert of raw events, at most."),
         (S, "journeys_interval", number!(Milliseconds, 100..=600 * SECOND, aggregator.journeys_interval_ms), "Visitors' journeys are written this often."),
-        (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys of one insert, at most; more are written one insert every `events_interval`."),
+        (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys of one insert, at most; more are written one insert after the other, with rests between them, at most one every `events_interval`."),
         (S, "max_tail_events", number!(One, 1..=100_000, aggregator.max_tail_events), "Recent events remembered of one visitor, at most; further ones are counted at the next build from raw."),
         (S, "max_journeys", number!(One, 1_000..=10_000_000_000, aggregator.max_journeys), "Journeys (a visitor in a funnel) in memory, at most, over all partitions of the process: about 300 bytes each. Beyond, it forgets those that no window counts, and else reads no further."),
         (S, "minute_history", number!(Days, 1..=3_660, aggregator.minute_history_days), "How long minute ends are answered."),
@@ -151,7 +153,7 @@ fn log() -> Vec<Row> {
     const S: &str = "log";
     vec![
         (S, "partitions", number!(One, 1..=1_024, log.partitions), "Partitions of a new local log."),
-        (S, "max_size", number!(Bytes, 16 * MIB..=64 * TIB, log.max_bytes), "Records that wait to be aggregated, at most; beyond: 503."),
+        (S, "max_size", number!(Bytes, 16 * MIB..=64 * TIB, log.max_bytes), "Records that wait to be aggregated, at most, before compression (the disk holds about a third); beyond: 503."),
         (S, "max_queued", number!(Bytes, MIB..=16 * GIB, log.max_queued_bytes), "The queue before the disk, at most; beyond: 503."),
         (S, "retention", number!(Milliseconds, 0..=366 * DAY, log.retention_ms), "Aggregated records are kept at least this long."),
         (S, "retention_size", number!(Bytes, 0..=64 * TIB, log.retention_bytes), "… unless they take more than this."),

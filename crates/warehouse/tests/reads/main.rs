@@ -9,6 +9,7 @@ mod database;
 mod embedded_support;
 mod engine;
 mod history;
+mod imports;
 mod live;
 mod raw;
 mod retention;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use warehouse::Warehouse;
 use warehouse::rows::EventRow;
+use warehouse::{Kept, Warehouse};
 
 use crate::database::*;
 
@@ -49,21 +49,48 @@ async fn a_changed_retention_of_a_site_reaches_rows_that_are_stored() {
         [event("ann", "m1", "view", ts, 1), EventRow { site: "blog", ..event("ann", "m2", "view", ts, 2) }];
     insert_events(&warehouse, &rows).await;
     written_days_ago(&warehouse, 5).await;
-    assert!(!warehouse.keep_events("shop", 0).await.unwrap(), "nothing to change");
-    assert!(warehouse.keep_events("shop", 30).await.unwrap());
-    until_kept(&warehouse, 30).await;
-    assert!(!warehouse.keep_events("shop", 30).await.unwrap(), "done already");
-    assert_eq!(events_of(&warehouse, "shop").await, 1);
-    assert!(warehouse.keep_events("shop", 2).await.unwrap());
+    let keep = async |sites: &[(&str, u16)]| {
+        let sites: Vec<_> = sites.iter().map(|(site, days)| ((*site).to_owned(), *days)).collect();
+        warehouse.keep_events(&sites).await.unwrap()
+    };
+    assert_eq!(keep(&[]).await, Kept::AsAsked);
+    assert_eq!(keep(&[("shop", 0), ("it's \\ another", 9)]).await, Kept::AsAsked, "nothing to change");
+    assert_eq!(keep(&[("shop", 30), ("blog", 3_650)]).await, Kept::Changing);
+    until_changed(&warehouse).await;
+    let of = "SELECT groupArray((site, retention_days)) FROM (SELECT * FROM events ORDER BY site)";
+    let found: Vec<(String, u16)> = warehouse.client().query(of).fetch_one().await.unwrap();
+    assert_eq!(found, [("blog".to_owned(), 3_650), ("shop".to_owned(), 30)], "both by one mutation");
+    assert_eq!(mutations(&warehouse, "").await, 2, "that of the test and ours");
+    assert_eq!(keep(&[("shop", 30)]).await, Kept::AsAsked, "done already, and blog is not asked for");
+    assert_eq!(keep(&[("shop", 2)]).await, Kept::Changing);
     until_events(&warehouse, "shop", 0).await;
     assert_eq!(events_of(&warehouse, "blog").await, 1);
 }
 
-async fn until_kept(warehouse: &Warehouse, days: u16) {
+#[tokio::test]
+async fn no_retention_is_changed_while_the_table_is_still_being_changed() {
+    let warehouse = database().await;
+    insert_events(&warehouse, &[event("ann", "m1", "view", 1_700_000_000_000, 1)]).await;
+    let keep = async |days| warehouse.keep_events(&[("shop".to_owned(), days)]).await.unwrap();
+    // Takes two seconds, at least.
+    let slow =
+        "ALTER TABLE events UPDATE content = 'x' WHERE sleepEachRow(2) = 0 SETTINGS mutations_sync = 0";
+    warehouse.client().query_raw(slow).execute().await.unwrap();
+    assert_eq!(keep(30).await, Kept::Later);
+    assert_eq!(mutations(&warehouse, "").await, 1, "nothing is queued behind it");
+    until_changed(&warehouse).await;
+    assert_eq!(keep(30).await, Kept::Changing);
+}
+
+async fn mutations(warehouse: &Warehouse, and: &str) -> u64 {
+    let sql = format!("SELECT count() FROM system.mutations WHERE database = ? AND table = 'events' {and}");
+    warehouse.client().query(&sql).bind(warehouse.database()).fetch_one().await.unwrap()
+}
+
+async fn until_changed(warehouse: &Warehouse) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    let sql = "SELECT countIf(retention_days != ?) FROM events WHERE site = 'shop'";
-    while warehouse.client().query(sql).bind(days).fetch_one::<u64>().await.unwrap() > 0 {
-        assert!(Instant::now() < deadline, "the rows are not kept for {days} days");
+    while mutations(warehouse, "AND NOT is_done").await > 0 {
+        assert!(Instant::now() < deadline, "the table is still being changed");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

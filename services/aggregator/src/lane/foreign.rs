@@ -35,9 +35,8 @@ pub fn admit(event: &mut EventView<'_>, clock_ms: i64, partition: &PartitionId) 
     if event.ts_ms < MIN_TIMESTAMP_MS {
         return Err("invalid_timestamp");
     }
-    // Live counts would have it here, and builds from raw where its visitor belongs.
-    if partition_of(event.site, event.visitor_id, partition.partitions) != partition.partition {
-        return Err("wrong_partition");
+    if !is_at_home(event, (partition.partition, partition.partitions)) {
+        return Err(WRONG_PARTITION);
     }
     if event.own_ts_ms == 0 {
         event.own_ts_ms = event.ts_ms;
@@ -48,6 +47,15 @@ pub fn admit(event: &mut EventView<'_>, clock_ms: i64, partition: &PartitionId) 
     event.received_at_ms =
         event.received_at_ms.clamp(clock_ms - RECEIVED_BEFORE_MS, clock_ms + RECEIVED_AFTER_MS);
     Ok(())
+}
+
+/// The reason of an event in a partition that is not its visitor's.
+pub(crate) const WRONG_PARTITION: &str = "wrong_partition";
+
+/// Whether an event is in the partition (of so many) that is its visitor's. Elsewhere it would count live, and in another
+/// partition after a build from raw.
+pub(crate) fn is_at_home(event: &EventView<'_>, (partition, partitions): (u32, u32)) -> bool {
+    partition_of(event.site, event.visitor_id, partitions) == partition
 }
 
 #[cfg(test)]
@@ -96,7 +104,7 @@ mod tests {
         for partition in 0..8 {
             let id = PartitionId { partition, ..first_of(8, "log".into()) };
             let admitted = super::admit(&mut event(), NOW_MS, &id);
-            assert_eq!(admitted, if partition == own { Ok(()) } else { Err("wrong_partition") });
+            assert_eq!(admitted, if partition == own { Ok(()) } else { Err(WRONG_PARTITION) });
         }
     }
 

@@ -36,6 +36,7 @@ const FIRST_EPOCH: u32 = 1;
 pub use event_rows::incoming_of;
 use event_rows::row_of;
 pub use foreign::admit;
+pub(crate) use foreign::{WRONG_PARTITION, is_at_home};
 pub(crate) use orders::rebuilt_of_values;
 use round::Round;
 

@@ -1,12 +1,15 @@
 //! When the next step of a flush is due. Journeys can wait, events cannot: the next step waits until ClickHouse has the
-//! last one, and then rests for as long as that took. So a slow warehouse gives at most half of its time to journeys, and
-//! a lane that lags folds on between two steps instead of making the next one because time passed while it waited.
+//! last one, and then rests for twice as long as that took. So a slow warehouse gives at most a third of its time to
+//! journeys, and a lane that lags folds on between two steps instead of making the next one because time passed while it
+//! waited.
 
 use tokio::sync::oneshot;
 
 use super::is_due;
 use crate::store::Write;
 
+/// A rest, in times of what the step before it took.
+const RESTS: i64 = 2;
 /// After an outage a flush goes on this soon, however long its last step took.
 const LONGEST_REST_MS: i64 = 5_000;
 
@@ -31,8 +34,8 @@ impl Pace {
             Some(rested_ms) => rested_ms,
             None if self.stored.try_recv() == Err(oneshot::error::TryRecvError::Empty) => return false,
             None => {
-                let took_ms = (now_ms - self.began_ms).clamp(0, LONGEST_REST_MS);
-                *self.rested_ms.insert(now_ms + took_ms)
+                let rest_ms = RESTS.saturating_mul(now_ms - self.began_ms).clamp(0, LONGEST_REST_MS);
+                *self.rested_ms.insert(now_ms + rest_ms)
             }
         };
         let is_rested = now_ms >= rested_ms || now_ms < self.began_ms;
@@ -52,13 +55,13 @@ mod tests {
     }
 
     #[test]
-    fn a_step_waits_for_the_last_one_and_rests_as_long_as_that_took() {
+    fn a_step_waits_for_the_last_one_and_rests_twice_as_long_as_that_took() {
         let (mut pace, barrier) = Pace::after_step(1_000);
         assert!(!pace.is_due(9_000, 500), "the warehouse does not have it yet");
         stored(barrier);
         assert!(!pace.is_due(3_000, 500));
-        assert!(!pace.is_due(4_999, 500));
-        assert!(pace.is_due(5_000, 500));
+        assert!(!pace.is_due(6_999, 500));
+        assert!(pace.is_due(7_000, 500));
     }
 
     #[test]

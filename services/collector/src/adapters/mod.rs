@@ -162,6 +162,11 @@ impl Endpoint {
         matches!(self, Self::Vendor(Vendor::Snowplow) | Self::SnowplowQuery)
     }
 
+    /// Whether some of its clients throw away what was answered 429 and keep what was answered 503: posthog-js does.
+    pub(crate) fn drops_on_429(self) -> bool {
+        matches!(self, Self::Vendor(Vendor::PostHog | Vendor::PostHogV1))
+    }
+
     /// The metric's label.
     pub(crate) fn label(self) -> &'static str {
         match self {

@@ -72,6 +72,7 @@ fn judge(parsed: &Result<Parsed<'_>, Refusal>) {
         agent: None,
         country: "",
         import_id: "",
+        masked_but: Some(&[]),
     });
     for draft in parsed.events.iter().flatten() {
         let _ = validator.record(draft, 4, &mut Vec::new());

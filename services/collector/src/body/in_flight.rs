@@ -1,5 +1,8 @@
 //! The bytes of all requests that are being handled: bounded, so that a burst is answered with 503 and not with the
 //! end of memory. A permit gives its bytes back when it is dropped.
+//!
+//! Where the plan has several sites, each has a share of them at most, so that one that sends too much fills its share and
+//! no other's. Bytes count for a site as soon as it is known whose they are.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +23,40 @@ pub(crate) struct InFlight {
 #[derive(Debug)]
 pub(crate) struct Permit {
     budget: InFlight,
+    /// Of the site that the request belongs to, once that is known.
+    share: Option<Arc<SiteShare>>,
     bytes: usize,
+}
+
+/// What one site may have of the budget.
+#[derive(Debug)]
+pub(crate) struct SiteShare {
+    used: AtomicUsize,
+    max: usize,
+}
+
+impl SiteShare {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { used: AtomicUsize::new(0), max }
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Takes bytes for a request that has `own` already. A request that is alone is never refused: it could never be sent.
+    fn take(&self, bytes: usize, own: usize) -> Result<(), Refusal> {
+        let used = self.used.fetch_add(bytes, Ordering::AcqRel);
+        if used > own && used.saturating_add(bytes) > self.max {
+            self.give_back(bytes);
+            return Err(Refusal::SiteShareFull);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+    }
 }
 
 impl InFlight {
@@ -30,7 +66,7 @@ impl InFlight {
 
     /// A permit for no bytes yet.
     pub(crate) fn permit(&self) -> Permit {
-        Permit { budget: self.clone(), bytes: 0 }
+        Permit { budget: self.clone(), share: None, bytes: 0 }
     }
 }
 
@@ -42,8 +78,23 @@ impl Permit {
             self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
             return Err(Refusal::InFlightFull);
         }
+        if let Some(share) = &self.share
+            && let Err(refusal) = share.take(bytes, self.bytes)
+        {
+            self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
+            return Err(refusal);
+        }
         self.bytes += bytes;
         self.budget.gauge.add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        Ok(())
+    }
+
+    /// Counts the bytes, and those to come, for a site, or refuses. A permit belongs to the first site that it was given to.
+    pub(crate) fn belong_to(&mut self, share: &Arc<SiteShare>) -> Result<(), Refusal> {
+        if self.share.is_none() {
+            share.take(self.bytes, 0)?;
+            self.share = Some(Arc::clone(share));
+        }
         Ok(())
     }
 
@@ -59,6 +110,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        if let Some(share) = &self.share {
+            share.give_back(self.bytes);
+        }
         self.budget.gauge.sub(i64::try_from(self.bytes).unwrap_or(i64::MAX));
     }
 }
@@ -80,5 +134,31 @@ mod tests {
         two.cover(100).unwrap();
         drop(two);
         assert_eq!((gauge.get(), budget.used.load(Ordering::Acquire)), (0, 0));
+    }
+
+    #[test]
+    fn a_site_has_no_more_than_its_share_unless_it_sends_one_request() {
+        let budget = InFlight::new(100, IntGauge::new("bytes", "bytes").unwrap());
+        let (noisy, quiet) = (Arc::new(SiteShare::new(50)), Arc::new(SiteShare::new(50)));
+        let (mut one, mut two, mut three) = (budget.permit(), budget.permit(), budget.permit());
+        one.grow(40).unwrap();
+        one.belong_to(&noisy).unwrap();
+        one.belong_to(&quiet).unwrap();
+        one.grow(20).unwrap();
+        two.grow(1).unwrap();
+        assert_eq!(two.belong_to(&noisy), Err(Refusal::SiteShareFull));
+        assert_eq!(one.grow(1), Ok(()), "it is alone");
+        three.grow(30).unwrap();
+        three.belong_to(&quiet).unwrap();
+        drop(one);
+        two.belong_to(&noisy).unwrap();
+        let mut four = budget.permit();
+        four.belong_to(&noisy).unwrap();
+        assert_eq!(four.grow(50), Err(Refusal::SiteShareFull));
+        assert_eq!(four.grow(49), Ok(()));
+        drop((two, three, four));
+        for used in [&noisy.used, &quiet.used, &*budget.used] {
+            assert_eq!(used.load(Ordering::Acquire), 0);
+        }
     }
 }

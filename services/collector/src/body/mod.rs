@@ -13,7 +13,7 @@ use futures_util::StreamExt;
 
 pub(crate) use expand::expand;
 pub(crate) use form::decode_base64;
-pub(crate) use in_flight::{InFlight, Permit};
+pub(crate) use in_flight::{InFlight, Permit, SiteShare};
 pub(crate) use stream::{EXPAND_STEP_BYTES, Expander};
 
 use crate::limits::BODY_TIMEOUT_MS;

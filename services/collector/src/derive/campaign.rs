@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::address::Address;
 use super::channels::CLICK_IDS;
+use crate::mask;
 
 /// A campaign's parameters; empty where the link had none.
 #[derive(Debug, Default, PartialEq)]
@@ -26,6 +27,17 @@ impl<'a> Campaign<'a> {
             "name" => self.name = value,
             "content" => self.content = value,
             _ => {}
+        }
+    }
+
+    /// Masks what a link should not have carried.
+    pub(crate) fn mask(&mut self) {
+        for field in [&mut self.source, &mut self.medium, &mut self.name, &mut self.content] {
+            if !field.is_empty()
+                && let Some(masked) = mask::text(field)
+            {
+                *field = Cow::Owned(masked);
+            }
         }
     }
 

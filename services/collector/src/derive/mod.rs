@@ -2,6 +2,7 @@
 //! the purchase was worth. Each file derives one thing from texts it is given, without I/O.
 
 pub(crate) mod address;
+mod bots;
 pub(crate) mod campaign;
 pub(crate) mod channel;
 pub(crate) mod channels;

@@ -7,6 +7,8 @@ use std::rc::Rc;
 
 use woothee::parser::Parser;
 
+use super::bots;
+
 use crate::limits::MAX_REMEMBERED_USER_AGENTS;
 
 /// What a User-Agent tells; empty where it does not.
@@ -18,6 +20,8 @@ pub(crate) struct Agent {
     pub(crate) browser: String,
     /// E.g. `Windows 10`, `Mac OSX`, `Linux`, `iPhone`, `Android`.
     pub(crate) os: String,
+    /// Whether it is a bot's.
+    pub(crate) is_bot: bool,
 }
 
 thread_local! {
@@ -44,8 +48,15 @@ pub(crate) fn is_browser(header: &str) -> bool {
     header.starts_with("Mozilla/5.0 (") || header.starts_with("Opera/")
 }
 
+/// Whether a User-Agent is that of something that opens pages: as [`is_browser`], and crawlers that call themselves one.
+pub(crate) fn is_page(header: &str) -> bool {
+    is_browser(header) || header.starts_with("Mozilla/5.0 AppleWebKit/")
+}
+
 fn classify(user_agent: &str) -> Agent {
-    let Some(result) = Parser::new().parse(user_agent) else { return Agent::default() };
+    let result = Parser::new().parse(user_agent);
+    let is_bot = bots::is_bot(user_agent, result.as_ref());
+    let Some(result) = result else { return Agent { is_bot, ..Agent::default() } };
     let known = |text: &str| if text == "UNKNOWN" { String::new() } else { text.to_owned() };
     let device = match result.category {
         "pc" => "desktop",
@@ -55,7 +66,7 @@ fn classify(user_agent: &str) -> Agent {
         "crawler" => "bot",
         _ => "",
     };
-    Agent { device, browser: known(result.name), os: known(result.os) }
+    Agent { device, browser: known(result.name), os: known(result.os), is_bot }
 }
 
 fn is_tablet(user_agent: &str) -> bool {
@@ -71,17 +82,20 @@ mod tests {
         let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
         assert_eq!(
             *agent(chrome),
-            Agent { device: "desktop", browser: "Chrome".into(), os: "Windows 10".into() }
+            Agent { device: "desktop", browser: "Chrome".into(), os: "Windows 10".into(), is_bot: false }
         );
         let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1";
-        assert_eq!(*agent(iphone), Agent { device: "mobile", browser: "Safari".into(), os: "iPhone".into() });
+        assert_eq!(
+            *agent(iphone),
+            Agent { device: "mobile", browser: "Safari".into(), os: "iPhone".into(), is_bot: false }
+        );
         let tablet = "Mozilla/5.0 (Linux; Android 13; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
         assert_eq!(
             *agent(tablet),
-            Agent { device: "tablet", browser: "Chrome".into(), os: "Android".into() }
+            Agent { device: "tablet", browser: "Chrome".into(), os: "Android".into(), is_bot: false }
         );
         let bot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
-        assert_eq!(agent(bot).device, "bot");
+        assert!(agent(bot).device == "bot" && agent(bot).is_bot);
         assert_eq!(agent("curl/8.5.0"), agent("curl/8.5.0"));
     }
 

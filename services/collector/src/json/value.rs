@@ -31,6 +31,11 @@ impl<'a> Text<'a> {
         Self { raw, escaped: false }
     }
 
+    /// Bytes as it was written, without the quotes.
+    pub(crate) fn written_bytes(self) -> usize {
+        self.raw.len()
+    }
+
     /// Whether it has no character.
     pub(crate) fn is_empty(self) -> bool {
         self.raw.is_empty()

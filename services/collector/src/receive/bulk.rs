@@ -2,6 +2,9 @@
 //! megabytes of memory however long it is, all of it counted against the bytes in flight. Each part must come in time.
 //! The answer comes at the end and counts all parts.
 //!
+//! A site's quota does not fail a body in its middle, it slows it down: parts after the first are taken whatever is left,
+//! and the next one is read when what is owed was paid back.
+//!
 //! A request that fails in its middle has stored the parts before it: sent again, events with an id or a time of their
 //! own count once.
 
@@ -15,13 +18,15 @@ use futures_util::{Stream, StreamExt};
 use memchr::{memchr_iter, memrchr};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Incoming, now_ms};
+use super::Incoming;
+use super::store::{Arrival, Stored};
 use crate::adapters;
 use crate::answer::Answer;
 use crate::body::{EXPAND_STEP_BYTES, Expander, Permit};
 use crate::keys;
 use crate::limits::{BODY_TIMEOUT_MS, BULK_FROM_BYTES, BULK_PART_BYTES, MAX_REJECTED_LISTED};
 use crate::outcome::Rejected;
+use crate::quota::Beyond;
 use crate::refusal::Refusal;
 
 /// What became of the parts so far.
@@ -36,6 +41,8 @@ struct Progress {
     permit: Permit,
     /// Bytes of memory that the body holds between two parts.
     held_bytes: usize,
+    /// How long the next part must wait for the site's quota.
+    wait: Duration,
 }
 
 impl Progress {
@@ -48,6 +55,7 @@ impl Progress {
             write_key: None,
             permit,
             held_bytes: 0,
+            wait: Duration::ZERO,
         }
     }
 
@@ -143,15 +151,16 @@ impl Incoming<'_> {
     }
 
     async fn part(&self, part: &[u8], progress: &mut Progress) -> Result<(), Refusal> {
+        self.pay_back(progress.wait).await?;
         let mut parsed = adapters::part_of_lines(progress.lines, part, self.limits())?;
         let events = parsed.events.len();
         if progress.write_key.is_none() {
             progress.write_key = parsed.write_key.take().map(Cow::into_owned);
         }
         parsed.write_key = progress.write_key.clone().map(Cow::Owned);
-        let Answer::Stored { accepted, rejected, .. } = self.store(parsed, now_ms()).await? else {
-            return Ok(());
-        };
+        let beyond = if progress.lines == 0 { Beyond::Refused } else { Beyond::Owed };
+        let arrival = Arrival { beyond, ..Arrival::now(part.len()) };
+        let Stored { accepted, rejected, wait } = self.store(parsed, arrival, &mut progress.permit).await?;
         let room = MAX_REJECTED_LISTED.saturating_sub(progress.rejected.len());
         let places = rejected.into_iter().take(room);
         progress.rejected.extend(
@@ -160,7 +169,19 @@ impl Incoming<'_> {
         progress.lines += memchr_iter(b'\n', part).count().max(1) as u64;
         progress.events += events;
         progress.accepted += accepted;
+        progress.wait = wait;
         Ok(())
+    }
+
+    /// Waits until the site may send again.
+    async fn pay_back(&self, wait: Duration) -> Result<(), Refusal> {
+        if wait.is_zero() {
+            return Ok(());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => Ok(()),
+            () = self.state.shutdown.requested() => Err(Refusal::ShuttingDown),
+        }
     }
 }
 

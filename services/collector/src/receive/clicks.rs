@@ -5,7 +5,8 @@ use std::time::Duration;
 use actix_web::http::Method;
 use url::Url;
 
-use super::{Incoming, now_ms};
+use super::Incoming;
+use super::store::Arrival;
 use crate::adapters::click::{self, Click};
 use crate::adapters::{Endpoint, Form};
 use crate::answer::Answer;
@@ -15,14 +16,19 @@ use crate::refusal::Refusal;
 
 impl Incoming<'_> {
     /// Sends the visitor on wherever the plan allows it, also where the event is not stored: nobody is to be stranded by
-    /// what is wrong with a count, or with the log. A HEAD is nobody's click.
+    /// what is wrong with a count, or with the log. A HEAD is nobody's click. Who does not want to be followed is not: no
+    /// visitor is named to the destination.
     pub(super) async fn click(&self) -> Result<Answer, Refusal> {
         let query = self.request.query_string();
-        let destination = self.destination(query)?;
+        let (destination, is_followed) = self.destination(query)?;
         let Click { event, visitor } = click::parse(query, &destination);
         if *self.request.method() == Method::GET {
-            let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits());
-            let stored = async { self.store(parsed?, now_ms()).await };
+            let mut permit = self.state.in_flight.permit();
+            let stored = async {
+                permit.grow(event.len())?;
+                let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits())?;
+                self.store(parsed, Arrival::now(event.len()), &mut permit).await
+            };
             match tokio::time::timeout(Duration::from_millis(CLICK_WAIT_MS), stored).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(refusal)) => {
@@ -32,15 +38,18 @@ impl Incoming<'_> {
                 Err(_) => tracing::debug!("click not acknowledged in time"),
             }
         }
-        Ok(Answer::Redirect(click::with_visitor(destination, &visitor)))
+        let destination = if is_followed { click::with_visitor(destination, &visitor) } else { destination };
+        Ok(Answer::Redirect(destination))
     }
 
-    fn destination(&self, query: &str) -> Result<Url, Refusal> {
+    /// Where the link leads, and whether the visitor may be named there.
+    fn destination(&self, query: &str) -> Result<(Url, bool), Refusal> {
         let keys = self.state.keys.load();
         let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
         let key = keys::in_head(self.headers(), query).unwrap_or_default();
         let site = keys.caller(&key)?.site;
         let to = click::destination(query).ok_or(Refusal::NoDestination)?;
-        site.destination(&to).ok_or(Refusal::DestinationNotAllowed)
+        let destination = site.destination(&to).ok_or(Refusal::DestinationNotAllowed)?;
+        Ok((destination, self.opt_out(site).is_none()))
     }
 }

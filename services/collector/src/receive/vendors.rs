@@ -3,6 +3,7 @@
 
 use actix_web::web::Payload;
 
+use super::store::Arrival;
 use super::{Incoming, now_ms};
 use crate::adapters::{self, Endpoint, Form, Vendor, vendor_settings};
 use crate::answer::Answer;
@@ -16,18 +17,16 @@ impl Incoming<'_> {
         let recast = vendor.recast(&body)?;
         permit.grow(recast.len())?;
         let parsed = self.endpoint.parse(recast.as_bytes(), Form::Text, self.limits())?;
-        match self.store(parsed, received_at_ms).await? {
-            Answer::Stored { accepted, rejected, .. } => {
-                Ok(Answer::Stored { accepted, rejected, ids: vendor.answer_ids(&body) })
-            }
-            other => Ok(other),
-        }
+        let arrival = Arrival { received_at_ms, ..Arrival::now(body.len()) };
+        Ok(self.store(parsed, arrival, &mut permit).await?.answer(vendor.answer_ids(&body)))
     }
 
     pub(super) async fn snowplow_query(&self) -> Result<Answer, Refusal> {
         let recast = adapters::recast_snowplow_query(self.request.query_string());
+        let mut permit = self.state.in_flight.permit();
+        permit.grow(recast.len())?;
         let parsed = self.endpoint.parse(recast.as_bytes(), Form::Text, self.limits())?;
-        self.store(parsed, now_ms()).await
+        Ok(self.store(parsed, Arrival::now(recast.len()), &mut permit).await?.answer(Vec::new()))
     }
 
     pub(super) fn vendor_settings(&self) -> Result<Answer, Refusal> {

@@ -7,7 +7,7 @@ use collector::{Collector, CollectorError, ImportStatus};
 use event_log::memory::MemoryLog;
 use event_log::{Publisher, Source, SystemClock};
 use funnel::Plan;
-use funnel::plan::{Origins, Redirect, Site};
+use funnel::plan::{Origins, Redirect, Site, SiteLimits, SitePolicy};
 use prost::Message;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, Response};
@@ -42,6 +42,8 @@ pub(crate) fn plan() -> Plan {
         origins,
         retention_days: None,
         redirects: vec![],
+        limits: SiteLimits::default(),
+        policy: SitePolicy::default(),
     };
     let only = Origins::Only(vec!["https://shop.example".into()]);
     let mut shop = site("shop", "wk", only);
@@ -156,6 +158,16 @@ impl Running {
         let text = String::from_utf8(self.metrics.render().unwrap()).unwrap();
         let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{series} is not among\n{text}")).parse().unwrap()
+    }
+
+    /// Puts a plan in force that is the usual one but for a change.
+    pub(crate) async fn apply(&self, change: impl FnOnce(&mut Plan)) {
+        let mut changed = plan();
+        change(&mut changed);
+        let applied = Arc::new(changed);
+        self.plan.send_replace(Some(Arc::clone(&applied)));
+        // The collector's keys hold it too, as soon as they are those of the plan.
+        self.until("applied", || Arc::strong_count(&applied) > 2).await;
     }
 
     /// Every event of the test ended; none was lost.

@@ -9,7 +9,7 @@ use collector::{Collector, CollectorError};
 use event_log::memory::MemoryLog;
 use event_log::{Source, SystemClock};
 use funnel::Plan;
-use funnel::plan::{Origins, Site};
+use funnel::plan::{Origins, Site, SiteLimits, SitePolicy};
 use prost::Message;
 use rungs_proto::v1::{Event, Record, record::Body};
 use runtime::settings::CollectorSettings;
@@ -39,6 +39,8 @@ fn plan() -> Plan {
         origins: Origins::Any,
         retention_days: None,
         redirects: vec![],
+        limits: SiteLimits::default(),
+        policy: SitePolicy::default(),
     };
     Plan { sites: vec![site], funnels: vec![] }
 }

@@ -9,6 +9,7 @@ use funnel::plan::{Funnel, Origins, Site};
 use jiff::Timestamp;
 
 use super::http::PlanAnswer;
+use super::site_rules;
 
 /// The horizon is a part of a funnel's definition, but not of a plan: it is the same on both sides.
 const ANY_HORIZON_MS: i64 = 0;
@@ -70,7 +71,7 @@ struct Difference {
 
 /// What a change does to what was in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Effect {
+pub(super) enum Effect {
     /// Something that worked or was counted does not any more.
     Ends,
     /// It is counted anew from the raw events.
@@ -81,9 +82,9 @@ enum Effect {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Change {
-    effect: Effect,
-    text: String,
+pub(super) struct Change {
+    pub(super) effect: Effect,
+    pub(super) text: String,
 }
 
 impl Difference {
@@ -122,7 +123,17 @@ impl Difference {
 
     fn site(&mut self, old: &Site, new: &Site) {
         // Every field by name: one that is added later must be told too.
-        let Site { id, timezone, write_keys, secret_keys_sha256, origins, retention_days, redirects } = old;
+        let Site {
+            id,
+            timezone,
+            write_keys,
+            secret_keys_sha256,
+            origins,
+            retention_days,
+            redirects,
+            limits,
+            policy,
+        } = old;
         self.keys(old, new);
         if narrows(origins, &new.origins) {
             self.add(Effect::Ends, format!("pages of fewer origins may send to site {id}"));
@@ -149,6 +160,8 @@ impl Difference {
                 ),
             );
         }
+        self.changes.extend(site_rules::limits(id, limits, &new.limits));
+        self.changes.extend(site_rules::policy(id, policy, &new.policy));
         if *timezone != new.timezone {
             self.add(Effect::Harmless, format!("site {id} is in {} (was {timezone})", new.timezone));
         }

@@ -8,3 +8,4 @@ pub(crate) mod follow;
 pub(crate) mod http;
 pub(crate) mod in_force;
 pub(crate) mod reached;
+mod site_rules;

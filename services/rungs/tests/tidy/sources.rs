@@ -32,7 +32,7 @@ const SLEEPS: [(&str, &str); 33] = [
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
     (
         "services/collector/src/receive/bulk.rs",
-        "a test's client that sends slowly, in time that is simulated",
+        "a long body waits for its site's quota; a test's client that sends slowly, in time that is simulated",
     ),
     ("services/collector/src/receive.rs", "a tracker that asks again at once is answered later"),
     ("services/collector/tests/sdks/", "waits for what another process does, with a deadline"),

@@ -3,8 +3,8 @@
 use checked_toml::{Located, Table, did_you_mean, units};
 use jiff::tz::TimeZoneDatabase;
 
-use super::fields;
 use super::unique::Unique;
+use super::{fields, policy, quotas};
 use crate::plan::limits::MAX_RETENTION_DAYS;
 use crate::plan::{NotARedirect, Origins, Redirect, Site};
 
@@ -22,6 +22,8 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
     let origins = origins(&table);
     let retention_days = retention_days(&table);
     let redirects = redirects(&table);
+    let limits = quotas::read(&table);
+    let policy = policy::read(&table);
     table.finish();
     Some(Site {
         id: id?.value.to_owned(),
@@ -31,6 +33,8 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
         origins,
         retention_days,
         redirects,
+        limits,
+        policy,
     })
 }
 

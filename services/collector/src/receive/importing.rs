@@ -1,0 +1,83 @@
+//! Requests about imports: which import a request's events belong to, how far one is, and its end. All of it takes a
+//! secret key.
+
+use std::borrow::Cow;
+
+use actix_web::web::Payload;
+use rungs_proto::v1::ImportCompleted;
+
+use super::{Incoming, now_ms};
+use crate::adapters::Endpoint;
+use crate::answer::Answer;
+use crate::imports;
+use crate::keys::{self, Caller};
+use crate::refusal::Refusal;
+
+impl Incoming<'_> {
+    /// The id of the import that the request's events belong to.
+    pub(super) fn import_parameter(&self) -> Option<Cow<'_, str>> {
+        let query = self.request.query_string();
+        if query.is_empty() || self.endpoint != Endpoint::Events {
+            return None;
+        }
+        keys::in_query(query, "import")
+    }
+
+    pub(super) async fn import_complete(&self, payload: Payload) -> Result<Answer, Refusal> {
+        let mut permit = self.state.in_flight.permit();
+        let body = self.body(payload, &mut permit).await?;
+        let (site, import_id) = self.import()?;
+        let accepted_rows = imports::accepted_rows(&body)?;
+        let generation = self.state.generations.next(now_ms());
+        let completed = ImportCompleted { site, import_id: import_id.to_owned(), accepted_rows };
+        imports::complete(self.state.direct.as_ref(), generation, completed).await?;
+        tracing::info!(import_id, accepted_rows, generation, "import completed");
+        Ok(Answer::Json(format!("{{\"generation\":{generation}}}")))
+    }
+
+    pub(super) async fn import_status(&self) -> Result<Answer, Refusal> {
+        let (site, import_id) = self.import()?;
+        let warehouse = self.state.imports.as_ref().ok_or(Refusal::NoWarehouse)?;
+        let progress = warehouse.progress(&site, import_id).await.map_err(|error| {
+            tracing::warn!(%error, import_id, "import status");
+            Refusal::WarehouseFailed
+        })?;
+        let progress = progress.ok_or(Refusal::UnknownImport)?;
+        let state = if progress.is_ready { "ready" } else { "building" };
+        let json = serde_json::json!({
+            "stored_rows": progress.stored_rows, "state": state, "progress": progress.progress,
+        });
+        Ok(Answer::Json(json.to_string()))
+    }
+
+    /// Whether the caller may send events of an import.
+    pub(super) fn check_import(&self, caller: Caller<'_>, id: &str) -> Result<(), Refusal> {
+        require_secret(caller)?;
+        self.check_site(caller)?;
+        imports::check_id(id)
+    }
+
+    /// The site of the secret key and the id in the path.
+    fn import(&self) -> Result<(String, &str), Refusal> {
+        let keys = self.state.keys.load();
+        let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, None)?;
+        let id = self.in_path.unwrap_or_default();
+        self.check_import(caller, id)?;
+        Ok((caller.site.id.clone(), id))
+    }
+
+    /// The site that an import says it is for, if it does, must be the key's: rows in another site's funnels are hard to
+    /// get out again.
+    fn check_site(&self, caller: Caller<'_>) -> Result<(), Refusal> {
+        match keys::in_query(self.request.query_string(), "site") {
+            Some(asked) if asked != caller.site.id => {
+                Err(Refusal::WrongSite { key: caller.site.id.clone(), asked: asked.into_owned() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn require_secret(caller: Caller<'_>) -> Result<(), Refusal> {
+    if caller.is_secret { Ok(()) } else { Err(Refusal::SecretKeyRequired) }
+}

@@ -1,0 +1,82 @@
+//! Events that are good and not wanted: of visitors whose browsers say that they do not want to be followed, where the
+//! site respects that; of bots; of links and pictures that a browser fetched ahead. They are answered as a success, or the client would send them again; the answer's `rejected` says why each is not stored.
+//!
+//! Judged is what comes from browsers and mail programs: the head of a server's request, and whatever comes with a secret
+//! key, says nothing about the visitor.
+
+use actix_web::http::header::{DNT, HeaderName, ORIGIN, USER_AGENT};
+use funnel::plan::{Bots, Signal, Site};
+
+use super::Incoming;
+use crate::adapters::Endpoint;
+use crate::derive::user_agent;
+use crate::keys::Caller;
+use crate::rejection::{Reason, Rejection};
+
+const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
+
+/// How browsers say that nobody has asked for what they fetch: the standard's header, and what older ones send.
+const PREFETCH_HEADERS: [(HeaderName, &str); 4] = [
+    (HeaderName::from_static("sec-purpose"), "prefetch"),
+    (HeaderName::from_static("purpose"), "prefetch"),
+    (HeaderName::from_static("x-moz"), "prefetch"),
+    (HeaderName::from_static("x-purpose"), "preview"),
+];
+
+impl Incoming<'_> {
+    /// Why the events of the request are left out, if they are.
+    pub(super) fn left_out(&self, caller: Caller<'_>) -> Option<Rejection> {
+        if caller.is_secret {
+            return None;
+        }
+        if let Some(signal) = self.opt_out(caller.site) {
+            let message = match signal {
+                Signal::Gpc => "left out: the visitor's browser sends Sec-GPC: 1, which the site respects",
+                Signal::Dnt => "left out: the visitor's browser sends DNT: 1, which the site respects",
+            };
+            return Some(Reason::OptedOut.because(message));
+        }
+        if caller.site.policy.bots == Bots::LeaveOut {
+            if self.is_bot() {
+                let message = "left out: its User-Agent is a bot's (`bots = \"keep\"` in the tracking plan)";
+                return Some(Reason::Bot.because(message));
+            }
+            if self.is_prefetched() {
+                let message = "left out: a browser fetched it ahead of a visit that may never be";
+                return Some(Reason::Prefetch.because(message));
+            }
+        }
+        None
+    }
+
+    /// The signal of the visitor's browser that the site respects, if there is one.
+    pub(super) fn opt_out(&self, site: &Site) -> Option<Signal> {
+        let sent = |signal: &&Signal| match signal {
+            Signal::Gpc => self.header(&SEC_GPC) == "1",
+            Signal::Dnt => self.header(&DNT) == "1",
+        };
+        site.policy.respect.iter().find(sent).copied()
+    }
+
+    /// Only what somebody's browser or mail program sent can be a bot's; whoever opens a picture or a link is neither's server.
+    fn is_bot(&self) -> bool {
+        let header = self.header(&USER_AGENT);
+        let is_judged =
+            self.is_opened() || user_agent::is_page(header) || self.headers().contains_key(ORIGIN);
+        is_judged && user_agent::agent(header).is_bot
+    }
+
+    /// What is asked for with GET can be fetched ahead; nothing else is.
+    fn is_prefetched(&self) -> bool {
+        let says = |(name, word): &(HeaderName, &str)| self.header(name).to_ascii_lowercase().contains(word);
+        matches!(self.endpoint, Endpoint::Pixel | Endpoint::Click | Endpoint::SnowplowQuery)
+            && PREFETCH_HEADERS.iter().any(says)
+    }
+
+    fn is_opened(&self) -> bool {
+        matches!(
+            self.endpoint,
+            Endpoint::Pixel | Endpoint::Click | Endpoint::SnowplowQuery | Endpoint::Beacon
+        )
+    }
+}
