@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
+use crate::raw::NOT_ERASED;
 use crate::rejected::RejectedRow;
 use crate::trace::{Traced, TracedRow};
 
@@ -31,7 +32,8 @@ pub struct PropertyName {
 
 impl Warehouse {
     /// The newest events of a site that were received before `now_ms` (UTC milliseconds) and in the 30 days before it,
-    /// newest first; of copies, the one received last.
+    /// newest first, without visitors who asked to be forgotten; of copies, the one
+    /// received last.
     ///
     /// # Errors
     /// ClickHouse's.
@@ -58,12 +60,12 @@ impl Warehouse {
         limit: u32,
     ) -> Result<Vec<TracedRow>, WarehouseError> {
         let sql = format!(
-            "SELECT ?fields FROM events WHERE site = ? AND received_at >= ({}) \
+            "SELECT ?fields FROM events WHERE site = ? AND {NOT_ERASED} AND received_at >= ({}) \
              ORDER BY received_at DESC, visitor_id, message_id LIMIT 1 BY visitor_id, message_id LIMIT {limit}",
             // Twice as many, for copies; those beyond make the list shorter, never wrong.
             since_the_newest(limit * 2, "")
         );
-        let query = self.query(&sql).bind(site).bind(since_ms).bind(site).bind(since_ms);
+        let query = self.query(&sql).bind(site).bind(site).bind(since_ms).bind(site).bind(since_ms);
         let query = query
             .with_setting("max_execution_time", MAX_SECONDS.to_string())
             .with_setting("timeout_overflow_mode", "break");
@@ -98,12 +100,13 @@ impl Warehouse {
         let kinds = "AND kind IN ('track', 'page', 'screen')";
         let sql = format!(
             "SELECT event, property, count() AS count FROM ( \
-               SELECT event, properties FROM events WHERE site = ? {kinds} AND received_at >= ({}) LIMIT {MAX_SAMPLED}) \
+               SELECT event, properties FROM events WHERE site = ? AND {NOT_ERASED} {kinds} \
+               AND received_at >= ({}) LIMIT {MAX_SAMPLED}) \
              ARRAY JOIN JSONExtractKeys(properties) AS property \
              GROUP BY event, property ORDER BY event, count DESC, property LIMIT {MAX_PROPERTIES} BY event LIMIT 10000",
             since_the_newest(MAX_SAMPLED, kinds)
         );
-        let query = self.query(&sql).bind(site).bind(since_ms).bind(site).bind(since_ms);
+        let query = self.query(&sql).bind(site).bind(site).bind(since_ms).bind(site).bind(since_ms);
         let query = query
             .with_setting("max_execution_time", MAX_SECONDS.to_string())
             .with_setting("timeout_overflow_mode", "break");

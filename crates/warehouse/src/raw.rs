@@ -101,6 +101,7 @@ impl RawEvents {
 const STORED_COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
     campaign, content, device, browser, os, country";
 
+/// Its value is the site.
 pub(crate) const NOT_ERASED: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)";
 
 impl Warehouse {

@@ -28,6 +28,9 @@ async fn the_newest_events_come_first_each_once_and_of_one_site() {
         found.iter().map(|row| (row.event.message_id.as_str(), row.stored.received_at - NOW)).collect();
     assert_eq!(told, [("m2", -10_000), ("m1", -20_000), ("yesterday", -43_200_000)]);
     assert_eq!(warehouse.newest_events("shop", NOW, 1).await.unwrap().len(), 1);
+    let erase = "INSERT INTO erasures (site, visitor_id) VALUES ('shop', 'bob'), ('blog', 'ann')";
+    warehouse.client().query(erase).execute().await.unwrap();
+    assert_eq!(warehouse.newest_events("shop", NOW, 10).await.unwrap().len(), 2, "one asked to be forgotten");
     assert!(warehouse.newest_events("none", NOW, 10).await.unwrap().is_empty());
 }
 

@@ -16,3 +16,4 @@ mod retention;
 mod schema;
 mod tls;
 mod trace;
+mod visitors;

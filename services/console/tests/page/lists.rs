@@ -65,7 +65,7 @@ async fn who_is_stuck_is_shown_for_a_key_that_is_kept_nowhere() {
     // It outlives another look at the ladder, and not the page.
     page.evaluate("document.querySelector('#windows input[value=\"24h\"]').click()");
     page.until("document.getElementById('stuck-key').value", &"sk_shop_demo".into());
-    page.evaluate("location.reload()");
+    page.go(&format!("{}/?window=24h", console.url));
     page.until("document.getElementById('stuck-key')?.value", &"".into());
     let complaints = page.complaints();
     assert!(complaints.iter().all(|text| text.contains("401")), "only the wrong key: {complaints:?}");

@@ -32,15 +32,16 @@ async fn the_page_weighs_little_and_asks_nobody_else() {
         "{entries}.filter(each => new URL(each.name).origin !== location.origin).map(each => each.name)"
     ));
     assert_eq!(elsewhere, json!([]));
-    let paint = (0..MAX_TRIES).map(|_| first_paint(&mut page)).fold(f64::INFINITY, f64::min);
+    let paint = (0..MAX_TRIES).map(|_| first_paint(&mut page, &console.url)).fold(f64::INFINITY, f64::min);
     assert!(paint < MAX_PAINT_MS, "first paint after {paint} ms");
     assert_eq!(page.complaints(), Vec::<String>::new());
 }
 
-/// Milliseconds until something is seen, of the page loaded again.
-fn first_paint(page: &mut Page) -> f64 {
-    page.evaluate("window.isOld = true; location.reload()");
-    page.until("window.isOld ?? performance.getEntriesByName('first-contentful-paint').length", &1.into());
+/// Milliseconds until something is seen of the page loaded again.
+fn first_paint(page: &mut Page, address: &str) -> f64 {
+    page.go("about:blank");
+    page.go(address);
+    page.until("performance.getEntriesByName('first-contentful-paint').length", &1.into());
     page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime").as_f64().unwrap()
 }
 
