@@ -12,6 +12,8 @@ use event_log::{Publisher, ReadError, Source};
 use kafka_server::Kafka;
 use rdkafka::ClientConfig;
 use rdkafka::Message as _;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use support::kafka::{LIMIT, event, message_id, open, read, settings};
 use support::{message, publish, until, values};
@@ -192,12 +194,14 @@ fn what_retention_removed_is_told_with_the_first_offset_that_is_there() {
 }
 
 fn delete_before(settings: &event_log::kafka::KafkaSettings, offset: i64) {
-    let admin: rdkafka::admin::AdminClient<_> =
-        ClientConfig::new().set("bootstrap.servers", settings.brokers.as_ref().unwrap()).create().unwrap();
     let mut list = rdkafka::TopicPartitionList::new();
     list.add_partition_offset(&settings.events_topic(), 0, rdkafka::Offset::Offset(offset)).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    runtime.block_on(admin.delete_records(&list, &rdkafka::admin::AdminOptions::new())).unwrap();
+    runtime.block_on(admin(settings).delete_records(&list, &AdminOptions::new())).unwrap();
+}
+
+fn admin(settings: &event_log::kafka::KafkaSettings) -> AdminClient<DefaultClientContext> {
+    ClientConfig::new().set("bootstrap.servers", settings.brokers.as_ref().unwrap()).create().unwrap()
 }
 
 #[test]
@@ -208,15 +212,28 @@ fn a_topic_that_was_created_again_is_another_log() {
     read(source.as_ref(), 0, 0, 1);
     assert_eq!(source.id(), KafkaSource::open(&settings).unwrap().id());
     drop(publisher);
-    let admin: rdkafka::admin::AdminClient<_> =
-        ClientConfig::new().set("bootstrap.servers", settings.brokers.as_ref().unwrap()).create().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let options = rdkafka::admin::AdminOptions::new().operation_timeout(Some(LIMIT));
-    runtime.block_on(admin.delete_topics(&[&settings.events_topic()], &options)).unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    runtime.block_on(admin(&settings).delete_topics(&[&settings.events_topic()], &options)).unwrap();
     until("the topic is created again", || ensure_topics(&settings).is_ok());
     let again = KafkaSource::open(&settings).unwrap();
     assert_ne!(source.id(), again.id());
     until("the old reader sees that its log is no more", || source.read(0, 1, 100).is_err());
+}
+
+#[test]
+fn a_topic_with_more_partitions_is_another_log() {
+    let settings = settings(&KAFKA, "more", 2);
+    ensure_topics(&settings).unwrap();
+    let before = KafkaSource::open(&settings).unwrap().id();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let topic = settings.events_topic();
+    let wanted = [NewPartitions::new(&topic, 3)];
+    let options = AdminOptions::new().operation_timeout(Some(LIMIT));
+    runtime.block_on(admin(&settings).create_partitions(&wanted, &options)).unwrap();
+    let settings = event_log::kafka::KafkaSettings { partitions: 3, ..settings };
+    until("the brokers know of the new partition", || ensure_topics(&settings).is_ok());
+    assert_ne!(KafkaSource::open(&settings).unwrap().id(), before);
 }
 
 #[test]

@@ -38,17 +38,27 @@ fn what_the_compose_file_describes_works() {
 
     // Prometheus finds every service where its configuration says, and the two aggregators share the partitions.
     let configuration = yaml("observability/prometheus/prometheus.yml");
-    let mut live = 0;
-    for target in list(&configuration, "/scrape_configs/0/static_configs/0/targets") {
+    let targets = list(&configuration, "/scrape_configs/0/static_configs/0/targets");
+    let scraped = |composed: &Composed, target: &serde_json::Value| {
         let (service, port) = target.as_str().unwrap().split_once(':').unwrap();
         let text = metrics(composed.address(service, port.parse().unwrap()));
         assert!(text.contains("rungs_build_info"), "{service}");
-        let partitions =
-            text.lines().filter_map(|line| line.strip_prefix("rungs_aggregator_partitions{state=\"live\"} "));
-        live += partitions.map(|count| count.parse::<u64>().unwrap()).sum::<u64>();
-    }
+        text
+    };
+    let live = |composed: &Composed| -> u64 {
+        let texts: Vec<String> = targets.iter().map(|target| scraped(composed, target)).collect();
+        let lines = texts.iter().flat_map(|text| text.lines());
+        let counts =
+            lines.filter_map(|line| line.strip_prefix("rungs_aggregator_partitions{state=\"live\"} "));
+        counts.map(|count| count.parse::<u64>().unwrap()).sum()
+    };
     let partitions = text(&composed.services["collector"], "/environment/RUNGS_KAFKA__PARTITIONS");
-    assert_eq!(live.to_string(), partitions);
+    let deadline = Instant::now() + LIMIT;
+    // Some may be on their way from one aggregator to the other, which joined a moment ago.
+    while live(&composed).to_string() != partitions {
+        assert!(Instant::now() < deadline, "not all partitions are live\n{}", composed.tails());
+        std::thread::sleep(LOOK);
+    }
 
     composed.up("demo");
     let deadline = Instant::now() + LIMIT;
