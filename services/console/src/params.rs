@@ -11,6 +11,9 @@ use serde::Deserialize;
 
 use crate::api_error::ApiError;
 
+/// The end of the year 9999.
+const LAST_MS: i64 = 253_402_300_799_999;
+
 /// `{site}/{funnel}` of a path.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct FunnelPath {
@@ -53,10 +56,10 @@ impl Params {
     pub(crate) fn ms(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let Some(text) = self.get(name) else { return Ok(None) };
         match text.parse::<i64>() {
-            Ok(ms) if ms >= 0 => Ok(Some(ms)),
+            Ok(ms) if (0..=LAST_MS).contains(&ms) => Ok(Some(ms)),
             _ => Err(ApiError::bad_parameter(
                 name,
-                format!("must be a time in UTC milliseconds since 1970, not {text:?}"),
+                format!("must be a time in UTC milliseconds from 1970 to 9999, not {text:?}"),
             )),
         }
     }

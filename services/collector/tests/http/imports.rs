@@ -44,8 +44,11 @@ async fn an_import_takes_a_secret_key_and_marks_its_events() {
         r#"{"event":"buy","userId":"u","timestamp":"2001-02-03T04:05:06","sentAt":"2001-02-03T04:05:06"}"#;
     let (status, answer) = send(&running, "POST", "/v1/events?import=may-1", "wk", rows).await;
     assert_eq!((status, &answer["code"]), (403, &json!("secret_key_required")));
-    let (status, answer) = send(&running, "POST", "/v1/events?import=a%20b", "secret_wk", rows).await;
-    assert_eq!((status, &answer["code"]), (400, &json!("invalid_request")));
+    for no_id in ["a%20b", ""] {
+        let path = format!("/v1/events?import={no_id}");
+        let (status, answer) = send(&running, "POST", &path, "secret_wk", rows).await;
+        assert_eq!((status, &answer["code"]), (400, &json!("invalid_request")), "{no_id:?}");
+    }
     let (status, _) = send(&running, "POST", "/v1/events?import=may-1", "secret_wk", rows).await;
     assert_eq!(status, 200);
     let events = running.events();

@@ -152,6 +152,7 @@ async fn every_mistake_has_its_code() {
         ("/api/v1/funnels/shop/purchase/live?windows=7d", 400, "bad_parameter"),
         ("/api/v1/funnels/shop/purchase/report?from=5", 400, "bad_parameter"),
         ("/api/v1/funnels/shop/purchase/report?from=5&to=5", 400, "bad_parameter"),
+        ("/api/v1/funnels/shop/purchase/report?from=0&to=9223372036854775807", 400, "bad_parameter"),
         ("/api/v1/funnels/shop/purchase/history?window=7d&points=0", 400, "bad_parameter"),
         ("/api/v1/funnels/shop/purchase/stream?window=9d", 400, "unknown_window"),
         ("/api/v1/funnels/shop/none/live?window=7d", 404, "unknown_funnel"),
