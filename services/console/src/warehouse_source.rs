@@ -220,8 +220,10 @@ impl NumberSource for WarehouseSource {
             let question = Question::new(funnel, step, standing, window_ms, numbers.minute_end_ms);
             let entries = funnel.steps.first().map(|step| step.events.clone()).unwrap_or_default();
             let query = PageQuery { entries, question, after, limit };
-            let page = self.warehouse.standing(&self.key(funnel), &query).await?;
-            Ok(OnAStep { as_of_ms: Some(numbers.as_of_ms), page })
+            let key = self.key(funnel);
+            // First, so that it never promises more than the page holds.
+            let as_of_ms = self.warehouse.journeys_as_of(&key).await?;
+            Ok(OnAStep { as_of_ms, page: self.warehouse.standing(&key, &query).await? })
         }
         .boxed()
     }
