@@ -1,8 +1,8 @@
 //! What a site sends right now: its newest stored and rejected events, and the names of their properties. For the console's
 //! "What is arriving", which people open when nothing shows.
 //!
-//! `events` is not ordered by time, so a span is searched that is as short as it can be: parts that hold nothing of it are
-//! not opened. Within it the times alone are read first, and the rows of the newest only.
+//! `events` is not ordered by time, so a span is searched that is as short as it can be ([`crate::newest`] chooses it): parts
+//! that hold nothing of it are not opened. Within it the times alone are read first, and the rows of the newest only.
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -19,8 +19,6 @@ pub const MAX_PROPERTIES: u32 = 30;
 pub const MAX_SAMPLED: u32 = 20_000;
 /// Seconds after which an answer is what was found so far: a hint is not worth more.
 const MAX_SECONDS: u32 = 5;
-/// Spans that are searched one after the other until there is enough, in milliseconds.
-const SPANS_MS: [i64; 4] = [60_000, 3_600_000, 86_400_000, 30 * 86_400_000];
 
 /// A property of the events of one name, and how many of those looked at have it.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -31,34 +29,16 @@ pub struct PropertyName {
 }
 
 impl Warehouse {
-    /// The newest events of a site that were received before `now_ms` (UTC milliseconds) and in the 30 days before it,
-    /// newest first, without visitors who asked to be forgotten; of copies, the one
-    /// received last.
+    /// The newest events of a site that were received since then (UTC milliseconds), as [`crate::newest`] tells.
     ///
     /// # Errors
     /// ClickHouse's.
-    pub async fn newest_events(
-        &self,
-        site: &str,
-        now_ms: i64,
-        limit: u32,
-    ) -> Result<Vec<Traced>, WarehouseError> {
-        let mut rows: Vec<TracedRow> = Vec::new();
-        for span in SPANS_MS {
-            rows = self.newest_since(site, now_ms - span, limit).await?;
-            if rows.len() >= limit as usize {
-                break;
-            }
-        }
-        Ok(rows.into_iter().map(|row| row.of(site)).collect())
-    }
-
-    async fn newest_since(
+    pub(crate) async fn newest_since(
         &self,
         site: &str,
         since_ms: i64,
         limit: u32,
-    ) -> Result<Vec<TracedRow>, WarehouseError> {
+    ) -> Result<Vec<Traced>, WarehouseError> {
         let sql = format!(
             "SELECT ?fields FROM events WHERE site = ? AND {NOT_ERASED} AND received_at >= ({}) \
              ORDER BY received_at DESC, visitor_id, message_id LIMIT 1 BY visitor_id, message_id LIMIT {limit}",
@@ -69,7 +49,8 @@ impl Warehouse {
         let query = query
             .with_setting("max_execution_time", MAX_SECONDS.to_string())
             .with_setting("timeout_overflow_mode", "break");
-        fetch_all("events", query).await
+        let rows: Vec<TracedRow> = fetch_all("events", query).await?;
+        Ok(rows.into_iter().map(|row| row.of(site)).collect())
     }
 
     /// The newest rejections of a site, and of no known one, newest first.

@@ -17,6 +17,7 @@ mod journey_batch;
 pub mod live;
 pub mod migrate;
 pub mod native;
+pub mod newest;
 mod numbers;
 pub mod raw;
 pub mod rejected;

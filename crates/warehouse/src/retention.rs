@@ -78,14 +78,15 @@ pub(crate) async fn apply(warehouse: &Warehouse, retention: &Retention) -> Resul
 }
 
 /// What became of the wish to keep stored events as sites ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kept {
     /// They are.
     AsAsked,
     /// ClickHouse begins to change them, in the background.
     Changing,
-    /// Not yet looked at: an earlier change of the table still runs, and rewrites the same rows.
-    Later,
+    /// Not yet looked at: an earlier change of the table still runs, and rewrites the same rows. ClickHouse tries one that
+    /// fails again and again: why it failed last.
+    Later { failing: Option<String> },
 }
 
 impl Warehouse {
@@ -94,11 +95,12 @@ impl Warehouse {
         if sites.is_empty() {
             return Ok(Kept::AsAsked);
         }
-        let running =
-            "SELECT count() FROM system.mutations WHERE database = ? AND table = 'events' AND NOT is_done";
+        let running = "SELECT latest_fail_reason FROM system.mutations \
+                       WHERE database = ? AND table = 'events' AND NOT is_done ORDER BY latest_fail_reason = ''";
         let query = self.query(running).bind(self.database());
-        if within::<u64, _>("mutations", READ_TIMEOUT, query.fetch_one()).await? > 0 {
-            return Ok(Kept::Later);
+        let failures: Vec<String> = within("mutations", READ_TIMEOUT, query.fetch_all()).await?;
+        if let Some(failure) = failures.into_iter().next() {
+            return Ok(Kept::Later { failing: Some(failure).filter(|failure| !failure.is_empty()) });
         }
         let others = format!("SELECT count() FROM events WHERE retention_days != {WANTED_DAYS}");
         let others = asking(self.query(&others), sites);

@@ -1,7 +1,8 @@
 //! Who stands on a step: visitors found in the stored journeys, with their ids from the raw events. Called by the console.
 //!
 //! Journeys name nobody: they have hashes. A page takes journeys in the order of their hashes, so the next one goes on after
-//! the last hash; the ids are looked for among those whose climb began at these very milliseconds.
+//! the last hash; the ids are looked for among those whose climb began at these very milliseconds. Raw events are ordered by
+//! visitor and parted by the month of receipt, so the looking is bound by receipt: nothing is received before it happened.
 
 use std::collections::HashMap;
 
@@ -20,6 +21,8 @@ pub const MAX_PAGE: usize = 1_000;
 const BATCH: usize = 10_000;
 /// Journeys that are looked at for one page, at most; a page may so be shorter although there are more.
 const MAX_LOOKED_AT: usize = 300_000;
+/// So much earlier than its time an event may have been received, by clocks that differ: an ample guess.
+const CLOCKS_DIFFER_MS: i64 = 86_400_000;
 
 /// A place between two journeys: the partition and the hash of the last visitor before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,8 +87,31 @@ const NAMES_SQL: &str = "
            toUnixTimestamp64Milli(max(ts)) AS last_seen_at
     FROM events
     WHERE site = ? AND visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?) AND visitor_id IN (
-        SELECT visitor_id FROM events WHERE site = ? AND event IN ? AND toUnixTimestamp64Milli(ts) IN ?)
+        SELECT visitor_id FROM events
+        WHERE site = ? AND event IN ? AND received_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
+          AND toUnixTimestamp64Milli(ts) IN ?)
     GROUP BY visitor_id";
+
+/// A partition whose open minute has no more records than its stored journeys is as far as that minute.
+const AS_OF_SQL: &str = "
+    WITH (
+        SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''
+    ) AS log
+    SELECT min(if(shown.records <= stored.records, greatest(shown.at, stored.at), stored.at))
+    FROM (
+        SELECT log_partition, argMax(next_offset, version) AS records, argMax(clock_ms, version) AS at
+        FROM progress
+        WHERE log_id = log.1 AND log_partition < log.2 AND site = ? AND funnel = ? AND definition = ?
+          AND generation = ? AND kind = 'progress'
+        GROUP BY log_partition
+    ) AS stored
+    LEFT JOIN (
+        SELECT log_partition, bitShiftRight(max(version), 20) AS records,
+               toUnixTimestamp64Milli(argMax(as_of, version)) AS at
+        FROM funnel_open
+        WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND breakdown = ''
+        GROUP BY log_partition
+    ) AS shown USING log_partition";
 
 impl Warehouse {
     /// A page of the visitors that a question asks for, of the generation in force.
@@ -106,6 +132,20 @@ impl Warehouse {
             })
             .collect();
         Ok(Page { nameless: found.len() - visitors.len(), visitors, next })
+    }
+
+    /// Up to which time the journeys that [`Warehouse::standing`] lists are stored, in the partition furthest behind: UTC
+    /// milliseconds. Ask before it. `None` before a generation is complete.
+    ///
+    /// # Errors
+    /// ClickHouse's.
+    pub async fn journeys_as_of(&self, key: &FunnelKey) -> Result<Option<i64>, WarehouseError> {
+        let Some(generation) = self.generations(key).await?.in_force() else { return Ok(None) };
+        let query = (0..2).fold(self.query(AS_OF_SQL), |query, _| {
+            query.bind(&key.site).bind(&key.funnel).bind(key.definition).bind(generation)
+        });
+        let found: i64 = within("progress", READ_TIMEOUT, query.fetch_one()).await?;
+        Ok(Some(found).filter(|ms| *ms > 0))
     }
 
     /// The hashes of a page, and where the next one begins.
@@ -161,11 +201,11 @@ impl Warehouse {
         entries: &[String],
         found: &HashMap<u128, Spot>,
     ) -> Result<Vec<NameRow>, WarehouseError> {
-        if found.is_empty() {
-            return Ok(Vec::new());
-        }
         let began: Vec<i64> = found.values().map(|spot| spot.entered_at).collect();
-        let query = self.query(NAMES_SQL).bind(site).bind(site).bind(site).bind(entries).bind(began);
+        let Some(first) = began.iter().min() else { return Ok(Vec::new()) };
+        let received_from = first.saturating_sub(CLOCKS_DIFFER_MS);
+        let query = self.query(NAMES_SQL).bind(site).bind(site).bind(site);
+        let query = query.bind(entries).bind(received_from).bind(began);
         within("events", READ_TIMEOUT, query.fetch_all()).await
     }
 }

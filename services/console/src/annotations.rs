@@ -58,9 +58,16 @@ pub(crate) async fn write(
     params.only(&[])?;
     let plan = state.plan().ok_or(ApiError::NoPlan)?;
     let wanted = read(&request, body)?;
-    match secret::shown(request.headers()) {
-        Some(_) => secret::required(&plan, &wanted.site, &request)?,
-        None => access::admit_writer(state.token(), &request)?,
+    if !secret::opens(&plan, &wanted.site, &request)? {
+        access::admit_writer(state.token(), &request).map_err(|refused| match refused {
+            // Whoever showed a key, be it as a user name, is told about that one.
+            ApiError::TokenNeeded | ApiError::SecretKeyNeeded | ApiError::LoopbackOnly
+                if secret::shown(request.headers()).is_some() =>
+            {
+                ApiError::WrongSecretKey
+            }
+            refused => refused,
+        })?;
     }
     known_site(&plan, &wanted.site)?;
     let note = note(wanted, now_ms())?;

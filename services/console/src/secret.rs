@@ -2,7 +2,8 @@
 //! they are compared in constant time, with all of the site's, also after one matched.
 //!
 //! A key comes as `X-Secret-Key`, or as the user name of Basic authorization (`curl -u KEY:`). `Authorization: Bearer` is the
-//! console's own token.
+//! console's own token. Behind a proxy that asks for Basic authorization itself every request carries a user name: one that
+//! is no key is none, where something else than a key may open too ([`opens`]).
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -19,14 +20,37 @@ pub(crate) const HEADER: &str = "x-secret-key";
 
 /// The key that a request shows.
 pub(crate) fn shown(headers: &HeaderMap) -> Option<String> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let basic = || {
-        let (scheme, rest) = text(AUTHORIZATION.as_str())?.trim().split_once(' ')?;
-        let decoded = STANDARD.decode(rest.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-        let decoded = String::from_utf8(decoded).ok()?;
-        Some(decoded.split_once(':').map_or(decoded.as_str(), |(name, _)| name).to_owned())
-    };
-    text(HEADER).map(|key| key.trim().to_owned()).or_else(basic).filter(|key| !key.is_empty())
+    by_header(headers).or_else(|| by_basic(headers))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn by_header(headers: &HeaderMap) -> Option<String> {
+    text(headers, HEADER).map(|key| key.trim().to_owned()).filter(|key| !key.is_empty())
+}
+
+fn by_basic(headers: &HeaderMap) -> Option<String> {
+    let (scheme, rest) = text(headers, AUTHORIZATION.as_str())?.trim().split_once(' ')?;
+    let decoded = STANDARD.decode(rest.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let name = decoded.split_once(':').map_or(decoded.as_str(), |(name, _)| name);
+    Some(name.to_owned()).filter(|key| !key.is_empty())
+}
+
+/// Whether a request shows a secret key of the site, where the console's token or this machine may do instead: `false`
+/// when it shows none, or a user name that is no key.
+///
+/// # Errors
+/// [`ApiError::WrongSecretKey`] when it names a wrong one in the keys' own header.
+pub(crate) fn opens(plan: &Plan, site: &str, request: &HttpRequest) -> Result<bool, ApiError> {
+    let headers = request.headers();
+    match (required(plan, site, request), by_header(headers)) {
+        (Ok(()), _) => Ok(true),
+        (Err(refused), Some(_)) => Err(refused),
+        (Err(_), None) => Ok(false),
+    }
 }
 
 /// Refuses whoever does not show a secret key of the site.

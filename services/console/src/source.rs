@@ -71,7 +71,8 @@ pub struct PageRequest {
 /// Visitors on a step.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OnAStep {
-    /// The time of the numbers that they are counted in; `None` before there are any. UTC milliseconds.
+    /// Up to which time everybody's journeys are stored; `None` before there are any. UTC milliseconds. The numbers are
+    /// newer by the time between two writes of journeys.
     pub as_of_ms: Option<i64>,
     pub page: Page,
 }

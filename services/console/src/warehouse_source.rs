@@ -15,6 +15,7 @@ use warehouse::arriving::PropertyName;
 use warehouse::event_names::EventName;
 use warehouse::history::{Grid, HistoryPoint};
 use warehouse::live::{Live, LiveAt};
+use warehouse::newest::NewestEvents;
 use warehouse::visitors::PageQuery;
 use warehouse::{FunnelKey, Warehouse};
 
@@ -109,14 +110,15 @@ fn reading(warehouse: Warehouse) -> Read<LiveKey, Arc<Live>> {
 
 /// One read of what arrives at a site.
 fn reading_arrivals(warehouse: Warehouse, horizon_ms: i64) -> Read<String, Arc<Arriving>> {
+    let newest = NewestEvents::new(warehouse.clone(), MAX_RECENT);
     Arc::new(move |site: String| {
-        let warehouse = warehouse.clone();
+        let (warehouse, newest) = (warehouse.clone(), newest.clone());
         async move {
             Ok(Arc::new(Arriving {
                 // First, so that it never promises more than the lists hold.
                 as_of_ms: warehouse.arrived_until(&site).await?,
                 horizon_ms,
-                stored: warehouse.newest_events(&site, now_ms(), MAX_RECENT).await?,
+                stored: newest.of(&site, now_ms()).await?,
                 rejected: warehouse.newest_rejections(&site, MAX_RECENT).await?,
             }))
         }
@@ -220,8 +222,10 @@ impl NumberSource for WarehouseSource {
             let question = Question::new(funnel, step, standing, window_ms, numbers.minute_end_ms);
             let entries = funnel.steps.first().map(|step| step.events.clone()).unwrap_or_default();
             let query = PageQuery { entries, question, after, limit };
-            let page = self.warehouse.standing(&self.key(funnel), &query).await?;
-            Ok(OnAStep { as_of_ms: Some(numbers.as_of_ms), page })
+            let key = self.key(funnel);
+            // First, so that it never promises more than the page holds.
+            let as_of_ms = self.warehouse.journeys_as_of(&key).await?;
+            Ok(OnAStep { as_of_ms, page: self.warehouse.standing(&key, &query).await? })
         }
         .boxed()
     }

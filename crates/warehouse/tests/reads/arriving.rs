@@ -1,11 +1,22 @@
 //! What a site sends right now, as the tables tell.
 
+use warehouse::Warehouse;
+use warehouse::newest::{NewestEvents, WIDE_PACE_MS};
 use warehouse::rejected::RejectedRow;
 use warehouse::rows::EventRow;
 
 use crate::database::*;
 
 const NOW: i64 = 1_700_000_000_000;
+
+/// Message ids of the newest, as one who asks for the first time is told.
+async fn newest(warehouse: &Warehouse, site: &str, limit: u32) -> Vec<String> {
+    ids(&NewestEvents::new(warehouse.clone(), limit), site, NOW).await
+}
+
+async fn ids(newest: &NewestEvents, site: &str, now_ms: i64) -> Vec<String> {
+    newest.of(site, now_ms).await.unwrap().into_iter().map(|row| row.event.message_id).collect()
+}
 
 #[tokio::test]
 async fn the_newest_events_come_first_each_once_and_of_one_site() {
@@ -23,15 +34,39 @@ async fn the_newest_events_come_first_each_once_and_of_one_site() {
         EventRow { site: "blog", ..at("bob", "m3", NOW, 6) },
     ];
     insert_events(&warehouse, &rows).await;
-    let found = warehouse.newest_events("shop", NOW, 10).await.unwrap();
+    let found = NewestEvents::new(Warehouse::clone(&warehouse), 10).of("shop", NOW).await.unwrap();
     let told: Vec<_> =
         found.iter().map(|row| (row.event.message_id.as_str(), row.stored.received_at - NOW)).collect();
     assert_eq!(told, [("m2", -10_000), ("m1", -20_000), ("yesterday", -43_200_000)]);
-    assert_eq!(warehouse.newest_events("shop", NOW, 1).await.unwrap().len(), 1);
+    assert_eq!(newest(&warehouse, "shop", 1).await, ["m2"]);
     let erase = "INSERT INTO erasures (site, visitor_id) VALUES ('shop', 'bob'), ('blog', 'ann')";
     warehouse.client().query(erase).execute().await.unwrap();
-    assert_eq!(warehouse.newest_events("shop", NOW, 10).await.unwrap().len(), 2, "one asked to be forgotten");
-    assert!(warehouse.newest_events("none", NOW, 10).await.unwrap().is_empty());
+    assert_eq!(newest(&warehouse, "shop", 10).await, ["m1", "yesterday"], "one asked to be forgotten");
+    assert!(newest(&warehouse, "none", 10).await.is_empty());
+}
+
+#[tokio::test]
+async fn news_are_told_at_every_read_and_what_is_older_is_searched_every_ten_seconds() {
+    let warehouse = database().await;
+    let received = async |message: &'static str, ago_ms: i64, site: &'static str| {
+        let row = EventRow { site, ..event("ann", message, "view", NOW - ago_ms, 1) };
+        insert_events(&warehouse, &[row]).await;
+    };
+    let (hour, day) = (3_600_000, 86_400_000);
+    received("old", 3 * day, "shop").await;
+    received("lately", 30_000, "shop").await;
+    let four = NewestEvents::new(Warehouse::clone(&warehouse), 4);
+    assert_eq!(ids(&four, "shop", NOW).await, ["lately", "old"]);
+    received("lagged", 2 * hour, "shop").await;
+    received("news", -500, "shop").await;
+    received("lately", -700, "shop").await; // a copy
+    assert_eq!(ids(&four, "shop", NOW + 1_000).await, ["lately", "news", "old"]);
+    assert_eq!(ids(&four.clone(), "shop", NOW + WIDE_PACE_MS - 1).await, ["lately", "news", "old"]);
+    assert_eq!(ids(&four, "shop", NOW + WIDE_PACE_MS).await, ["lately", "news", "lagged", "old"]);
+    received("last", -WIDE_PACE_MS, "shop").await;
+    assert_eq!(ids(&four, "shop", NOW + WIDE_PACE_MS + 1).await, ["last", "lately", "news", "lagged"]);
+    received("theirs", hour, "blog").await;
+    assert_eq!(ids(&four, "blog", NOW + WIDE_PACE_MS + 1).await, ["theirs"], "each site has its own");
 }
 
 #[tokio::test]

@@ -76,10 +76,33 @@ async fn no_retention_is_changed_while_the_table_is_still_being_changed() {
     let slow =
         "ALTER TABLE events UPDATE content = 'x' WHERE sleepEachRow(2) = 0 SETTINGS mutations_sync = 0";
     warehouse.client().query_raw(slow).execute().await.unwrap();
-    assert_eq!(keep(30).await, Kept::Later);
+    assert_eq!(keep(30).await, Kept::Later { failing: None });
     assert_eq!(mutations(&warehouse, "").await, 1, "nothing is queued behind it");
     until_changed(&warehouse).await;
     assert_eq!(keep(30).await, Kept::Changing);
+}
+
+#[tokio::test]
+async fn a_change_that_fails_for_ever_is_told_with_its_reason() {
+    let warehouse = database().await;
+    insert_events(&warehouse, &[event("ann", "m1", "view", 1_700_000_000_000, 1)]).await;
+    let failing = "ALTER TABLE events UPDATE content = toString(throwIf(message_id != '', 'no such content')) \
+                   WHERE 1 SETTINGS mutations_sync = 0";
+    warehouse.client().query_raw(failing).execute().await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let reason = loop {
+        match warehouse.keep_events(&[("shop".to_owned(), 30)]).await.unwrap() {
+            Kept::Later { failing: Some(reason) } => break reason,
+            Kept::Later { failing: None } if Instant::now() < deadline => {}
+            kept => panic!("{kept:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(reason.contains("no such content"), "{reason}");
+    let kill = format!("KILL MUTATION WHERE database = '{}' SYNC", warehouse.database());
+    warehouse.client().query_raw(&kill).execute().await.unwrap();
+    let keep = warehouse.keep_events(&[("shop".to_owned(), 30)]).await.unwrap();
+    assert_eq!(keep, Kept::Changing, "as the warning says");
 }
 
 async fn mutations(warehouse: &Warehouse, and: &str) -> u64 {

@@ -9,7 +9,7 @@ use funnel::journey::Journey;
 use funnel::standing::{Question, Standing};
 use funnel::tail::TailEvent;
 use warehouse::FunnelKey;
-use warehouse::rows::{COMPLETE, EventRow, JourneyRow};
+use warehouse::rows::{COMPLETE, EventRow, JourneyRow, ProgressRow, RollingRow};
 use warehouse::visitors::PageQuery;
 
 use crate::database::*;
@@ -123,4 +123,59 @@ async fn pages_go_through_every_partition_once_and_name_whom_they_can() {
     }
     let (dropped, ..) = all(&database, Standing::Dropped, 2).await;
     assert_eq!(names(&dropped), ["ann", "cid", "dan", "eve"]);
+}
+
+#[tokio::test]
+async fn names_are_looked_for_from_the_receipt_of_the_first_climb_on_and_ids_in_all_of_the_past() {
+    let database = database().await;
+    log(&database, "log", 2).await;
+    generation(&database, 5, COMPLETE, 2, 1).await;
+    let entered = ["imported", "known", "live", "skewed", "impossible"];
+    let journeys: Vec<_> =
+        (5..).zip(entered).map(|(ago, visitor)| journey(visitor, 0, 5, 3, &[(ago, 1)])).collect();
+    database.insert_journeys(&journeys).await.unwrap();
+    let days = |count: i64| count * 1_440 * MINUTE;
+    let entry = |visitor: &'static str, minutes: i64, received_at: i64| EventRow {
+        received_at,
+        ..event(visitor, visitor, "view", NOW - minutes * MINUTE, 1)
+    };
+    let events = [
+        entry("imported", 5, NOW + days(90)),
+        entry("known", 6, NOW - 6 * MINUTE),
+        EventRow { user_id: "known@example.org", ..event("known", "long ago", "note", NOW - days(90), 1) },
+        entry("live", 7, NOW),
+        entry("skewed", 8, NOW - days(1) / 2),
+        // Not that there were one: it shows that older months are left out.
+        entry("impossible", 9, NOW - days(60)),
+    ];
+    insert_events(&database, &events).await;
+    let (found, _, nameless) = all(&database, Standing::Open, 100).await;
+    assert_eq!(found.keys().collect::<Vec<_>>(), ["imported", "known", "live", "skewed"]);
+    assert_eq!((found["known"].as_str(), nameless), ("known@example.org", 1));
+}
+
+#[tokio::test]
+async fn journeys_are_as_of_the_partition_that_stored_them_least_far() {
+    let database = database().await;
+    let as_of = async || database.journeys_as_of(&key()).await.unwrap();
+    let unknown = FunnelKey { definition: 8, ..key() };
+    assert_eq!(database.journeys_as_of(&unknown).await.unwrap(), None);
+    log(&database, "log", 2).await;
+    let stored = async |partition: u32, next_offset: u64, clock_ms: i64| {
+        let row = ProgressRow { clock_ms, ..progress("log", partition, 2, 5, COMPLETE, next_offset) };
+        database.insert::<ProgressRow>("progress", &[row]).await.unwrap();
+    };
+    stored(0, 10, NOW).await;
+    stored(1, 20, NOW + 5_000).await;
+    stored(2, 1, 1).await; // of a partition that there is not
+    assert_eq!(as_of().await, Some(NOW));
+    let shown = async |partition: u32, next_offset: u64, as_of: i64| {
+        let row = RollingRow { as_of, ..rolling(partition, 5, "", [1, 0], next_offset << 20 | 7) };
+        database.insert::<RollingRow>("funnel_open", &[row]).await.unwrap();
+    };
+    shown(0, 10, NOW + 60_000).await;
+    shown(1, 21, NOW + 60_000).await;
+    assert_eq!(as_of().await, Some(NOW + 5_000), "the idle one is as far as it shows, the other one is not");
+    stored(1, 21, NOW + 6_000).await;
+    assert_eq!(as_of().await, Some(NOW + 60_000));
 }

@@ -151,6 +151,33 @@ async fn a_note_is_written_by_who_may_and_read_back_in_its_span() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_proxys_own_user_name_is_no_secret_key_and_the_token_opens_beside_it() {
+    let console = Running::start(Some("token"));
+    let proxy = ("authorization", "Basic cHJveHk6cGFzc3dvcmQ=");
+    let status = async |query: &str, headers: &[(&str, &str)]| {
+        let request = console.client.post(format!("{}/api/v1/annotations{query}", console.url));
+        let request = request.json(&json!({"site": "shop", "text": "x"}));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<Value>().await.unwrap()["code"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(status("?token=token", &[proxy, PROXIED]).await.0, 200);
+    assert_eq!(status("", &[proxy, PROXIED, KEY]).await.0, 200, "a key in its own header");
+    let refused = |code: &str| (401, code.to_owned());
+    assert_eq!(status("?token=guess", &[proxy, PROXIED]).await, refused("wrong_token"));
+    for headers in [&[proxy, PROXIED][..], &[proxy]] {
+        assert_eq!(status("", headers).await, refused("wrong_secret_key"), "{headers:?}");
+    }
+    let wrong = ("x-secret-key", "sk_ladder_demo");
+    assert_eq!(status("?token=token", &[wrong, PROXIED]).await, refused("wrong_secret_key"), "it was meant");
+    assert_eq!(
+        status("?token=token", &[proxy, PROXIED, ("origin", "https://evil.example")]).await.1,
+        "foreign_origin"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_programs_of_this_machine_may_write_and_pages_of_others_not() {
     let console = Running::start(None);
     let note = json!({"site": "shop", "text": "x"});
