@@ -129,7 +129,7 @@ impl<'r, 'b> Validator<'r, 'b> {
             Reason::MissingVisitor.because("an event needs `anonymousId` or `userId` (a text or a number)")
         })?;
         let own_message_id = own_message_id(&draft.message_id)?;
-        let properties = self.masked(properties(draft)?);
+        let sent = properties(draft)?;
         let context = object(&draft.context, "context")?;
         let times = self.times(draft)?;
 
@@ -140,13 +140,15 @@ impl<'r, 'b> Validator<'r, 'b> {
                 kind: draft.kind,
                 event: &name,
                 own_ts_ms: times.own,
-                properties: &properties,
+                // Events that differ in what is masked alone are no copies, and no plan changes an id.
+                properties: &sent,
             };
             Cow::Owned(match times.given {
                 true => message_id::derived(identity, &mut self.hash_input),
                 false => message_id::random(),
             })
         });
+        let properties = self.masked(sent);
         let read = self.context.get_or_insert_with(|| Context::of(context, &self.request));
         if read.text != context {
             read.read(context, &self.request);

@@ -46,12 +46,13 @@ impl SiteShare {
 
     /// Takes bytes for a request that has `own` already. A request that is alone is never refused: it could never be sent.
     fn take(&self, bytes: usize, own: usize) -> Result<(), Refusal> {
-        let used = self.used.fetch_add(bytes, Ordering::AcqRel);
-        if used > own && used.saturating_add(bytes) > self.max {
-            self.give_back(bytes);
-            return Err(Refusal::SiteShareFull);
-        }
-        Ok(())
+        // What is refused is never added: it would take the room of another request for a moment.
+        let taken = |used: usize| {
+            let after = used.saturating_add(bytes);
+            (used <= own || after <= self.max).then_some(after)
+        };
+        let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken);
+        before.map(drop).map_err(|_| Refusal::SiteShareFull)
     }
 
     fn give_back(&self, bytes: usize) {
@@ -134,6 +135,24 @@ mod tests {
         two.cover(100).unwrap();
         drop(two);
         assert_eq!((gauge.get(), budget.used.load(Ordering::Acquire)), (0, 0));
+    }
+
+    #[test]
+    fn what_is_refused_takes_nobodys_room_meanwhile() {
+        let share = SiteShare::new(100);
+        share.take(40, 0).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    assert_eq!(share.take(70, 0), Err(Refusal::SiteShareFull));
+                }
+            });
+            for _ in 0..20_000 {
+                share.take(60, 0).unwrap();
+                share.give_back(60);
+            }
+        });
+        assert_eq!(share.used.load(Ordering::Acquire), 40);
     }
 
     #[test]

@@ -11,6 +11,10 @@ use super::bots;
 
 use crate::limits::MAX_REMEMBERED_USER_AGENTS;
 
+/// Browsers' and bots' have less; what is longer is read every time, and what comes after the second length not at all.
+const MAX_REMEMBERED_BYTES: usize = 512;
+const MAX_READ_BYTES: usize = 1_024;
+
 /// What a User-Agent tells; empty where it does not.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Agent {
@@ -30,6 +34,10 @@ thread_local! {
 
 /// Reads a User-Agent of `context.userAgent` or of a browser's header.
 pub(crate) fn agent(user_agent: &str) -> Rc<Agent> {
+    if user_agent.len() > MAX_REMEMBERED_BYTES {
+        let read = user_agent.floor_char_boundary(MAX_READ_BYTES);
+        return Rc::new(classify(user_agent.get(..read).unwrap_or_default()));
+    }
     REMEMBERED.with_borrow_mut(|remembered| {
         if let Some(agent) = remembered.get(user_agent) {
             return Rc::clone(agent);
@@ -106,6 +114,19 @@ mod tests {
         {
             assert!(!is_browser(header), "{header}");
         }
+    }
+
+    #[test]
+    fn long_ones_are_cut_and_not_remembered() {
+        let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+        let remembered = || REMEMBERED.with_borrow(HashMap::len);
+        let before = remembered();
+        let long = format!("{chrome} {}", "ü".repeat(600));
+        assert_eq!((agent(&long).browser.as_str(), remembered()), ("Chrome", before));
+        let late = format!("{} Googlebot/2.1", "x".repeat(MAX_READ_BYTES));
+        assert!(!agent(&late).is_bot && agent("Googlebot/2.1").is_bot);
+        agent(&format!("{chrome} {}", "a".repeat(MAX_REMEMBERED_BYTES - chrome.len() - 1)));
+        assert_eq!(remembered(), before + 2);
     }
 
     #[test]

@@ -1,17 +1,22 @@
-//! Numbers of payment cards: 13 to 19 digits, written together or in groups, with the prefix and the length of a network
-//! that issues cards and a right check digit (ISO/IEC 7812). One of ten numbers has a right check digit by chance, so
-//! without the prefix orders and times would be taken for cards.
+//! Numbers of payment cards: with the prefix and the length of a network that issues cards and a right check digit
+//! (ISO/IEC 7812).
+//!
+//! Numbers of orders, articles and events are as long, and one of ten has a right check digit by chance. So a number counts
+//! as a card's where it is written in the groups that are printed on cards, and, written together, only as the value of
+//! a property whose name says that it is a card's.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
-const DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
-/// Digits of a group where a number is written in groups.
-const GROUP: std::ops::RangeInclusive<usize> = 3..=7;
+use super::walk;
+
+/// How numbers are written in groups, the longest first.
+const GROUPED: [&[usize]; 4] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
+/// Digits of a number that is written together.
+const TOGETHER: RangeInclusive<usize> = 15..=19;
 
 /// First and last prefix, as many digits of a number as they have; lengths of the numbers.
-const NETWORKS: &[(u64, u64, std::ops::RangeInclusive<usize>)] = &[
+const NETWORKS: &[(u64, u64, RangeInclusive<usize>)] = &[
     // Visa
-    (4, 4, 13..=13),
     (4, 4, 16..=16),
     (4, 4, 19..=19),
     // Mastercard
@@ -36,84 +41,117 @@ const NETWORKS: &[(u64, u64, std::ops::RangeInclusive<usize>)] = &[
     // Mir
     (2200, 2204, 16..=19),
     // Maestro
-    (5018, 5018, 13..=19),
-    (5020, 5020, 13..=19),
-    (5038, 5038, 13..=19),
-    (5893, 5893, 13..=19),
-    (6304, 6304, 13..=19),
-    (6759, 6759, 13..=19),
-    (6761, 6763, 13..=19),
+    (5018, 5018, 16..=19),
+    (5020, 5020, 16..=19),
+    (5038, 5038, 16..=19),
+    (5893, 5893, 16..=19),
+    (6304, 6304, 16..=19),
+    (6759, 6759, 16..=19),
+    (6761, 6763, 16..=19),
     // Troy
     (9792, 9792, 16..=16),
 ];
 
-/// Where numbers of cards stand, in order.
-pub(super) fn find(text: &str) -> Vec<Range<usize>> {
+/// Whether a property's name says that its value is a card's number: `card` is in it, however it is written, or it has a
+/// word that is `pan` or `cc` or begins with `ccnum` (`account` and `company` have not).
+pub(super) fn is_key(key: &str) -> bool {
+    let words = words(key);
+    let is_word = |word: &str| matches!(word, "pan" | "cc") || word.starts_with("ccnum");
+    words.split(' ').any(is_word) || words.replace(' ', "").contains("card")
+}
+
+/// Whether a property of what is called a card (`card.number`) is its number.
+pub(super) fn is_number_key(key: &str) -> bool {
+    matches!(key.to_ascii_lowercase().as_str(), "number" | "num" | "no")
+}
+
+/// The words of a name in small letters: `ccNumber` and `cc_number` are `cc number`.
+fn words(key: &str) -> String {
+    let mut words = String::with_capacity(key.len() + 4);
+    let mut is_small = false;
+    for letter in key.chars() {
+        let is_letter = letter.is_alphabetic();
+        if !is_letter || is_small && letter.is_uppercase() {
+            words.push(' ');
+        }
+        if is_letter {
+            words.push(letter.to_ascii_lowercase());
+        }
+        is_small = letter.is_lowercase();
+    }
+    words
+}
+
+/// Where numbers of cards stand, in order; with `together` also those that are not written in groups.
+pub(super) fn find(text: &str, together: bool) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let mut groups: Vec<Range<usize>> = Vec::new();
-    for group in digit_groups(text.as_bytes()) {
+    for group in digit_groups(text) {
         let is_next = groups.last().is_some_and(|last| is_separator(text, last.end..group.start));
         if !is_next {
-            cards_among(text, &groups, &mut found);
+            cards_among(text, &groups, together, &mut found);
             groups.clear();
         }
         groups.push(group);
     }
-    cards_among(text, &groups, &mut found);
+    cards_among(text, &groups, together, &mut found);
     found
 }
 
-/// Whether a JSON number is a card's.
+/// Whether a JSON number is a card's, if its name says so.
 pub(super) fn is_number(number: &str) -> bool {
-    DIGITS.contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()) && is_card(number)
+    TOGETHER.contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()) && is_card(number)
 }
 
 /// Runs of digits, each as long as it gets.
-fn digit_groups(bytes: &[u8]) -> impl Iterator<Item = Range<usize>> {
+fn digit_groups(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = at + bytes.get(at..)?.iter().position(u8::is_ascii_digit)?;
-        let length = bytes.get(start..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        at = start + length;
-        Some(start..at)
+        let rest = text.get(at..)?;
+        let start = at + walk::ahead(rest, usize::MAX, |letter| !letter.is_ascii_digit());
+        let digits = walk::ahead(text.get(start..)?, usize::MAX, |letter| letter.is_ascii_digit());
+        at = start + digits;
+        (digits > 0).then(|| start..at)
     })
 }
 
 fn is_separator(text: &str, range: Range<usize>) -> bool {
-    // In a query a space is written as + or %20.
-    matches!(text.get(range), Some(" " | "-" | "+" | "%20"))
+    // In a query a space is written as +.
+    matches!(text.get(range), Some(" " | "-" | "+"))
 }
 
 /// Adds the cards in groups that follow each other with a separator between.
-fn cards_among(text: &str, groups: &[Range<usize>], found: &mut Vec<Range<usize>>) {
+fn cards_among(text: &str, groups: &[Range<usize>], together: bool, found: &mut Vec<Range<usize>>) {
     let mut rest = groups;
-    while let Some((_, after)) = rest.split_first() {
-        match card_at(text, rest) {
-            Some((taken, range)) => {
-                found.push(range);
-                rest = rest.get(taken..).unwrap_or_default();
-            }
-            None => rest = after,
+    while let Some((first, after)) = rest.split_first() {
+        let is_whole = together && TOGETHER.contains(&first.len());
+        let whole = is_whole.then_some(1).filter(|_| is_card_at(text, std::slice::from_ref(first)));
+        let taken = whole.or_else(|| grouped(text, rest));
+        if let (Some(taken), Some(last)) = (taken, taken.and_then(|taken| rest.get(taken - 1))) {
+            found.push(first.start..last.end);
+            rest = rest.get(taken..).unwrap_or_default();
+        } else {
+            rest = after;
         }
     }
 }
 
-/// A card that begins with the first of the groups: how many of them it takes, and where it stands.
-fn card_at(text: &str, groups: &[Range<usize>]) -> Option<(usize, Range<usize>)> {
-    let start = groups.first()?.start;
-    let mut digits = String::new();
-    for (index, group) in groups.iter().enumerate() {
-        digits.push_str(text.get(group.clone())?);
-        let in_groups = groups.iter().take(index + 1).all(|group| GROUP.contains(&group.len()));
-        if digits.len() > *DIGITS.end() || (index > 0 && !in_groups) {
-            return None;
-        }
-        let range = start..group.end;
-        if DIGITS.contains(&digits.len()) && stands_alone(text, &range) && is_card(&digits) {
-            return Some((index + 1, range));
-        }
-    }
-    None
+/// How many of the groups are a card's, from the first on.
+fn grouped(text: &str, groups: &[Range<usize>]) -> Option<usize> {
+    let is_written_so = |lengths: &&&[usize]| {
+        let written = groups.get(..lengths.len());
+        written.is_some_and(|written| {
+            written.iter().map(Range::len).eq(lengths.iter().copied()) && is_card_at(text, written)
+        })
+    };
+    GROUPED.iter().find(is_written_so).map(|lengths| lengths.len())
+}
+
+fn is_card_at(text: &str, groups: &[Range<usize>]) -> bool {
+    let (Some(first), Some(last)) = (groups.first(), groups.last()) else { return false };
+    let digits: String = groups.iter().filter_map(|group| text.get(group.clone())).collect();
+    walk::read(digits.len());
+    stands_alone(text, &(first.start..last.end)) && is_card(&digits)
 }
 
 /// Not a part of a name, of a fraction, of an identifier in hexadecimal digits.
@@ -131,7 +169,7 @@ fn stands_alone(text: &str, range: &Range<usize>) -> bool {
 }
 
 fn is_card(digits: &str) -> bool {
-    let starts = |(first, last, lengths): &(u64, u64, std::ops::RangeInclusive<usize>)| {
+    let starts = |(first, last, lengths): &(u64, u64, RangeInclusive<usize>)| {
         let prefix = digits.get(..first.to_string().len()).and_then(|prefix| prefix.parse().ok());
         lengths.contains(&digits.len())
             && prefix.is_some_and(|prefix: u64| (*first..=*last).contains(&prefix))

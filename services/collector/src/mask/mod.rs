@@ -2,12 +2,14 @@
 //! a text. Called for an event's properties and the stored part of its context, and for samples of rejected events.
 //!
 //! Nearly every event has none, so a scan that a processor does many bytes at a time asks first whether there may be any;
-//! only where it says so is the text read value by value. Masking what is masked changes nothing.
+//! only where it says so is the text read value by value. Masking what is masked changes nothing. Whoever has a write key
+//! may send any text, so none may cost much more than its length: what is looked for has a greatest length.
 
 mod card;
 mod email;
 mod suspicion;
 mod token;
+mod walk;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -23,12 +25,18 @@ type Replacement = (Range<usize>, String);
 
 /// The text with what must not be stored masked; nothing where there is nothing to mask.
 pub(crate) fn text(text: &str) -> Option<String> {
+    text_of(text, false)
+}
+
+/// As [`text`], of a value whose name says that it is a card's number, or not.
+fn text_of(text: &str, of_card: bool) -> Option<String> {
     if !suspicion::is_raised_by(text) {
         return None;
     }
     let mut masked = Cow::Borrowed(text);
+    let cards = |text: &str| card::find(text, of_card);
     for (mask, find) in
-        [(TOKEN, token::find as fn(&str) -> Vec<Range<usize>>), (EMAIL, email::find), (CARD, card::find)]
+        [(TOKEN, &token::find as &dyn Fn(&str) -> Vec<Range<usize>>), (EMAIL, &email::find), (CARD, &cards)]
     {
         let found = find(&masked);
         if !found.is_empty() {
@@ -47,7 +55,7 @@ pub(crate) fn json(json: &str, allowed: &[String]) -> Option<String> {
     if !suspicion::is_raised_by(json) {
         return None;
     }
-    let mut values = Values { allowed, path: String::new(), found: Vec::new() };
+    let mut values = Values { allowed, path: String::new(), of_card: false, found: Vec::new() };
     let start = json.len() - json.trim_ascii_start().len();
     values.value(of_text(json), start);
     let found = values.found;
@@ -80,6 +88,8 @@ struct Values<'v> {
     allowed: &'v [String],
     /// The names of the fields that are open, with dots between.
     path: String,
+    /// Whether the name of the value in hand says that it is a card's number.
+    of_card: bool,
     found: Vec<Replacement>,
 }
 
@@ -92,12 +102,12 @@ impl Values<'_> {
             Value::Array(array) if suspicion::is_raised_by(array) => self.array(array, start),
             Value::Object(_) | Value::Array(_) => {}
             Value::Number(number) => {
-                if card::is_number(number) {
+                if self.of_card && card::is_number(number) {
                     self.found.push((start..start + number.len(), format!("\"{CARD}\"")));
                 }
             }
             Value::Text(written) => {
-                if let Some(masked) = text(&written.decode()) {
+                if let Some(masked) = text_of(&written.decode(), self.of_card) {
                     let mut quoted = String::with_capacity(masked.len() + 2);
                     push_quoted(&mut quoted, &masked);
                     self.found.push((start..start + written.written_bytes() + 2, quoted));
@@ -107,13 +117,16 @@ impl Values<'_> {
     }
 
     fn object(&mut self, object: &str, start: usize) {
+        let is_card = self.of_card;
         // What was checked has no errors.
         let _ = Scanner::new(object).object(|scanner, key| {
             let before = self.path.len();
             if before > 0 {
                 self.path.push('.');
             }
-            self.path.push_str(&key.decode());
+            let key = key.decode();
+            self.path.push_str(&key);
+            self.of_card = card::is_key(&key) || is_card && card::is_number_key(&key);
             scanner.peek();
             let at = start + scanner.position();
             let value = scanner.value()?;
@@ -123,6 +136,7 @@ impl Values<'_> {
             self.path.truncate(before);
             Ok(())
         });
+        self.of_card = is_card;
     }
 
     fn array(&mut self, array: &str, start: usize) {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use aho_corasick::AhoCorasick;
 use memchr::memchr;
 
-use super::token;
+use super::{token, walk};
 
 /// What mail addresses and tokens begin with or contain, also where a URL or JSON has encoded it.
 static SIGNS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
@@ -15,13 +15,14 @@ static SIGNS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
 
 pub(super) fn is_raised_by(text: &str) -> bool {
     let bytes = text.as_bytes();
+    walk::read(bytes.len());
     memchr(b'@', bytes).is_some()
         || has_many_digits(bytes)
         // A list that cannot be searched for would be a defect; then every text is read.
         || SIGNS.as_ref().is_none_or(|signs| signs.is_match(bytes))
 }
 
-/// Whether a card's number may be there: 13 digits in groups of 3 or more fill two neighbouring quarters of 16 bytes so
+/// Whether a card's number may be there: a card's digits, in groups of 4 or more, fill two neighbouring quarters of 16 bytes so
 /// far that at most one byte of each is a separator.
 fn has_many_digits(bytes: &[u8]) -> bool {
     let mut before = false;

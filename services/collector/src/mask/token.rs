@@ -6,11 +6,16 @@ use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-/// How a token begins, and how many more characters it has at least, one of them a digit.
+use super::walk;
+
+/// How a token begins, and how many more characters it has at least.
 const PREFIXES: &[(&str, usize)] = &[
-    ("sk_", 16),
-    ("rk_", 16),
-    ("sk-", 20),
+    ("sk_live_", 16),
+    ("sk_test_", 16),
+    ("rk_live_", 16),
+    ("rk_test_", 16),
+    ("sk-proj-", 20),
+    ("sk-ant-", 20),
     ("whsec_", 16),
     ("ghp_", 20),
     ("gho_", 20),
@@ -34,6 +39,13 @@ const PREFIXES: &[(&str, usize)] = &[
     ("SG.", 30),
 ];
 
+/// These are of capitals and digits alone.
+const OF_CAPITALS: [&str; 2] = ["AKIA", "ASIA"];
+/// Digits that no name has. Those with capitals and small letters need none.
+const MIN_DIGITS: usize = 4;
+/// So many characters tell whether it is a token; one that is longer is masked as a whole.
+const MAX_JUDGED: usize = 512;
+
 /// What the head of an authorization begins with; the token itself follows.
 const SCHEMES: [&str; 4] = ["Bearer ", "bearer ", "Bearer%20", "Bearer+"];
 /// `{"` in base64: how a JSON web token begins.
@@ -55,6 +67,7 @@ static SEARCH: LazyLock<Option<AhoCorasick>> =
 pub(super) fn find(text: &str) -> Vec<Range<usize>> {
     let mut found: Vec<Range<usize>> = Vec::new();
     let Some(search) = SEARCH.as_ref() else { return found };
+    walk::read(text.len());
     for sign in search.find_iter(text) {
         let is_apart = found.last().is_none_or(|last| sign.start() >= last.end);
         if is_apart && let Some(range) = token(text, sign.start()..sign.end()) {
@@ -66,7 +79,7 @@ pub(super) fn find(text: &str) -> Vec<Range<usize>> {
 
 fn token(text: &str, sign: Range<usize>) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let before = sign.start.checked_sub(1).and_then(|at| bytes.get(at));
+    let before = sign.start.checked_sub(1).and_then(|at| bytes.get(at)).copied().map(char::from);
     // A URL's encoded byte (%3D) ends in a letter or digit that is no part of what follows.
     let is_encoded = sign.start.checked_sub(3).and_then(|at| bytes.get(at)) == Some(&b'%');
     if !is_encoded && before.is_some_and(is_token) {
@@ -76,36 +89,41 @@ fn token(text: &str, sign: Range<usize>) -> Option<Range<usize>> {
     match text.get(sign.clone())? {
         JWT => jwt(rest).map(|bytes| sign.start..sign.end + bytes),
         scheme if SCHEMES.contains(&scheme) => {
-            let bytes = run(rest, |byte| is_token(byte) || b"./+~=".contains(byte));
-            is_random(rest, bytes, MIN_BEARER).then(|| sign.end..sign.end + bytes)
+            let is_part = |letter| is_token(letter) || "./+~=".contains(letter);
+            let judged = rest.get(..walk::ahead(rest, MAX_JUDGED, is_part))?;
+            let is_bearer = judged.len() >= MIN_BEARER && judged.bytes().any(|byte| byte.is_ascii_digit());
+            is_bearer.then(|| sign.end..sign.end + walk::ahead(rest, usize::MAX, is_part))
         }
         prefix => {
             let (_, min) = PREFIXES.iter().find(|(known, _)| *known == prefix)?;
-            let bytes = run(rest, |byte| is_token(byte) || *byte == b'.');
-            is_random(rest, bytes, *min).then(|| sign.start..sign.end + bytes)
+            let is_part = |letter| is_token(letter) || letter == '.';
+            let judged = rest.get(..walk::ahead(rest, MAX_JUDGED, is_part))?;
+            let is_key = judged.len() >= *min && is_random(prefix, judged);
+            is_key.then(|| sign.start..sign.end + walk::ahead(rest, usize::MAX, is_part))
         }
     }
 }
 
 /// Bytes of the rest of a JSON web token: head, payload and signature, with points between. The signature may be missing.
+/// No part of one begins another, so each byte is read a few times at most.
 fn jwt(rest: &str) -> Option<usize> {
-    let head = run(rest, is_token);
-    let payload = run(rest.get(head..)?.strip_prefix('.')?, is_token);
+    let run = |text| walk::ahead(text, usize::MAX, is_token);
+    let head = run(rest);
+    let payload = run(rest.get(head..)?.strip_prefix('.')?);
     let signed = rest.get(head + 1 + payload..)?.strip_prefix('.')?;
-    (head + JWT.len() >= MIN_JWT_PART && payload >= MIN_JWT_PART)
-        .then(|| head + payload + 2 + run(signed, is_token))
+    (head + JWT.len() >= MIN_JWT_PART && payload >= MIN_JWT_PART).then(|| head + payload + 2 + run(signed))
 }
 
-fn run(text: &str, is_part: impl Fn(&u8) -> bool) -> usize {
-    text.bytes().take_while(|byte| is_part(byte)).count()
+fn is_token(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "_-".contains(letter)
 }
 
-fn is_token(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"_-".contains(byte)
-}
-
-/// Names are written with the same characters, but are shorter and have no digits.
-fn is_random(text: &str, bytes: usize, min: usize) -> bool {
-    let token = text.get(..bytes).unwrap_or_default();
-    token.len() >= min && token.bytes().any(|byte| byte.is_ascii_digit())
+/// Names are written with the same characters, but in small letters and with few digits.
+fn is_random(prefix: &str, rest: &str) -> bool {
+    let digits = rest.bytes().filter(u8::is_ascii_digit).count();
+    let has_capitals = rest.bytes().any(|byte| byte.is_ascii_uppercase());
+    let has_small = rest.bytes().any(|byte| byte.is_ascii_lowercase());
+    digits >= MIN_DIGITS
+        || has_capitals && has_small
+        || OF_CAPITALS.contains(&prefix) && digits > 0 && !has_small
 }

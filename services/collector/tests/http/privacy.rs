@@ -106,3 +106,20 @@ async fn what_has_nothing_to_mask_is_stored_byte_for_byte() {
     running.ok("/v1/track", format!(r#"{{"event":"a","userId":"u","properties":{properties}}}"#)).await;
     assert_eq!(running.events()[0].properties, properties);
 }
+
+#[tokio::test]
+async fn the_id_of_an_event_without_one_is_that_of_what_was_sent() {
+    let running = start().await;
+    let event = |email: &str| {
+        let properties = json!({ "email": email });
+        json!({ "event": "signup", "userId": "u", "timestamp": "2026-05-08T10:00:00Z", "properties": properties })
+    };
+    let ann = running.stored(event("ann@shop.example")).await;
+    let bob = running.stored(event("bob@shop.example")).await;
+    assert_eq!(ann.properties, bob.properties);
+    assert_ne!(ann.message_id, bob.message_id, "two people, no copy");
+    running.apply(|plan| plan.sites[0].policy.allow_values = vec!["email".into()]).await;
+    let again = running.stored(event("ann@shop.example")).await;
+    assert_ne!(again.properties, ann.properties);
+    assert_eq!(again.message_id, ann.message_id, "the plan changes no id");
+}
