@@ -101,9 +101,12 @@ impl Incoming<'_> {
         if let Some(share) = &caller.account.share {
             permit.belong_to(share)?;
         }
+        let left_out = self.left_out(caller);
+        // A crawler's events are thrown away: they must not use up what visitors may send.
+        let taken = if left_out.is_none() { parsed.events.len() } else { 0 };
         let wait = match import_id {
             Some(id) => self.check_import(caller, id).map(|()| Duration::ZERO)?,
-            None => self.take_quota(caller, arrival, parsed.events.len())?,
+            None => self.take_quota(caller, arrival, taken)?,
         };
         let country = self.country();
         let mut validator = Validator::new(validate::Request {
@@ -123,7 +126,6 @@ impl Incoming<'_> {
             received_at_ms: arrival.received_at_ms,
         };
         let partitions = self.state.publisher.partitions();
-        let left_out = self.left_out(caller);
         let (messages, rejected) =
             records(&parsed, left_out.as_ref(), &mut validator, partitions, open, &kept);
         Ok(Prepared { messages, rejected, wait })

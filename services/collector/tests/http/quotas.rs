@@ -31,6 +31,20 @@ async fn post(
 }
 
 #[tokio::test]
+async fn what_is_left_out_uses_nothing_up() {
+    let running = limited(SiteLimits { events: rate(1, 20), ..SiteLimits::default() }).await;
+    let bot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    for _ in 0..50 {
+        let crawled = running.post("/v1/track", event("a")).header("user-agent", bot).send().await.unwrap();
+        assert_eq!(crawled.status(), 200);
+    }
+    for _ in 0..20 {
+        assert_eq!(post(&running, "wk", "/v1/track", event("a")).await.0, 200);
+    }
+    running.assert_outcomes(20, 0, 0);
+}
+
+#[tokio::test]
 async fn a_noisy_site_is_told_to_wait_and_another_is_not() {
     let running = limited(SiteLimits { events: rate(1, 20), ..SiteLimits::default() }).await;
     let over = (429, json!("over_quota"), json!("events_per_second"));
