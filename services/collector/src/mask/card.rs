@@ -111,7 +111,7 @@ fn digit_groups(text: &str) -> impl Iterator<Item = Range<usize>> {
         let start = at + walk::ahead(rest, usize::MAX, |letter| !letter.is_ascii_digit());
         let digits = walk::ahead(text.get(start..)?, usize::MAX, |letter| letter.is_ascii_digit());
         at = start + digits;
-        (digits > 0).then(|| start..at)
+        (digits > 0).then_some(start..at)
     })
 }
 
