@@ -5,6 +5,7 @@
 //! that hold nothing of it are not opened. Within it the times alone are read first, and the rows of the newest only.
 
 use clickhouse::Row;
+use clickhouse::query::Query;
 use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
@@ -46,10 +47,7 @@ impl Warehouse {
             since_the_newest(limit * 2, "")
         );
         let query = self.query(&sql).bind(site).bind(site).bind(since_ms).bind(site).bind(since_ms);
-        let query = query
-            .with_setting("max_execution_time", MAX_SECONDS.to_string())
-            .with_setting("timeout_overflow_mode", "break");
-        let rows: Vec<TracedRow> = fetch_all("events", query).await?;
+        let rows: Vec<TracedRow> = fetch_all("events", hurried(query)).await?;
         Ok(rows.into_iter().map(|row| row.of(site)).collect())
     }
 
@@ -88,10 +86,7 @@ impl Warehouse {
             since_the_newest(MAX_SAMPLED, kinds)
         );
         let query = self.query(&sql).bind(site).bind(site).bind(since_ms).bind(site).bind(since_ms);
-        let query = query
-            .with_setting("max_execution_time", MAX_SECONDS.to_string())
-            .with_setting("timeout_overflow_mode", "break");
-        fetch_all("events", query).await
+        fetch_all("events", hurried(query)).await
     }
 
     /// Up to which time everything that was accepted is counted, and so listed, about: the time of the partition furthest
@@ -108,6 +103,13 @@ impl Warehouse {
         let found: Vec<i64> = fetch_all("funnel_open", self.query(sql).bind(site)).await?;
         Ok(found.first().copied().filter(|ms| *ms > 0))
     }
+}
+
+/// The query with a time after which it answers what it has.
+fn hurried(query: Query) -> Query {
+    query
+        .with_setting("max_execution_time", MAX_SECONDS.to_string())
+        .with_setting("timeout_overflow_mode", "break")
 }
 
 /// SQL for the time of receipt from which on there are so many events of a site; its values are the span's beginning,

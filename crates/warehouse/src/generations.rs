@@ -49,11 +49,19 @@ struct GenerationRow {
     done: f64,
 }
 
+/// SQL for the log in use, (id, partitions): the one whose partition row was written last.
+macro_rules! current_log {
+    () => {
+        "SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''"
+    };
+}
+pub(crate) use current_log;
+
 /// A partition whose latest row is `complete` counts as done whatever share it wrote last.
-const GENERATIONS_SQL: &str = "
-    WITH (
-        SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''
-    ) AS log
+const GENERATIONS_SQL: &str = concat!(
+    "WITH (",
+    current_log!(),
+    ") AS log
     SELECT generation, ifNull(log.2, 0) AS log_partitions,
            countIf(last.1 = ?) AS complete, countIf(last.1 = ?) AS building,
            sum(if(last.1 = ?, 1, least(last.2, 1))) AS done
@@ -64,7 +72,8 @@ const GENERATIONS_SQL: &str = "
         GROUP BY generation, log_partition
     )
     GROUP BY generation
-    ORDER BY generation DESC";
+    ORDER BY generation DESC"
+);
 
 impl Generations {
     /// The generation that answers are read from.

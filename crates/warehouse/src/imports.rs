@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::client::{READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
-use crate::generations::FunnelKey;
+use crate::generations::{FunnelKey, current_log};
 use crate::raw::NOT_ERASED;
 use crate::rows::COMPLETE;
 
@@ -43,10 +43,6 @@ impl Cutoffs {
     }
 }
 
-/// The current log: (id, partitions). The one whose partition row was written last.
-const LOG: &str =
-    "SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''";
-
 impl Warehouse {
     /// The site's distinct stored rows that came with an import, by partition of the current log.
     pub async fn imported_rows(
@@ -55,14 +51,15 @@ impl Warehouse {
         import_id: &str,
     ) -> Result<Vec<ImportedRows>, WarehouseError> {
         let sql = format!(
-            "WITH ({LOG}) AS log
+            "WITH ({}) AS log
              SELECT toUInt32(kafkaMurmurHash(concat(site, '\\0', visitor_id)) % greatest(ifNull(log.2, 1), 1))
                         AS log_partition,
                     count() AS rows, max((log_epoch, offset)) AS last
              FROM events FINAL
              WHERE site = ? AND import_id = ? AND {NOT_ERASED}
              GROUP BY log_partition
-             ORDER BY log_partition"
+             ORDER BY log_partition",
+            current_log!()
         );
         let query = self.query(&sql).bind(site).bind(import_id).bind(site);
         within("events", READ_TIMEOUT * 20, query.fetch_all()).await
@@ -71,14 +68,15 @@ impl Warehouse {
     /// The cut-offs of a generation in the current log; none for partitions that have not completed it.
     pub async fn cutoffs(&self, key: &FunnelKey, generation: u64) -> Result<Cutoffs, WarehouseError> {
         let sql = format!(
-            "WITH ({LOG}) AS log
+            "WITH ({}) AS log
              SELECT log_partition, argMax(cutoff, (version, written_at)),
                     ifNull((SELECT max(epoch) FROM logs WHERE log_id = log.1), 0) AS log_epoch
              FROM progress
              WHERE log_id = log.1 AND site = ? AND funnel = ? AND definition = ? AND generation = ?
                    AND kind = 'progress'
              GROUP BY log_partition
-             HAVING argMax(state, (version, written_at)) = ?"
+             HAVING argMax(state, (version, written_at)) = ?",
+            current_log!()
         );
         let query = self.query(&sql).bind(&key.site).bind(&key.funnel).bind(key.definition).bind(generation);
         let query = query.bind(COMPLETE);

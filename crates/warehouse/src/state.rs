@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
-use crate::generations::FunnelKey;
+use crate::generations::{FunnelKey, current_log};
 use crate::rows::ProgressRow;
 
 /// A log that feeds the database.
@@ -36,10 +36,10 @@ struct Superseded {
 }
 
 /// Generations below the largest one of their funnel that is complete in all partitions of the current log.
-const SUPERSEDED_SQL: &str = "
-    WITH (
-        SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''
-    ) AS log,
+const SUPERSEDED_SQL: &str = concat!(
+    "WITH (",
+    current_log!(),
+    ") AS log,
     in_force AS (
         SELECT site, funnel, max(generation) AS newest
         FROM (
@@ -57,7 +57,8 @@ const SUPERSEDED_SQL: &str = "
     )
     SELECT DISTINCT progress.site AS site, progress.funnel AS funnel, progress.generation AS generation
     FROM progress INNER JOIN in_force ON progress.site = in_force.site AND progress.funnel = in_force.funnel
-    WHERE progress.generation < in_force.newest";
+    WHERE progress.generation < in_force.newest"
+);
 
 const PROGRESS_SQL: &str = "
     SELECT ?fields FROM progress

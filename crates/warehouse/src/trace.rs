@@ -28,6 +28,14 @@ pub struct Traced {
     pub stored: Stored,
 }
 
+impl Traced {
+    /// Whether it came too late to be counted live: older than this by when it came. Imports are counted by a build anyway.
+    pub fn is_late(&self, horizon_ms: i64) -> bool {
+        let oldest = self.event.ts.min(self.event.own_ts);
+        self.stored.received_at.saturating_sub(oldest) > horizon_ms && self.stored.import_id.is_empty()
+    }
+}
+
 /// When and from where it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {

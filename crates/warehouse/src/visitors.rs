@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use crate::client::{READ_TIMEOUT, Warehouse, within};
 use crate::error::WarehouseError;
-use crate::generations::FunnelKey;
+use crate::generations::{FunnelKey, current_log};
+use crate::raw::NOT_ERASED;
 
 /// Visitors of a page, at most.
 pub const MAX_PAGE: usize = 1_000;
@@ -82,21 +83,11 @@ const BATCH_SQL: &str = "
       AND visitor >= toUInt128(?)
     ORDER BY visitor, version DESC LIMIT 1 BY visitor LIMIT ?";
 
-const NAMES_SQL: &str = "
-    SELECT visitor_id, argMaxIf(user_id, received_at, user_id != '') AS user_id,
-           toUnixTimestamp64Milli(max(ts)) AS last_seen_at
-    FROM events
-    WHERE site = ? AND visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?) AND visitor_id IN (
-        SELECT visitor_id FROM events
-        WHERE site = ? AND event IN ? AND received_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
-          AND toUnixTimestamp64Milli(ts) IN ?)
-    GROUP BY visitor_id";
-
 /// A partition whose open minute has no more records than its stored journeys is as far as that minute.
-const AS_OF_SQL: &str = "
-    WITH (
-        SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''
-    ) AS log
+const AS_OF_SQL: &str = concat!(
+    "WITH (",
+    current_log!(),
+    ") AS log
     SELECT min(if(shown.records <= stored.records, greatest(shown.at, stored.at), stored.at))
     FROM (
         SELECT log_partition, argMax(next_offset, version) AS records, argMax(clock_ms, version) AS at
@@ -111,7 +102,8 @@ const AS_OF_SQL: &str = "
         FROM funnel_open
         WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND breakdown = ''
         GROUP BY log_partition
-    ) AS shown USING log_partition";
+    ) AS shown USING log_partition"
+);
 
 impl Warehouse {
     /// A page of the visitors that a question asks for, of the generation in force.
@@ -204,7 +196,17 @@ impl Warehouse {
         let began: Vec<i64> = found.values().map(|spot| spot.entered_at).collect();
         let Some(first) = began.iter().min() else { return Ok(Vec::new()) };
         let received_from = first.saturating_sub(CLOCKS_DIFFER_MS);
-        let query = self.query(NAMES_SQL).bind(site).bind(site).bind(site);
+        let sql = format!(
+            "SELECT visitor_id, argMaxIf(user_id, received_at, user_id != '') AS user_id,
+                    toUnixTimestamp64Milli(max(ts)) AS last_seen_at
+             FROM events
+             WHERE site = ? AND {NOT_ERASED} AND visitor_id IN (
+                 SELECT visitor_id FROM events
+                 WHERE site = ? AND event IN ? AND received_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC')
+                   AND toUnixTimestamp64Milli(ts) IN ?)
+             GROUP BY visitor_id"
+        );
+        let query = self.query(&sql).bind(site).bind(site).bind(site);
         let query = query.bind(entries).bind(received_from).bind(began);
         within("events", READ_TIMEOUT, query.fetch_all()).await
     }

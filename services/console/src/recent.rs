@@ -86,13 +86,10 @@ fn arrived(plan: &Plan, site: &str, arriving: &Arriving) -> Vec<Arrived> {
 fn accepted(plan: &Plan, site: &str, row: &Traced, horizon_ms: i64) -> Arrived {
     let event = &row.event;
     let places = plan.places(site, &event.incoming().fields);
-    let oldest = event.ts.min(event.own_ts);
-    let is_late =
-        row.stored.received_at.saturating_sub(oldest) > horizon_ms && row.stored.import_id.is_empty();
     let matches: Vec<Match> = places.iter().filter_map(matched).collect();
     let why = match matches.is_empty() {
         true => Some(why_none(plan, site, &event.event, &places)),
-        false if is_late => {
+        false if row.is_late(horizon_ms) => {
             Some("It came too late to be counted live; the next build from raw events counts it.".to_owned())
         }
         false => None,

@@ -58,8 +58,7 @@ fn one(out: &mut String, row: &Traced, copies: usize, plan: &Plan, reached: &[Re
     if copies > 1 {
         line(format!("  {copies} copies are stored; this one, the first by the log, counts"));
     }
-    let oldest = event.ts.min(event.own_ts);
-    if stored.received_at.saturating_sub(oldest) > horizon_ms && stored.import_id.is_empty() {
+    if row.is_late(horizon_ms) {
         line(format!(
             "  late: older than [aggregator] horizon ({}) when it came, so the next build from raw events counts it",
             units::duration_text(horizon_ms)
