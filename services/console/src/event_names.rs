@@ -68,9 +68,7 @@ fn named(plan: &Plan, site: &str, found: Vec<EventName>, properties: Vec<Propert
     for PropertyName { event, property, count } in properties {
         by_event.entry(event).or_default().push(Property { name: property, count });
     }
-    let mut known: Vec<String> = plan.funnels_of(site).flat_map(|funnel| funnel.event_names()).collect();
-    known.sort();
-    known.dedup();
+    let known = plan.event_names(site);
     let mut judge = |EventName { event, count }| {
         let in_plan = known.binary_search(&event).is_ok();
         let near = if in_plan { None } else { misspelt(&event, known.iter().map(String::as_str)) };

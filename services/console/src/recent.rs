@@ -9,7 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use checked_toml::misspelt;
 use funnel::Plan;
-use funnel::plan::{Place, Role};
+use funnel::plan::{Place, PlaceFinder, Role};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use warehouse::rejected::RejectedRow;
@@ -74,36 +74,61 @@ pub(crate) async fn recent(
     Ok(HttpResponse::Ok().json(RecentAnswer { site: &site, as_of: arriving.as_of_ms, events }))
 }
 
+/// What events are told by.
+struct Teller<'p> {
+    finder: PlaceFinder<'p>,
+    /// The names of the plan's steps and offers.
+    known: Vec<String>,
+    horizon_ms: i64,
+}
+
 /// Both kinds as one list, newest first.
 fn arrived(plan: &Plan, site: &str, arriving: &Arriving) -> Vec<Arrived> {
-    let stored = arriving.stored.iter().map(|row| accepted(plan, site, row, arriving.horizon_ms));
+    let (finder, known) = (plan.place_finder(site), plan.event_names(site));
+    let teller = Teller { finder, known, horizon_ms: arriving.horizon_ms };
+    let stored = arriving.stored.iter().map(|row| teller.accepted(row));
     let mut all: Vec<Arrived> = stored.chain(arriving.rejected.iter().map(rejected)).collect();
     all.sort_by_key(|event| Reverse(event.received_at));
     all.truncate(MAX_RECENT as usize);
     all
 }
 
-fn accepted(plan: &Plan, site: &str, row: &Traced, horizon_ms: i64) -> Arrived {
-    let event = &row.event;
-    let places = plan.places(site, &event.incoming().fields);
-    let matches: Vec<Match> = places.iter().filter_map(matched).collect();
-    let why = match matches.is_empty() {
-        true => Some(why_none(plan, site, &event.event, &places)),
-        false if row.is_late(horizon_ms) => {
-            Some("It came too late to be counted live; the next build from raw events counts it.".to_owned())
+impl Teller<'_> {
+    fn accepted(&self, row: &Traced) -> Arrived {
+        let event = &row.event;
+        let places = self.finder.places(&event.incoming().fields);
+        let matches: Vec<Match> = places.iter().filter_map(matched).collect();
+        let why = match matches.is_empty() {
+            true => Some(self.why_none(&event.event, &places)),
+            false if row.is_late(self.horizon_ms) => Some(
+                "It came too late to be counted live; the next build from raw events counts it.".to_owned(),
+            ),
+            false => None,
+        };
+        Arrived {
+            received_at: row.stored.received_at,
+            happened_at: Some(event.ts),
+            event: event.event.clone(),
+            message_id: event.message_id.clone(),
+            accepted: true,
+            reason: None,
+            properties: property_names(&event.properties),
+            matches,
+            why,
         }
-        false => None,
-    };
-    Arrived {
-        received_at: row.stored.received_at,
-        happened_at: Some(event.ts),
-        event: event.event.clone(),
-        message_id: event.message_id.clone(),
-        accepted: true,
-        reason: None,
-        properties: property_names(&event.properties),
-        matches,
-        why,
+    }
+
+    fn why_none(&self, event: &str, places: &[Place<'_>]) -> String {
+        if let Some(place) = places.first() {
+            let (step, funnel) = (&place.step.id, &place.funnel.id);
+            return format!(
+                "It has the name of the step {step:?} of {funnel:?}, but not what that step's `where` asks for."
+            );
+        }
+        match misspelt(event, self.known.iter().map(String::as_str)) {
+            Some(meant) => format!("No step or offer has this name. Did you mean {meant:?}?"),
+            None => "No step or offer has this name.".to_owned(),
+        }
     }
 }
 
@@ -130,20 +155,6 @@ fn matched(place: &Place<'_>) -> Option<Match> {
     };
     let (funnel, step) = (place.funnel.id.clone(), place.step.id.clone());
     Some(Match { funnel, step, name: place.step.name.clone(), r#as })
-}
-
-fn why_none(plan: &Plan, site: &str, event: &str, places: &[Place<'_>]) -> String {
-    if let Some(place) = places.first() {
-        let (step, funnel) = (&place.step.id, &place.funnel.id);
-        return format!(
-            "It has the name of the step {step:?} of {funnel:?}, but not what that step's `where` asks for."
-        );
-    }
-    let known: Vec<String> = plan.funnels_of(site).flat_map(|funnel| funnel.event_names()).collect();
-    match misspelt(event, known.iter().map(String::as_str)) {
-        Some(meant) => format!("No step or offer has this name. Did you mean {meant:?}?"),
-        None => "No step or offer has this name.".to_owned(),
-    }
 }
 
 fn property_names(json: &str) -> Vec<String> {

@@ -23,7 +23,7 @@ pub use commitment::Commitment;
 pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
-pub use places::{Place, Role};
+pub use places::{Place, PlaceFinder, Role};
 pub use policy::{Bots, Signal, SitePolicy};
 pub use quotas::{Rate, SiteLimits};
 pub use redirects::{NotARedirect, Redirect};

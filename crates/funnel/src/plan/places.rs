@@ -26,17 +26,37 @@ pub struct Place<'p> {
     pub role: Role,
 }
 
+/// A site's funnels, compiled: tells where events stand in them.
+#[derive(Debug)]
+pub struct PlaceFinder<'p> {
+    funnels: Vec<(&'p Funnel, CompiledFunnel)>,
+}
+
 impl Plan {
-    /// Every step and offer of the site's funnels that an event is, in the plan's order. Compiles the funnels: for a few
-    /// events that people look at, not for all.
-    pub fn places<'p>(&'p self, site: &str, fields: &EventFields<'_>) -> Vec<Place<'p>> {
+    /// What tells where a site's events stand in its funnels.
+    pub fn place_finder(&self, site: &str) -> PlaceFinder<'_> {
         let of_site = self.funnels.iter().filter(|funnel| funnel.site == site);
-        of_site.flat_map(|funnel| places_in(funnel, fields)).collect()
+        PlaceFinder { funnels: of_site.map(|funnel| (funnel, CompiledFunnel::new(funnel))).collect() }
+    }
+
+    /// The names that the steps and offers of a site's funnels look for, sorted, each once.
+    pub fn event_names(&self, site: &str) -> Vec<String> {
+        let mut names: Vec<String> = self.funnels_of(site).flat_map(Funnel::event_names).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 }
 
-fn places_in<'p>(funnel: &'p Funnel, fields: &EventFields<'_>) -> Vec<Place<'p>> {
-    let bits = CompiledFunnel::new(funnel).matches(fields);
+impl<'p> PlaceFinder<'p> {
+    /// Every step and offer that an event is, in the plan's order.
+    pub fn places(&self, fields: &EventFields<'_>) -> Vec<Place<'p>> {
+        self.funnels.iter().flat_map(|(funnel, compiled)| places_in(funnel, compiled, fields)).collect()
+    }
+}
+
+fn places_in<'p>(funnel: &'p Funnel, compiled: &CompiledFunnel, fields: &EventFields<'_>) -> Vec<Place<'p>> {
+    let bits = compiled.matches(fields);
     let is_set =
         |bit: usize| u32::try_from(bit).ok().and_then(|bit| 1u32.checked_shl(bit)).unwrap_or(0) & bits != 0;
     let mut places = Vec::new();
@@ -72,7 +92,7 @@ mod tests {
         let plan = Plan::parse("plan", &format!("{site}{}{}", funnel("a"), funnel("b"))).unwrap();
         let told = |event: &str, properties: &str, site: &str| {
             let fields = EventFields { event, properties, context: "", derived: Derived::default() };
-            let places = plan.places(site, &fields);
+            let places = plan.place_finder(site).places(&fields);
             places
                 .iter()
                 .map(|place| format!("{} {} {:?}", place.funnel.id, place.step.id, place.role))

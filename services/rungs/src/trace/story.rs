@@ -77,7 +77,7 @@ fn place(visitor: &str, site: &str, reached: &[Reached]) -> Option<u32> {
 
 /// Which steps and offers it is, funnel by funnel; why of none.
 fn steps(row: &Traced, plan: &Plan) -> Vec<String> {
-    let places = plan.places(&row.site, &row.event.incoming().fields);
+    let places = plan.place_finder(&row.site).places(&row.event.incoming().fields);
     if !places.is_empty() {
         return places.iter().map(step).collect();
     }
