@@ -103,7 +103,7 @@ fn folding(arguments: &Arguments) -> Result<(), BenchError> {
 }
 
 fn ingesting(arguments: &Arguments) -> Result<(), BenchError> {
-    print(&ingest::run(&arguments.rungs, seconds(if arguments.quick { 3 } else { 8 }))?);
+    print(&ingest::run(&arguments.rungs, seconds(if arguments.quick { 3 } else { 12 }))?);
     Ok(())
 }
 

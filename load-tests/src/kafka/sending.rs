@@ -25,16 +25,15 @@ pub(super) fn run(
     let load = singles(sizes.sending, sizes.visitors);
     let bare = against_bare(&load)?;
     let ours = Phase::run(&at(load), &collector.server)?;
-    let rate = |phase: &Phase| phase.outcome.events_a_second();
-    let ratio = rate(&ours) / rate(&bare);
+    let ratio = ours.rate() / bare.rate();
     show(Row::plain(
         "kafka: bare actix-web, 204 (limit)",
-        format!("{}/s", grouped(rate(&bare))),
+        format!("{}/s", grouped(bare.rate())),
         bare.note(),
     ));
     show(Row::goal(
         "kafka: single POST, acknowledged by Kafka",
-        format!("{}/s", grouped(rate(&ours))),
+        format!("{}/s", grouped(ours.rate())),
         ">= 0.6 of bare",
         ratio >= GOAL_SINGLE,
         format!("{ratio:.2} of bare; {}", ours.note()),
@@ -42,7 +41,7 @@ pub(super) fn run(
     let ours = Phase::run(&at(batches(sizes.sending, sizes.visitors)), &collector.server)?;
     let mib = collector.server.resident() >> 20;
     let bare = Counted::of(&["on-kafka", "produce", &cluster.kafka.bootstrap()])?;
-    let ratio = rate(&ours) / bare.rate();
+    let ratio = ours.rate() / bare.rate();
     show(Row::plain(
         "kafka: librdkafka's own produce (limit)",
         millions(bare.rate()),
@@ -50,7 +49,7 @@ pub(super) fn run(
     ));
     show(Row::goal(
         "kafka: NDJSON of 500, acknowledged by Kafka",
-        millions(rate(&ours)),
+        millions(ours.rate()),
         ">= 0.9 of that",
         ratio >= GOAL_BATCH,
         format!("{ratio:.2} of librdkafka's; {}", ours.note()),
