@@ -48,9 +48,7 @@ async fn a_screen_reader_finds_names_headings_and_tables() {
     let Some(chromium) = browser::chromium() else { return };
     let console = Running::start(None);
     console.is_now();
-    let mut page =
-        Page::open(chromium, &format!("{}/?window=7d&breakdown=channel&arriving=open", console.url));
-    page.until("document.querySelectorAll('.trend .line').length", &5.into());
+    let mut page = console.whole_page(chromium);
     let nameless = "[...document.querySelectorAll('button, select, input, a, summary, svg[role=img], [role=region]')].filter(each => \
         !(each.getAttribute('aria-label') || each.getAttribute('aria-labelledby') || each.labels?.length || each.textContent.trim())).map(each => each.outerHTML)";
     assert_eq!(page.evaluate(nameless), json!([]));

@@ -14,3 +14,13 @@ mod looks;
 #[path = "../api/running.rs"]
 mod running;
 mod weight;
+
+impl running::Running {
+    /// The page with all its parts drawn.
+    fn whole_page(&self, chromium: std::path::PathBuf) -> browser::Page {
+        let address = format!("{}/?window=7d&breakdown=channel&arriving=open", self.url);
+        let mut page = browser::Page::open(chromium, &address);
+        page.until("document.querySelectorAll('.trend .line').length", &5.into());
+        page
+    }
+}

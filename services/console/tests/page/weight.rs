@@ -15,9 +15,7 @@ async fn the_page_weighs_little_and_asks_nobody_else() {
     let Some(chromium) = browser::chromium() else { return };
     let console = Running::start(None);
     console.is_now();
-    let mut page =
-        Page::open(chromium, &format!("{}/?window=7d&breakdown=channel&arriving=open", console.url));
-    page.until("document.querySelectorAll('.trend .line').length", &5.into());
+    let mut page = console.whole_page(chromium);
     let entries =
         "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]";
     let files = format!(
