@@ -34,6 +34,8 @@ const CHANGED: u32 = 1;
 
 /// Bytes that the processor reads at once.
 const CACHE_LINE: usize = 64;
+/// Visitors that are found before the first of them is read.
+const WARMED_TOGETHER: usize = 32;
 
 /// Encoded journeys.
 #[derive(Default)]
@@ -93,11 +95,26 @@ impl Journeys {
     }
 
     /// Reads a little of these visitors' journeys, so that they are in the processor's cache when they are asked for.
+    ///
+    /// Finding and reading are two passes: how long an entry is decides how much of it is read, and a processor that
+    /// guesses this wrong waits for the entry's place before it goes on to the next visitor's.
     pub(crate) fn warm(&self, visitors: impl IntoIterator<Item = u128>) {
-        let touched = visitors.into_iter().fold(0u8, |touched, visitor| {
-            let entry = self.table.get(&visitor).map_or(&[] as &[u8], |entry| entry);
-            entry.iter().step_by(CACHE_LINE).fold(touched, |touched, byte| touched ^ byte)
-        });
+        let mut visitors = visitors.into_iter();
+        let mut touched = 0u8;
+        loop {
+            let mut entries = [&[] as &[u8]; WARMED_TOGETHER];
+            let mut found = 0;
+            for (place, visitor) in entries.iter_mut().zip(visitors.by_ref()) {
+                *place = self.table.get(&visitor).map_or(&[], |entry| entry);
+                found += 1;
+            }
+            for entry in entries.iter().take(found) {
+                touched = entry.iter().step_by(CACHE_LINE).fold(touched, |touched, byte| touched ^ byte);
+            }
+            if found < WARMED_TOGETHER {
+                break;
+            }
+        }
         std::hint::black_box(touched);
     }
 

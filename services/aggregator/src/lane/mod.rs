@@ -210,13 +210,15 @@ impl Lane {
     }
 
     /// Has the journeys of some records' visitors read all at once, before the records are taken one by one.
-    pub fn warm<'a>(&self, records: impl Iterator<Item = &'a RecordView<'a>> + Clone) {
+    pub fn warm<'a>(&self, records: impl Iterator<Item = &'a RecordView<'a>>) {
+        let events = records.filter_map(|record| match record {
+            RecordView::Event(event) => Some((event.site, visitor_hash(event.visitor_id))),
+            RecordView::Control(_) => None,
+        });
+        let visitors: Vec<(&str, u128)> = events.collect();
         for funnel in &self.funnels {
-            let events = records.clone().filter_map(|record| match record {
-                RecordView::Event(event) if event.site == funnel.key.site => Some(event),
-                _ => None,
-            });
-            funnel.fold().warm(events.map(|event| visitor_hash(event.visitor_id)));
+            let of_site = visitors.iter().filter(|(site, _)| *site == funnel.key.site);
+            funnel.fold().warm(of_site.map(|(_, visitor)| *visitor));
         }
     }
 
