@@ -68,6 +68,7 @@ async fn run(dir: &Path) -> Result<(), BenchError> {
         direct: Arc::clone(&log) as _,
         plan,
         imports: None,
+        salts: watch::channel(None).1,
         generations: Arc::default(),
         rejections: None,
         metrics: &Metrics::new().map_err(BenchError::other)?,

@@ -26,6 +26,7 @@ pub mod local;
 pub mod memory;
 mod partitioner;
 pub mod rejected;
+pub mod salts;
 pub mod spill;
 
 pub use assignments::{Acknowledged, Acknowledgement, Assignment};

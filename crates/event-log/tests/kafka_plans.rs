@@ -1,14 +1,15 @@
-//! The plan topic on a real Kafka.
+//! The plan topic, the topic of salts and that of what was rejected on a real Kafka.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod support;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use std::time::Duration;
 
-use event_log::kafka::{KafkaPlans, KafkaRejected, KafkaRejections};
+use event_log::kafka::{KafkaPlans, KafkaPublisher, KafkaRejected, KafkaRejections, KafkaSalts};
 use event_log::rejected::{Rejected, RejectedSource, Rejections};
+use event_log::salts::{Salt, SaltTopic, keep_up};
 use event_log::{PlanError, PlanRecord, PlanTopic};
 use kafka_server::Kafka;
 use support::kafka::settings;
@@ -61,6 +62,33 @@ fn of_many_who_apply_the_same_number_at_once_one_wins_for_everybody() {
     }
     let restarted = KafkaPlans::open(&settings).unwrap();
     assert_eq!(restarted.history().unwrap(), topics[0].history().unwrap());
+}
+
+#[test]
+fn of_salts_written_at_once_one_counts_for_everybody_and_a_restart_finds_it() {
+    const NOON_MS: i64 = 20_000 * 86_400_000 + 43_200_000;
+    let settings = settings(&KAFKA, "salts", 1);
+    let open = || {
+        let publisher = Arc::new(KafkaPublisher::open(&settings).unwrap());
+        let salts = KafkaSalts::open(&settings, publisher).unwrap();
+        until("the topic is read", || salts.known().borrow().is_some());
+        salts
+    };
+    let topics = [open(), open(), open()];
+    std::thread::scope(|scope| {
+        for topic in &topics {
+            scope.spawn(|| keep_up(topic, NOON_MS).unwrap());
+        }
+    });
+    topics[0].append(20_002, Salt::random()).unwrap();
+    let days = |topic: &KafkaSalts| topic.known().borrow().as_ref().unwrap().iter().count();
+    until("all have three days", || topics.iter().all(|topic| days(topic) == 3));
+    let restarted = open();
+    let known = topics[0].known().borrow().clone();
+    assert!(topics.iter().all(|topic| *topic.known().borrow() == known));
+    assert_eq!(*restarted.known().borrow(), known);
+    restarted.forget_before(20_001);
+    assert_eq!(days(&restarted), 2);
 }
 
 #[test]

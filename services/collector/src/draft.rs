@@ -29,6 +29,13 @@ pub(crate) struct Draft<'a> {
     pub(crate) revenue: Option<(i64, &'a str)>,
 }
 
+impl Draft<'_> {
+    /// Whether it names no visitor.
+    pub(crate) fn is_nameless(&self) -> bool {
+        [&self.anonymous_id, &self.user_id].into_iter().all(|id| id.text_or_number().is_none())
+    }
+}
+
 /// A point in time as it was sent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) enum When<'a> {

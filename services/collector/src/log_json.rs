@@ -41,6 +41,7 @@ pub fn event_of_json(
         skew_threshold_ms: settings.skew_threshold_ms,
         agent: None,
         country: "",
+        stand_in: None,
         import_id: "",
         masked_but: None,
     });

@@ -1,5 +1,5 @@
 //! One request from its head to its answer: route, body, events, and what all requests share. `store` has the rest of the
-//! way, from the events to the log; `sender` tells who sent a request, `vendors` has what other vendors' clients need
+//! way, from the events to the log; `sender` tells who sent a request, `stand_in` whose the events without an id are, `vendors` has what other vendors' clients need
 //! beside it, `bulk` takes bodies that are too large to be held, `clicks` counts a link's click and leads on, `importing` is
 //! about imports, `left_out` tells which events are not wanted.
 
@@ -8,6 +8,7 @@ mod clicks;
 mod importing;
 mod left_out;
 mod sender;
+mod stand_in;
 mod store;
 mod vendors;
 
@@ -21,9 +22,11 @@ use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
 use event_log::rejected::Rejections;
+use event_log::salts::Salts;
 use event_log::{Clock, Generations, Publisher, SystemClock};
 use runtime::Shutdown;
 use runtime::settings::CollectorSettings;
+use tokio::sync::watch;
 
 use crate::adapters::{self, Endpoint, Form};
 use crate::answer::{self, Answer, RequestId};
@@ -48,6 +51,7 @@ pub(crate) struct State {
     /// Takes imports and control records.
     pub(crate) direct: Arc<dyn Publisher>,
     pub(crate) keys: ArcSwapOption<Keys>,
+    pub(crate) salts: watch::Receiver<Option<Arc<Salts>>>,
     pub(crate) imports: Option<Arc<dyn ImportStatus>>,
     pub(crate) generations: Arc<Generations>,
     /// Takes rejected events, for people to find them.

@@ -63,6 +63,8 @@ pub enum Refusal {
     LogFailed,
     #[error("the warehouse does not answer at the moment")]
     WarehouseFailed,
+    #[error("the salt of the day is not known at the moment, and events without an id need it")]
+    NoSalt,
     #[error("no tracking plan is loaded yet")]
     NoPlan,
     #[error("this collector is shutting down")]
@@ -107,6 +109,7 @@ impl Refusal {
             Self::LogFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "log_full"),
             Self::LogFailed => (StatusCode::SERVICE_UNAVAILABLE, "log_failed"),
             Self::WarehouseFailed => (StatusCode::SERVICE_UNAVAILABLE, "warehouse_failed"),
+            Self::NoSalt => (StatusCode::SERVICE_UNAVAILABLE, "no_salt"),
             Self::NoPlan => (StatusCode::SERVICE_UNAVAILABLE, "no_plan"),
             Self::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, "shutting_down"),
         };
@@ -148,6 +151,7 @@ impl Refusal {
             Self::LogFull(""),
             Self::LogFailed,
             Self::WarehouseFailed,
+            Self::NoSalt,
             Self::NoPlan,
             Self::ShuttingDown,
         ]

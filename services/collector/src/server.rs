@@ -12,6 +12,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwapOption;
 use event_log::rejected::Rejections;
+use event_log::salts::Salts;
 use event_log::{Generations, Publisher};
 use funnel::Plan;
 use runtime::health::Condition;
@@ -40,6 +41,8 @@ pub struct Collector<'m> {
     pub direct: Arc<dyn Publisher>,
     /// The plan in force; none until one was applied.
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
+    /// The salts of visitors without an id, for sites that are `cookieless`.
+    pub salts: watch::Receiver<Option<Arc<Salts>>>,
     /// Asks the warehouse about imports; without it `GET /v1/imports/{id}` is 501.
     pub imports: Option<Arc<dyn ImportStatus>>,
     /// Numbers what a completed import begins; the process has one for all that it begins.
@@ -108,6 +111,7 @@ impl Collector<'_> {
             tag_paths,
             publisher: self.publisher,
             direct: self.direct,
+            salts: self.salts,
             keys: ArcSwapOption::empty(),
             imports: self.imports,
             generations: self.generations,

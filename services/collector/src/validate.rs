@@ -38,6 +38,8 @@ pub(crate) struct Request<'r> {
     pub(crate) agent: Option<Rc<Agent>>,
     /// Two letters from a trusted proxy's header, or nothing.
     pub(crate) country: &'r str,
+    /// The visitor of events that name none, where the site asks for no ids.
+    pub(crate) stand_in: Option<&'r str>,
     /// The import that the request belongs to, or nothing.
     pub(crate) import_id: &'r str,
     /// The properties whose values are not masked; with none of this, nothing is.
@@ -125,7 +127,8 @@ impl<'r, 'b> Validator<'r, 'b> {
         let name = event_name(draft)?;
         let user_id = visitor(&draft.user_id, "userId")?;
         let anonymous_id = visitor(&draft.anonymous_id, "anonymousId")?;
-        let visitor_id = anonymous_id.as_deref().or(user_id.as_deref()).ok_or_else(|| {
+        let named = anonymous_id.as_deref().or(user_id.as_deref()).or(self.request.stand_in);
+        let visitor_id = named.ok_or_else(|| {
             Reason::MissingVisitor.because("an event needs `anonymousId` or `userId` (a text or a number)")
         })?;
         let own_message_id = own_message_id(&draft.message_id)?;

@@ -15,6 +15,7 @@ mod process;
 mod production;
 mod rejections;
 mod report;
+mod salts;
 mod settings;
 mod standalone;
 mod terminal;

@@ -3,8 +3,8 @@
 //! - [`ensure_topics`] creates and verifies the topics (`topics`); [`KafkaSettings`] is what all parts are opened with.
 //! - [`KafkaPublisher`] writes events (`publisher`, `call`).
 //! - [`KafkaSource`] reads them (`source`, `cursor`, `reader`), as the consumer group says (`membership`).
-//! - [`KafkaPlans`] is the plan topic (`plans`), [`KafkaRejections`] and [`KafkaRejected`] the topic of what was
-//!   not taken (`rejected`).
+//! - [`KafkaPlans`] is the plan topic (`plans`), [`KafkaSalts`] the one of salts (`salts`), [`KafkaRejections`] and
+//!   [`KafkaRejected`] the topic of what was not taken (`rejected`).
 
 mod call;
 mod client;
@@ -16,6 +16,7 @@ mod plans;
 mod publisher;
 mod reader;
 mod rejected;
+mod salts;
 mod settings;
 mod source;
 mod topics;
@@ -26,6 +27,7 @@ pub use membership::REVOKE_LIMIT_MS;
 pub use plans::KafkaPlans;
 pub use publisher::{DELIVERY_LIMIT_MS, KafkaPublisher};
 pub use rejected::{KafkaRejected, KafkaRejections};
+pub use salts::KafkaSalts;
 pub use settings::KafkaSettings;
 pub use source::KafkaSource;
 pub use topics::ensure as ensure_topics;

@@ -80,7 +80,7 @@ impl KafkaPlans {
             latest: watch::Sender::new(None),
             ended: AtomicBool::new(false),
         });
-        let (following, consumer) = (Arc::clone(&shared), follower(settings)?);
+        let (following, consumer) = (Arc::clone(&shared), follower(settings, &shared.topic)?);
         let thread = std::thread::Builder::new().name("kafka-plans".to_owned());
         let thread = thread.spawn(move || following.follow(&consumer));
         let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
@@ -251,14 +251,15 @@ impl Shared {
     }
 }
 
-fn follower(settings: &KafkaSettings) -> Result<BaseConsumer<Plain>, KafkaError> {
+/// A consumer that reads a topic of one partition from its beginning and tells its end.
+pub(super) fn follower(settings: &KafkaSettings, topic: &str) -> Result<BaseConsumer<Plain>, KafkaError> {
     let mut config = settings::client(settings)?;
     config.set("group.id", settings.group()).set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "earliest");
     config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
     let consumer: BaseConsumer<Plain> = config.create_with_context(Plain("plans"))?;
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(&settings.plan_topic(), 0, Offset::Beginning)?;
+    list.add_partition_offset(topic, 0, Offset::Beginning)?;
     consumer.assign(&list)?;
     Ok(consumer)
 }

@@ -2,7 +2,8 @@
 //!
 //! `rungs.events.v1` must stamp records itself (LogAppendTime is the aggregator's clock), delete by time and never
 //! compact; where it has three copies, two must have a record before it is acknowledged, and a copy that is behind must
-//! not become the leader. `rungs.plan.v1` has one partition and is compacted. All that is wrong is told at once.
+//! not become the leader. `rungs.plan.v1` has one partition and is compacted; `rungs.salts.v1` has one too, and nothing stays in
+//! it for longer than it is needed. All that is wrong is told at once.
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ use super::settings::{self, KafkaSettings};
 /// How long a created topic may take until all partitions have leaders and all brokers know its configuration.
 const LEADERS_LIMIT: Duration = Duration::from_secs(20);
 const LEADERS_PAUSE: Duration = Duration::from_millis(50);
+/// A salt is written at noon of the day before its own.
+const SALTS_KEPT: Duration = Duration::from_secs(36 * 3_600);
 
 /// A topic as it is to be.
 struct Wanted {
@@ -55,7 +58,7 @@ pub fn ensure(settings: &KafkaSettings) -> Result<(), KafkaError> {
     if problems.is_empty() { Ok(()) } else { Err(KafkaError::Topics(problems)) }
 }
 
-fn wanted(settings: &KafkaSettings) -> Result<[Wanted; 3], KafkaError> {
+fn wanted(settings: &KafkaSettings) -> Result<[Wanted; 4], KafkaError> {
     let be = |key, value: &str| (key, value.to_owned(), Must::Be);
     let in_sync = if settings.replication >= 3 { 2 } else { 1 };
     let in_sync = || ("min.insync.replicas", in_sync.to_string(), Must::BeAtLeast(in_sync));
@@ -74,11 +77,19 @@ fn wanted(settings: &KafkaSettings) -> Result<[Wanted; 3], KafkaError> {
         be("cleanup.policy", "delete"),
         ("retention.ms", settings.retention_ms.to_string(), Must::BeAtLeast(0)),
     ];
+    let salts = vec![
+        be("cleanup.policy", "delete"),
+        be("retention.ms", &SALTS_KEPT.as_millis().to_string()),
+        be("message.timestamp.type", "LogAppendTime"),
+        in_sync(),
+        clean_leader(),
+    ];
     let partitions = settings::partition_count(settings)?;
     Ok([
         Wanted { name: settings.events_topic(), partitions, any_count: false, configs: events },
         Wanted { name: settings.plan_topic(), partitions: 1, any_count: false, configs: plans },
         Wanted { name: settings.rejected_topic(), partitions: 1, any_count: true, configs: rejected },
+        Wanted { name: settings.salts_topic(), partitions: 1, any_count: false, configs: salts },
     ])
 }
 

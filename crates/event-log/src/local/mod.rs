@@ -18,6 +18,7 @@ mod journal;
 mod plans;
 mod queue;
 mod release;
+mod salts;
 mod segment;
 mod settings;
 mod store;
@@ -31,6 +32,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+pub use salts::SaltFile;
 pub use settings::{LocalLogSettings, OpenError};
 
 use crate::{

@@ -9,6 +9,8 @@ pub struct SitePolicy {
     pub allow_values: Vec<String>,
     /// `respect`: events of whoever sends one of these are left out; sorted, each once.
     pub respect: Vec<Signal>,
+    /// `cookieless`: events without an id belong to whoever sends from one address with one browser on one day.
+    pub cookieless: bool,
 }
 
 /// How a browser says that its visitor does not want to be followed.

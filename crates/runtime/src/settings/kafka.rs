@@ -79,6 +79,11 @@ impl KafkaSettings {
         self.named("rungs.rejected.v1")
     }
 
+    /// The topic of the salts of visitors without an id.
+    pub fn salts_topic(&self) -> String {
+        self.named("rungs.salts.v1")
+    }
+
     /// The consumer group of those who store what was rejected.
     pub fn rejected_group(&self) -> String {
         self.named("rungs.rejected")

@@ -17,7 +17,7 @@ pub(crate) struct Click {
     /// The event as JSON, for the JSON adapter.
     pub(crate) event: Vec<u8>,
     /// The visitor that the event names.
-    pub(crate) visitor: String,
+    pub(crate) visitor: Option<String>,
 }
 
 /// The destination that a link asks for.
@@ -26,22 +26,19 @@ pub(crate) fn destination(query: &str) -> Option<String> {
     pairs.find(|(name, _)| name == "to").map(|(_, to)| to.into_owned())
 }
 
-/// Reads a link whose destination is allowed. A link that names no visitor makes one; the destination is stored without
-/// its query and fragment.
-pub(crate) fn parse(query: &str, destination: &Url) -> Click {
+/// Reads a link whose destination is allowed. A link that names no visitor makes one, if `makes_visitors`; the destination
+/// is stored without its query and fragment.
+pub(crate) fn parse(query: &str, destination: &Url, makes_visitors: bool) -> Click {
     let event = pixel::parse(query);
     let Ok(Value::Object(mut event)) = serde_json::from_slice(&event) else {
         // An unreadable `data` is rejected by the JSON adapter.
-        return Click { event, visitor: random_visitor() };
+        return Click { event, visitor: makes_visitors.then(random_visitor) };
     };
-    let visitor = match visitor(&event) {
-        Some(visitor) => visitor,
-        None => {
-            let made = random_visitor();
-            event.insert("anonymousId".into(), json!(made));
-            made
-        }
-    };
+    let visitor = visitor(&event).or_else(|| {
+        let made = makes_visitors.then(random_visitor)?;
+        event.insert("anonymousId".into(), json!(made));
+        Some(made)
+    });
     if let Some(Value::Object(properties)) = event.get_mut("properties") {
         let mut to = destination.clone();
         to.set_query(None);
@@ -82,8 +79,8 @@ mod tests {
     const SHOP: &str = "https://shop.example/may?utm_source=news&token=1#top";
 
     fn click(query: &str) -> (Value, String) {
-        let click = parse(query, &Url::parse(SHOP).unwrap());
-        (serde_json::from_slice(&click.event).unwrap(), click.visitor)
+        let click = parse(query, &Url::parse(SHOP).unwrap(), true);
+        (serde_json::from_slice(&click.event).unwrap(), click.visitor.unwrap())
     }
 
     #[test]

@@ -71,6 +71,7 @@ fn judge(parsed: &Result<Parsed<'_>, Refusal>) {
         skew_threshold_ms: 60_000,
         agent: None,
         country: "",
+        stand_in: None,
         import_id: "",
         masked_but: Some(&[]),
     });

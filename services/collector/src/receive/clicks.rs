@@ -14,14 +14,23 @@ use crate::keys;
 use crate::limits::CLICK_WAIT_MS;
 use crate::refusal::Refusal;
 
+/// Where a link leads.
+struct Leading {
+    destination: Url,
+    /// Whether the visitor may be named there.
+    is_followed: bool,
+    /// Whether a visitor without an id gets one.
+    makes_visitors: bool,
+}
+
 impl Incoming<'_> {
     /// Sends the visitor on wherever the plan allows it, also where the event is not stored: nobody is to be stranded by
     /// what is wrong with a count, or with the log. A HEAD is nobody's click. Who does not want to be followed is not: no
     /// visitor is named to the destination.
     pub(super) async fn click(&self) -> Result<Answer, Refusal> {
         let query = self.request.query_string();
-        let (destination, is_followed) = self.destination(query)?;
-        let Click { event, visitor } = click::parse(query, &destination);
+        let Leading { destination, is_followed, makes_visitors } = self.leading(query)?;
+        let Click { event, visitor } = click::parse(query, &destination, makes_visitors);
         if *self.request.method() == Method::GET {
             let mut permit = self.state.in_flight.permit();
             let stored = async {
@@ -38,18 +47,20 @@ impl Incoming<'_> {
                 Err(_) => tracing::debug!("click not acknowledged in time"),
             }
         }
-        let destination = if is_followed { click::with_visitor(destination, &visitor) } else { destination };
-        Ok(Answer::Redirect(destination))
+        Ok(Answer::Redirect(match visitor.filter(|_| is_followed) {
+            Some(visitor) => click::with_visitor(destination, &visitor),
+            None => destination,
+        }))
     }
 
-    /// Where the link leads, and whether the visitor may be named there.
-    fn destination(&self, query: &str) -> Result<(Url, bool), Refusal> {
+    fn leading(&self, query: &str) -> Result<Leading, Refusal> {
         let keys = self.state.keys.load();
         let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
         let key = keys::in_head(self.headers(), query).unwrap_or_default();
         let site = keys.caller(&key)?.site;
         let to = click::destination(query).ok_or(Refusal::NoDestination)?;
         let destination = site.destination(&to).ok_or(Refusal::DestinationNotAllowed)?;
-        Ok((destination, self.opt_out(site).is_none()))
+        let is_followed = self.opt_out(site).is_none();
+        Ok(Leading { destination, is_followed, makes_visitors: !site.policy.cookieless })
     }
 }

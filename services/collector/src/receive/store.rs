@@ -109,6 +109,7 @@ impl Incoming<'_> {
             None => self.take_quota(caller, arrival, taken)?,
         };
         let country = self.country();
+        let stand_in = self.stand_in(caller, &parsed, arrival.received_at_ms)?;
         let mut validator = Validator::new(validate::Request {
             site: &caller.site.id,
             received_at_ms: arrival.received_at_ms,
@@ -116,6 +117,7 @@ impl Incoming<'_> {
             skew_threshold_ms: self.state.settings.skew_threshold_ms,
             agent: self.agent(caller),
             country: &country,
+            stand_in: stand_in.as_deref(),
             import_id: import_id.unwrap_or_default(),
             masked_but: Some(&caller.site.policy.allow_values),
         });

@@ -1,5 +1,8 @@
 // The browser's storage, which may be missing, blocked or full. What cannot be stored is kept in memory, so the rest of the
-// tag need not know. Nothing is written before the visitor's consent, where the page waits for one.
+// tag need not know. Nothing is written before the visitor's consent, where the page waits for one; without cookies
+// nothing but the visitor's choice ever is.
+
+import { cookieless } from "./settings.js";
 
 const memory = {};
 
@@ -16,13 +19,14 @@ export const read = (key) => {
 };
 
 // Whether the browser stored it.
-export const write = (key, value) => {
+export const write = (key, value, always) => {
   try {
-    localStorage.setItem(key, value);
-    return true;
-  } catch (error) {
-    memory[key] = value;
-  }
+    if (always || !cookieless) {
+      localStorage.setItem(key, value);
+      return true;
+    }
+  } catch (error) {}
+  memory[key] = value;
 };
 
 export const remove = (key) => {
@@ -54,7 +58,7 @@ export const recall = (key) => {
   } catch (error) {}
 };
 
-export const remember = (key, value) => write(key, value) || cookie(key, value, 34e6);
+export const remember = (key, value) => write(key, value, 1) || cookie(key, value, 34e6);
 
 export const forget = (key) => {
   remove(key);

@@ -2,6 +2,7 @@
 
 import { forget, random, recall, remember } from "./store.js";
 import { guard } from "./guard.js";
+import { cookieless } from "./settings.js";
 
 const ID = "rungs.id";
 const VISIT = "rungs.visit";
@@ -25,8 +26,10 @@ export const arrive = guard(() => {
   visit = !isNew && guard(() => JSON.parse(sessionStorage.getItem(VISIT)))() || { referrer: from, search: search && "?" + search };
 });
 
-// The id, made when it is first needed. `link` is told about the id of a link if the visitor has another one already.
+// The id, made when it is first needed; none without cookies. `link` is told about the id of a link if the visitor has
+// another one already.
 export const visitor = (link) => {
+  if (cookieless) return;
   let id = recall(ID);
   if (!id) remember(ID, (id = linked || random()));
   const other = linked;
@@ -37,7 +40,7 @@ export const visitor = (link) => {
 
 // What brought the visitor, for every page of the visit.
 export const origin = () => {
-  guard(() => sessionStorage.setItem(VISIT, JSON.stringify(visit)))();
+  cookieless || guard(() => sessionStorage.setItem(VISIT, JSON.stringify(visit)))();
   return visit;
 };
 

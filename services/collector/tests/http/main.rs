@@ -4,6 +4,7 @@
 mod browsers;
 mod bulk;
 mod clicks;
+mod cookieless;
 mod corpus;
 mod derived;
 mod docs;

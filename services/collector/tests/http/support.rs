@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use collector::{Collector, CollectorError, ImportStatus};
 use event_log::memory::MemoryLog;
-use event_log::{Publisher, Source, SystemClock};
+use event_log::salts::{Salt, Salts};
+use event_log::{Clock, Publisher, Source, SystemClock};
 use funnel::Plan;
 use funnel::plan::{Origins, Redirect, Site, SiteLimits, SitePolicy};
 use prost::Message;
@@ -29,6 +30,7 @@ pub(crate) struct Running {
     pub(crate) health: Health,
     pub(crate) shutdown: Shutdown,
     pub(crate) plan: watch::Sender<Option<Arc<Plan>>>,
+    pub(crate) salts: watch::Sender<Option<Arc<Salts>>>,
     pub(crate) client: Client,
     pub(crate) served: JoinHandle<Result<(), CollectorError>>,
 }
@@ -67,6 +69,7 @@ pub(crate) async fn start_with(
     let log = Arc::new(MemoryLog::new(PARTITIONS, Arc::new(SystemClock)));
     let (metrics, health, shutdown) = (Metrics::new().unwrap(), Health::new(), Shutdown::new());
     let (sender, receiver) = watch::channel(Some(Arc::new(plan())));
+    let (salts, known_salts) = watch::channel(None);
     let publisher = Arc::clone(&log) as Arc<dyn Publisher>;
     let collector = Collector {
         settings,
@@ -74,6 +77,7 @@ pub(crate) async fn start_with(
         plan: receiver,
         imports,
         direct: log.clone(),
+        salts: known_salts,
         generations: Arc::default(),
         rejections: None,
         metrics: &metrics,
@@ -90,6 +94,7 @@ pub(crate) async fn start_with(
         health,
         shutdown,
         plan: sender,
+        salts,
         client: Client::new(),
         served,
     };
@@ -98,6 +103,16 @@ pub(crate) async fn start_with(
 }
 
 impl Running {
+    /// Makes salts known, new ones, for today and tomorrow.
+    pub(crate) fn salt(&self) {
+        let mut salts = Salts::default();
+        let today = SystemClock.now_ms() / 86_400_000;
+        for day in [today, today + 1] {
+            salts.take(day, Salt::random());
+        }
+        self.salts.send_replace(Some(Arc::new(salts)));
+    }
+
     /// A POST with the shop's write key.
     pub(crate) fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url)).header("x-write-key", "wk").body(body)

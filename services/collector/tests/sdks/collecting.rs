@@ -61,6 +61,7 @@ impl Collecting {
             plan: receiver,
             imports: None,
             rejections: None,
+            salts: watch::channel(None).1,
             generations: Arc::default(),
             metrics: &metrics,
             health: Health::new(),

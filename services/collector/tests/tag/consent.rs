@@ -58,3 +58,30 @@ async fn the_browsers_signals_are_honoured_as_the_page_decides() {
     visit.until_names(&["$page", "/neither"]);
     visit.assert_no_errors();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_cookies_nothing_is_stored_and_a_day_is_one_visitor() {
+    let Some(mut visit) = Visit::start().await else { return };
+    visit.running.apply(|plan| plan.sites[1].policy.cookieless = true).await;
+    visit.running.salt();
+    visit.open("/a", "data-cookieless", "");
+    visit
+        .page
+        .evaluate("rungs('event', 'poll', {n: 1}); rungs('id', (id) => { window.told = id ?? 'nobody' })");
+    assert_eq!(visit.page.evaluate("told"), "nobody");
+    visit.until_names(&["$page", "poll"]);
+    visit.open("/b", "data-cookieless", "");
+    visit.until_names(&["$page", "poll", "$page"]);
+    assert_eq!(visit.stored(), json!([[], ""]));
+    let mut visitors: Vec<_> = events(&visit.running).into_iter().map(|event| event.visitor_id).collect();
+    assert!(visitors[0].starts_with("day."), "{visitors:?}");
+    visitors.dedup();
+    assert_eq!(visitors.len(), 1, "{visitors:?}");
+
+    visit.page.evaluate("rungs('consent', 'denied'); rungs('event', 'after')");
+    assert_eq!(visit.stored(), json!([["rungs.consent"], ""]), "an opt-out has to be remembered");
+    visit.open("/c", "data-cookieless", "");
+    visit.until_told();
+    visit.until_names(&["$page", "poll", "$page"]);
+    visit.assert_no_errors();
+}

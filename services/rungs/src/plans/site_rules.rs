@@ -23,7 +23,7 @@ pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Chan
 
 /// The rules that change about whose events are wanted.
 pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Change> {
-    let SitePolicy { bots, allow_values, respect } = old;
+    let SitePolicy { bots, allow_values, respect, cookieless } = old;
     let mut changes = Vec::new();
     if *bots != new.bots {
         let (effect, text) = match new.bots {
@@ -51,6 +51,16 @@ pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Chan
     for signal in respect.iter().filter(|signal| !new.respect.contains(signal)) {
         let text = format!("visitors of site {site} whose browsers send {} count too", signal.as_str());
         changes.push(Change { effect: Effect::Begins, text });
+    }
+    if *cookieless != new.cookieless {
+        let (effect, text) = match new.cookieless {
+            true => (
+                Effect::Begins,
+                format!("events of site {site} without an id count by address, browser and day"),
+            ),
+            false => (Effect::Ends, format!("events of site {site} without an id are rejected")),
+        };
+        changes.push(Change { effect, text });
     }
     changes
 }
@@ -83,13 +93,14 @@ mod tests {
             bots: Bots::Keep,
             allow_values: vec!["note".to_owned()],
             respect: vec![Signal::Gpc],
+            cookieless: true,
         };
         let effects = |old: &SitePolicy, new: &SitePolicy| {
             policy("shop", old, new).iter().map(|change| change.effect).collect::<Vec<_>>()
         };
         let none = SitePolicy::default();
-        assert_eq!(effects(&none, &rules), [Effect::Begins, Effect::Begins, Effect::Ends]);
-        assert_eq!(effects(&rules, &none), [Effect::Ends, Effect::Ends, Effect::Begins]);
+        assert_eq!(effects(&none, &rules), [Effect::Begins, Effect::Begins, Effect::Ends, Effect::Begins]);
+        assert_eq!(effects(&rules, &none), [Effect::Ends, Effect::Ends, Effect::Begins, Effect::Ends]);
         assert_eq!(effects(&rules, &rules), []);
     }
 

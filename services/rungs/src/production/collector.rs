@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use collector::{Collector, ImportStatus, SpillMetrics, SpillState};
-use event_log::kafka::{KafkaPlans, KafkaPublisher, KafkaSettings};
+use event_log::kafka::{KafkaPlans, KafkaPublisher, KafkaSalts, KafkaSettings};
 use event_log::local::LocalLogSettings;
+use event_log::salts::Salts;
 use event_log::spill::{KafkaRemote, Spill};
 use event_log::{Generations, PlanRecord, PlanTopic, SystemClock};
 use funnel::Plan;
@@ -20,6 +21,7 @@ use crate::import_status::WarehouseImports;
 use crate::plans::follow;
 use crate::process::{Process, ended};
 use crate::rejections;
+use crate::salts;
 
 /// At shutdown Kafka has this long to acknowledge what is on its way; the rest goes to the spill.
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -37,18 +39,20 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
     let kafka = kafka::required(&settings, "collector")?;
     let publisher = Arc::new(KafkaPublisher::open(&kafka)?);
     // Of its own, because the spill gives up what is on its way through the other.
-    let direct = KafkaPublisher::open(&kafka)?;
+    let direct = Arc::new(KafkaPublisher::open(&kafka)?);
     let rejections = rejections::to_kafka(&process, &kafka)?;
     let spill = open_spill(&settings, &kafka, &publisher, &data_dir).await?;
     let admin = super::start_admin(&process, &settings)?;
     let metrics = SpillMetrics::register(&process.metrics)?;
     metrics.show_limit(settings.log.max_bytes);
     drop(process.tasks.spawn("spill metrics", show(metrics, spill.clone(), process.clone())));
-    let plan = follow_plans(&process, kafka, &spill);
+    let plan = follow_plans(&process, kafka.clone(), &spill);
+    let salts = follow_salts(&process, kafka, direct.clone(), plan.clone());
     let collector = Collector {
         settings: settings.collector.clone(),
         publisher: spill.clone(),
-        direct: Arc::new(direct),
+        direct,
+        salts,
         imports: imports(&settings, &plan)?,
         plan,
         generations: Arc::new(Generations::default()),
@@ -128,6 +132,26 @@ async fn take_plans(process: Process, kafka: KafkaSettings, spill: Arc<KafkaSpil
             changed = latest.changed() => if changed.is_err() { return },
         }
     }
+}
+
+/// The salts, once Kafka tells them. They are kept nowhere else.
+fn follow_salts(
+    process: &Process,
+    kafka: KafkaSettings,
+    publisher: Arc<KafkaPublisher>,
+    plan: watch::Receiver<Option<Arc<Plan>>>,
+) -> watch::Receiver<Option<Arc<Salts>>> {
+    let (sender, salts) = watch::channel(None);
+    let of_process = process.clone();
+    let open = move || KafkaSalts::open(&kafka, publisher.clone());
+    drop(process.tasks.spawn("salts from Kafka", async move {
+        match kafka::opened(&of_process, open).await {
+            Ok(Some(topic)) => salts::pass_on(&of_process, Arc::new(topic), plan, sender).await,
+            Ok(None) => {}
+            Err(failure) => tracing::error!(%failure, "the topic of salts cannot be followed"),
+        }
+    }));
+    salts
 }
 
 async fn keep(spill: &Arc<KafkaSpill>, record: Arc<PlanRecord>) {

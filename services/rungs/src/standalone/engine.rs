@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use event_log::SystemClock;
-use event_log::local::{LocalLog, LocalLogSettings, OpenError};
+use event_log::local::{LocalLog, LocalLogSettings, OpenError, SaltFile};
 use runtime::Settings;
 use runtime::settings::{ClickHouseSettings, LogSettings};
 use warehouse::embedded::{EmbeddedServer, EmbeddedSettings};
@@ -23,6 +23,7 @@ const CLICKHOUSE_WORKERS: usize = 3;
 /// The open log and warehouse.
 pub(crate) struct Engines {
     pub(crate) log: Arc<LocalLog>,
+    pub(crate) salts: Arc<SaltFile>,
     pub(crate) warehouse: Warehouse,
     embedded: Option<EmbeddedServer>,
 }
@@ -45,6 +46,9 @@ impl Engines {
         std::fs::create_dir_all(dir).map_err(|error| {
             Failure::new(format!("the data folder {} cannot be created: {error}", dir.display()))
         })?;
+        let salts = dir.join("salts");
+        let salts = SaltFile::open(&salts)
+            .map_err(|error| Failure::new(format!("{} cannot be read: {error}", salts.display())))?;
         let log = open_log(local_log_settings(&options.settings.log, &dir.join("log")));
         let (log, clickhouse) = tokio::join!(log, open_clickhouse(options));
         let (log, (embedded, warehouse)) = match (log, clickhouse) {
@@ -55,7 +59,7 @@ impl Engines {
             }
             (Err(failure), _) | (_, Err(failure)) => return Err(failure),
         };
-        let engines = Self { log, warehouse, embedded };
+        let engines = Self { log, salts: Arc::new(salts), warehouse, embedded };
         match engines.migrate(&options.settings).await {
             Ok(()) => Ok(engines),
             Err(failure) => {

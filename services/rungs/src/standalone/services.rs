@@ -22,6 +22,7 @@ use crate::plans::in_force::PlanInForce;
 use crate::plans::{follow, http};
 use crate::process::{Process, Running, ended};
 use crate::rejections;
+use crate::salts;
 
 /// At shutdown the aggregator takes what is left in the log for at most this long; the next start goes on with the rest.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -72,6 +73,7 @@ impl Services {
             publisher: engines.log.clone(),
             direct: engines.log.clone(),
             plan: plan.clone(),
+            salts: salts::keep(process, engines.salts.clone(), plan.clone()),
             imports: Some(Arc::new(imports)),
             generations: plans.generations(),
             rejections: Some(rejections.clone()),

@@ -44,6 +44,7 @@ fn registered() -> Vec<MetricInfo> {
         direct: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
         plan: watch::channel(None).1,
         imports: None,
+        salts: watch::channel(None).1,
         generations: Arc::default(),
         rejections: None,
         metrics: &metrics,

@@ -6,7 +6,8 @@ use super::fields;
 use crate::plan::{Bots, Signal, SitePolicy};
 
 pub(super) fn read(site: &Table<'_>) -> SitePolicy {
-    SitePolicy { bots: bots(site), allow_values: allow_values(site), respect: respect(site) }
+    let cookieless = site.boolean("cookieless").is_some_and(|cookieless| cookieless.value);
+    SitePolicy { bots: bots(site), allow_values: allow_values(site), respect: respect(site), cookieless }
 }
 
 fn bots(site: &Table<'_>) -> Bots {
@@ -57,6 +58,13 @@ mod tests {
             Ok(plan) => Ok(plan.sites[0].policy.clone()),
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
         }
+    }
+
+    #[test]
+    fn a_site_does_without_ids_when_it_says_so() {
+        assert!(!policy("").unwrap().cookieless);
+        assert!(policy("cookieless = true").unwrap().cookieless);
+        assert!(policy("cookieless = \"yes\"").unwrap_err().contains("cookieless"));
     }
 
     #[test]
