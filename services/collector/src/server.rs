@@ -16,7 +16,7 @@ use event_log::{Generations, Publisher};
 use funnel::Plan;
 use runtime::health::Condition;
 use runtime::settings::CollectorSettings;
-use runtime::{Health, Shutdown};
+use runtime::{Health, Shutdown, now_ms};
 use tokio::sync::watch;
 
 use crate::body::InFlight;
@@ -25,7 +25,7 @@ use crate::keys::Keys;
 use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
 use crate::metrics::Metrics;
 use crate::quota::{self, Addresses};
-use crate::receive::{State, now_ms, receive};
+use crate::receive::{State, receive};
 use crate::tag::TagPaths;
 
 /// After a failure of the log, the collector reports that it is not ready for this long.

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 
 use actix_web::web::Payload;
 use rungs_proto::v1::ImportCompleted;
+use runtime::now_ms;
 
-use super::{Incoming, now_ms};
+use super::Incoming;
 use crate::adapters::Endpoint;
 use crate::answer::Answer;
 use crate::imports;
