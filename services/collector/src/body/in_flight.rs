@@ -11,11 +11,17 @@ use prometheus::IntGauge;
 
 use crate::refusal::Refusal;
 
+/// Bytes that are in use, and how many may be.
+#[derive(Debug)]
+struct Bytes {
+    used: AtomicUsize,
+    max: usize,
+}
+
 /// The budget. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct InFlight {
-    used: Arc<AtomicUsize>,
-    max: usize,
+    all: Arc<Bytes>,
     gauge: IntGauge,
 }
 
@@ -30,29 +36,21 @@ pub(crate) struct Permit {
 
 /// What one site may have of the budget.
 #[derive(Debug)]
-pub(crate) struct SiteShare {
-    used: AtomicUsize,
-    max: usize,
-}
+pub(crate) struct SiteShare(Bytes);
 
-impl SiteShare {
-    pub(crate) fn new(max: usize) -> Self {
+impl Bytes {
+    fn new(max: usize) -> Self {
         Self { used: AtomicUsize::new(0), max }
     }
 
-    pub(crate) fn max(&self) -> usize {
-        self.max
-    }
-
-    /// Takes bytes for a request that has `own` already. A request that is alone is never refused: it could never be sent.
-    fn take(&self, bytes: usize, own: usize) -> Result<(), Refusal> {
-        // What is refused is never added: it would take the room of another request for a moment.
+    /// Takes bytes that fit, or where no more than `own` are in use, any number; tells whether it did. What does not fit
+    /// is never added: it would take the room of another request for a moment.
+    fn take(&self, bytes: usize, own: Option<usize>) -> bool {
         let taken = |used: usize| {
             let after = used.saturating_add(bytes);
-            (used <= own || after <= self.max).then_some(after)
+            (after <= self.max || own.is_some_and(|own| used <= own)).then_some(after)
         };
-        let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken);
-        before.map(drop).map_err(|_| Refusal::SiteShareFull)
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).is_ok()
     }
 
     fn give_back(&self, bytes: usize) {
@@ -60,9 +58,28 @@ impl SiteShare {
     }
 }
 
+impl SiteShare {
+    pub(crate) fn new(max: usize) -> Self {
+        Self(Bytes::new(max))
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.0.max
+    }
+
+    /// Takes bytes for a request that has `own` already. A request that is alone is never refused: it could never be sent.
+    fn take(&self, bytes: usize, own: usize) -> Result<(), Refusal> {
+        if self.0.take(bytes, Some(own)) { Ok(()) } else { Err(Refusal::SiteShareFull) }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.give_back(bytes);
+    }
+}
+
 impl InFlight {
     pub(crate) fn new(max: usize, gauge: IntGauge) -> Self {
-        Self { used: Arc::default(), max, gauge }
+        Self { all: Arc::new(Bytes::new(max)), gauge }
     }
 
     /// A permit for no bytes yet.
@@ -74,15 +91,13 @@ impl InFlight {
 impl Permit {
     /// Takes more bytes, or refuses and takes nothing.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let used = self.budget.used.fetch_add(bytes, Ordering::AcqRel);
-        if used.saturating_add(bytes) > self.budget.max {
-            self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
+        if !self.budget.all.take(bytes, None) {
             return Err(Refusal::InFlightFull);
         }
         if let Some(share) = &self.share
             && let Err(refusal) = share.take(bytes, self.bytes)
         {
-            self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
+            self.budget.all.give_back(bytes);
             return Err(refusal);
         }
         self.bytes += bytes;
@@ -110,7 +125,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.budget.all.give_back(self.bytes);
         if let Some(share) = &self.share {
             share.give_back(self.bytes);
         }
@@ -134,7 +149,7 @@ mod tests {
         drop(one);
         two.cover(100).unwrap();
         drop(two);
-        assert_eq!((gauge.get(), budget.used.load(Ordering::Acquire)), (0, 0));
+        assert_eq!((gauge.get(), budget.all.used.load(Ordering::Acquire)), (0, 0));
     }
 
     #[test]
@@ -152,7 +167,7 @@ mod tests {
                 share.give_back(60);
             }
         });
-        assert_eq!(share.used.load(Ordering::Acquire), 40);
+        assert_eq!(share.0.used.load(Ordering::Acquire), 40);
     }
 
     #[test]
@@ -176,7 +191,7 @@ mod tests {
         assert_eq!(four.grow(50), Err(Refusal::SiteShareFull));
         assert_eq!(four.grow(49), Ok(()));
         drop((two, three, four));
-        for used in [&noisy.used, &quiet.used, &*budget.used] {
+        for used in [&noisy.0.used, &quiet.0.used, &budget.all.used] {
             assert_eq!(used.load(Ordering::Acquire), 0);
         }
     }
