@@ -161,9 +161,8 @@ fn stands_alone(text: &str, range: &Range<usize>) -> bool {
     let after = |on: usize| bytes.get(range.end + on).copied();
     let is_word = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let is_point = |byte: Option<u8>| byte == Some(b'.');
-    // An encoded byte of a URL (%3D) ends in a digit or letter that is no part of what follows.
-    let is_encoded = before(3) == Some(b'%');
-    (is_encoded || !(is_word(before(1)) || is_point(before(1)) && is_word(before(2))))
+    (walk::is_after_encoded(text, range.start)
+        || !(is_word(before(1)) || is_point(before(1)) && is_word(before(2))))
         && !is_word(after(0))
         && !(is_point(after(0)) && after(1).is_some_and(|byte| byte.is_ascii_digit()))
 }
