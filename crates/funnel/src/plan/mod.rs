@@ -18,6 +18,8 @@ mod policy;
 mod quotas;
 mod redirects;
 
+use subtle::ConstantTimeEq;
+
 pub use coach::Advice;
 pub use commitment::Commitment;
 pub use cost::Cost;
@@ -205,6 +207,14 @@ impl Funnel {
         names.sort();
         names.dedup();
         names
+    }
+}
+
+impl Site {
+    /// Whether a key with this SHA-256 is one of the site's secret keys. Compares in constant time, and with all of them
+    /// also after one matched: how long it takes tells nothing.
+    pub fn has_secret_key(&self, sha256: &[u8; 32]) -> bool {
+        self.secret_keys_sha256.iter().fold(false, |found, known| found | bool::from(known.ct_eq(sha256)))
     }
 }
 
