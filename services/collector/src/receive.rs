@@ -21,7 +21,7 @@ use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
 use event_log::rejected::Rejections;
-use event_log::{Clock, Generations, Publisher, SystemClock};
+use event_log::{Generations, Publisher};
 use runtime::Shutdown;
 use runtime::settings::CollectorSettings;
 
@@ -36,7 +36,7 @@ use crate::quota::Addresses;
 use crate::refusal::Refusal;
 use crate::tag::{self, TagPaths};
 
-use store::Arrival;
+use store::{Arrival, Stored};
 
 /// What all requests share.
 pub(crate) struct State {
@@ -148,20 +148,24 @@ impl Incoming<'_> {
         if form == Form::Lines && self.is_bulk() {
             return self.bulk(payload).await;
         }
-        let received_at_ms = now_ms();
+        let arrival = Arrival::now();
         let mut permit = self.state.in_flight.permit();
         let body = self.body(payload, &mut permit).await?;
         let parsed = self.endpoint.parse(&body, form, self.limits())?;
-        let arrival = Arrival { received_at_ms, ..Arrival::now(body.len()) };
-        Ok(self.store(parsed, arrival, &mut permit).await?.answer(Vec::new()))
+        Ok(self.store(parsed, arrival.of_bytes(body.len()), &mut permit).await?.answer(Vec::new()))
     }
 
     async fn pixel(&self) -> Result<Answer, Refusal> {
         let event = adapters::parse_pixel(self.request.query_string());
+        Ok(self.store_query(&event).await?.answer(Vec::new()))
+    }
+
+    /// Stores the event that was made of a request's query.
+    async fn store_query(&self, event: &[u8]) -> Result<Stored, Refusal> {
         let mut permit = self.state.in_flight.permit();
         permit.grow(event.len())?;
-        let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits())?;
-        Ok(self.store(parsed, Arrival::now(event.len()), &mut permit).await?.answer(Vec::new()))
+        let parsed = self.endpoint.parse(event, Form::Text, self.limits())?;
+        self.store(parsed, Arrival::now().of_bytes(event.len()), &mut permit).await
     }
 
     /// Reads and expands the body.
@@ -191,9 +195,4 @@ impl Incoming<'_> {
     fn header(&self, name: &HeaderName) -> &str {
         self.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
-}
-
-/// UTC milliseconds.
-pub(crate) fn now_ms() -> i64 {
-    SystemClock.now_ms()
 }

@@ -168,7 +168,7 @@ impl Incoming<'_> {
         }
         parsed.write_key = progress.write_key.clone().map(Cow::Owned);
         let beyond = if is_patient && progress.lines > 0 { Beyond::Owed } else { Beyond::Refused };
-        let arrival = Arrival { beyond, ..Arrival::now(part.len()) };
+        let arrival = Arrival { beyond, ..Arrival::now().of_bytes(part.len()) };
         let Stored { accepted, rejected, wait } = self.store(parsed, arrival, &mut progress.permit).await?;
         let room = MAX_REJECTED_LISTED.saturating_sub(progress.rejected.len());
         let places = rejected.into_iter().take(room);

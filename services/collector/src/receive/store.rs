@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use actix_web::web::Bytes;
 use event_log::{Message, PublishError};
+use runtime::now_ms;
 
-use super::{Incoming, now_ms};
+use super::Incoming;
 use crate::answer::Answer;
 use crate::body::Permit;
 use crate::draft::Parsed;
@@ -48,9 +49,13 @@ struct Prepared {
 }
 
 impl Arrival {
-    /// Events that arrive now, `bytes` of them, and are refused beyond the quota.
-    pub(super) fn now(bytes: usize) -> Self {
-        Self { received_at_ms: now_ms(), bytes, beyond: Beyond::Refused }
+    /// Events that arrive now, and are refused beyond the quota; how many bytes they are is told when they are read.
+    pub(super) fn now() -> Self {
+        Self { received_at_ms: now_ms(), bytes: 0, beyond: Beyond::Refused }
+    }
+
+    pub(super) fn of_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
     }
 }
 
