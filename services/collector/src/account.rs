@@ -16,8 +16,7 @@ use crate::quota::SiteQuota;
 pub(crate) struct Account {
     /// Its accepted events.
     pub(crate) accepted: IntCounter,
-    /// None where the plan limits nothing.
-    pub(crate) quota: Option<Arc<SiteQuota>>,
+    pub(crate) quota: Arc<SiteQuota>,
     /// None where it is the only site.
     pub(crate) share: Option<Arc<SiteShare>>,
 }
@@ -32,13 +31,13 @@ impl Account {
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Self {
-        let quota = before.and_then(|before| before.quota.clone());
+        let quota = before.map(|before| Arc::clone(&before.quota));
         let share = before.and_then(|before| before.share.clone());
         Self {
             accepted: metrics.site(&site.id),
             quota: quota
                 .filter(|quota| quota.limits() == site.limits)
-                .or_else(|| SiteQuota::of(&site.id, site.limits, metrics).map(Arc::new)),
+                .unwrap_or_else(|| Arc::new(SiteQuota::of(&site.id, site.limits, metrics))),
             share: share
                 .filter(|share| max_share == Some(share.max()))
                 .or_else(|| max_share.map(SiteShare::new).map(Arc::new)),

@@ -57,6 +57,11 @@ impl Keys {
         self.accounts.get(index)
     }
 
+    /// Whether sites have shares of the bytes in flight: where there are several.
+    pub(crate) fn have_shares(&self) -> bool {
+        self.accounts.len() > 1
+    }
+
     /// What is kept of each site.
     pub(crate) fn accounts(&self) -> &[Account] {
         &self.accounts

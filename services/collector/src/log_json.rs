@@ -43,6 +43,7 @@ pub fn event_of_json(
         country: "",
         import_id: "",
         masked_but: None,
+        visitors: None,
     });
     let mut record = Vec::new();
     // The record lies in a partition already.

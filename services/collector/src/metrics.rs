@@ -79,7 +79,8 @@ impl Metrics {
             )?,
             quota_limit: metrics.gauge_vec(
                 "rungs_collector_quota_limit",
-                "What the plan allows a site in a second at this collector: events, bytes, events of an address.",
+                "What the plan allows a site in a second at this collector: events, bytes, events of an address, of a \
+                 visitor.",
                 &["site", "limit"],
             )?,
             quota_used: metrics.float_gauge_vec(

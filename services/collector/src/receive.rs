@@ -28,11 +28,11 @@ use runtime::settings::CollectorSettings;
 use crate::adapters::{self, Endpoint, Form};
 use crate::answer::{self, Answer, RequestId};
 use crate::body::{self, InFlight, Permit};
-use crate::imports::ImportStatus;
-use crate::keys::Keys;
+use crate::imports::{ImportStatus, SeenImports};
+use crate::keys::{self, Caller, Keys};
 use crate::limits::BUSY_ANSWER_DELAY_MS;
 use crate::metrics::Metrics;
-use crate::quota::Addresses;
+use crate::quota::{Addresses, Visitors};
 use crate::refusal::Refusal;
 use crate::tag::{self, TagPaths};
 
@@ -49,6 +49,7 @@ pub(crate) struct State {
     pub(crate) direct: Arc<dyn Publisher>,
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) imports: Option<Arc<dyn ImportStatus>>,
+    pub(crate) seen_imports: SeenImports,
     pub(crate) generations: Arc<Generations>,
     /// Takes rejected events, for people to find them.
     pub(crate) rejections: Option<Arc<Rejections>>,
@@ -56,6 +57,8 @@ pub(crate) struct State {
     pub(crate) in_flight: InFlight,
     /// What addresses have sent to sites that limit them.
     pub(crate) addresses: Addresses,
+    /// What visitors have sent.
+    pub(crate) visitors: Visitors,
     pub(crate) shutdown: Shutdown,
     /// When the log last failed to store, UTC milliseconds; 0 = never.
     pub(crate) log_failed_at_ms: AtomicI64,
@@ -115,12 +118,14 @@ impl Incoming<'_> {
         if self.endpoint == Endpoint::Unknown {
             return Err(Refusal::NotFound);
         }
-        // Programs that check links and caches ask for heads.
-        let takes_head = matches!(self.endpoint, Endpoint::Click | Endpoint::Script(_));
-        if method.as_str() != self.endpoint.method() && !(takes_head && *method == Method::HEAD) {
+        // Programs that check links and caches, and scanners of mails, ask for heads; of what can be asked for, all have one.
+        let is_head = *method == Method::HEAD && self.endpoint.method() == Method::GET;
+        if method.as_str() != self.endpoint.method() && !is_head {
             return Err(Refusal::MethodNotAllowed(self.endpoint.method()));
         }
         match self.endpoint {
+            // Nobody looks at a head: nothing is counted.
+            Endpoint::Pixel | Endpoint::SnowplowQuery if is_head => return Ok(Answer::Pixel),
             Endpoint::Click => return self.click().await,
             Endpoint::Script(script) => return Ok(Answer::Script(script.served(self.headers()))),
             _ => {}
@@ -149,7 +154,7 @@ impl Incoming<'_> {
             return self.bulk(payload).await;
         }
         let arrival = Arrival::now();
-        let mut permit = self.state.in_flight.permit();
+        let mut permit = self.permit()?;
         let body = self.body(payload, &mut permit).await?;
         let parsed = self.endpoint.parse(&body, form, self.limits())?;
         Ok(self.store(parsed, arrival.of_bytes(body.len()), &mut permit).await?.answer(Vec::new()))
@@ -162,10 +167,25 @@ impl Incoming<'_> {
 
     /// Stores the event that was made of a request's query.
     async fn store_query(&self, event: &[u8]) -> Result<Stored, Refusal> {
-        let mut permit = self.state.in_flight.permit();
+        let mut permit = self.permit()?;
         permit.grow(event.len())?;
         let parsed = self.endpoint.parse(event, Form::Text, self.limits())?;
         self.store(parsed, Arrival::now().of_bytes(event.len()), &mut permit).await
+    }
+
+    /// A permit for the request's bytes. Where the head names the site, they count for its share from the first one on, not
+    /// only when the body has come: many bodies that come slowly would fill what is others'.
+    fn permit(&self) -> Result<Permit, Refusal> {
+        let mut permit = self.state.in_flight.permit();
+        let keys = self.state.keys.load();
+        if let Some(keys) = keys.as_deref().filter(|keys| keys.have_shares())
+            && let Some(key) = keys::in_head(self.headers(), self.request.query_string())
+            && let Ok(Caller { account, .. }) = keys.caller(&key)
+            && let Some(share) = &account.share
+        {
+            permit.belong_to(share)?;
+        }
+        Ok(permit)
     }
 
     /// Reads and expands the body.

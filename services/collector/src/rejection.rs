@@ -68,6 +68,8 @@ reasons! {
     InvalidTimestamp = "invalid_timestamp",
     /// The time is before the year 2000 or more than `MAX_FUTURE_MS` in the future.
     TimestampOutOfRange = "timestamp_out_of_range",
+    /// The visitor sends more than `visitor_events_per_second` of the site's `limits` allows.
+    VisitorQuota = "visitor_quota",
     /// Left out: the client's User-Agent is a bot's, and the site's `bots` does not keep them.
     Bot = "bot",
     /// Left out: a browser fetched the picture or the link ahead of a visit.

@@ -20,11 +20,11 @@ use runtime::{Health, Shutdown, now_ms};
 use tokio::sync::watch;
 
 use crate::body::InFlight;
-use crate::imports::ImportStatus;
+use crate::imports::{ImportStatus, SeenImports};
 use crate::keys::Keys;
 use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
 use crate::metrics::Metrics;
-use crate::quota::{self, Addresses};
+use crate::quota::{self, Addresses, Visitors};
 use crate::receive::{State, receive};
 use crate::tag::TagPaths;
 
@@ -105,11 +105,13 @@ impl Collector<'_> {
             country_header,
             address_header,
             addresses: Addresses::new(),
+            visitors: Visitors::new(),
             tag_paths,
             publisher: self.publisher,
             direct: self.direct,
             keys: ArcSwapOption::empty(),
             imports: self.imports,
+            seen_imports: SeenImports::default(),
             generations: self.generations,
             rejections: self.rejections,
             in_flight: InFlight::new(self.settings.max_in_flight_bytes, metrics.in_flight_bytes.clone()),
@@ -224,7 +226,7 @@ fn apply(state: &State, plan: &mut watch::Receiver<Option<Arc<Plan>>>, plan_load
 /// Shows how much of their quotas sites use, and forgets addresses that have not sent for a while.
 fn show_quotas(state: &State) {
     let keys = state.keys.load();
-    for quota in keys.iter().flat_map(|keys| keys.accounts()).filter_map(|account| account.quota.as_ref()) {
+    for quota in keys.iter().flat_map(|keys| keys.accounts()).map(|account| &account.quota) {
         quota.show(&state.metrics);
     }
     state.addresses.sweep(quota::now_ns());

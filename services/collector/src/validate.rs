@@ -17,10 +17,13 @@ use crate::limits::{
     MAX_EVENT_NAME_BYTES, MAX_FUTURE_MS, MAX_MESSAGE_ID_BYTES, MAX_VISITOR_ID_BYTES, MIN_TIMESTAMP_MS,
 };
 use crate::mask;
+use crate::quota::VisitorsOfSite;
 use crate::record::{Event, Origin};
 use crate::rejection::{Reason, Rejection};
 use crate::timestamp;
 
+const VISITOR_QUOTA: &str = "the visitor sends more than visitor_events_per_second of the site's limits allows, \
+    or than is allowed where the plan names none; a server that sends for many has a secret key, or an id for each";
 /// So large is the stored part of a context at most, usually: it then takes one allocation.
 const USUAL_CONTEXT_BYTES: usize = 256;
 
@@ -42,6 +45,8 @@ pub(crate) struct Request<'r> {
     pub(crate) import_id: &'r str,
     /// The properties whose values are not masked; with none of this, nothing is.
     pub(crate) masked_but: Option<&'r [String]>,
+    /// How much each visitor may send; with none of this, any number of events.
+    pub(crate) visitors: Option<VisitorsOfSite<'r>>,
 }
 
 /// Validates the events of one request, one after the other. `'b` is the request's body.
@@ -50,6 +55,8 @@ pub(crate) struct Validator<'r, 'b> {
     request: Request<'r>,
     context: Option<Context<'b>>,
     hash_input: Vec<u8>,
+    /// The hashes of the visitors whose quotas the events were taken from.
+    visitors_taken: Vec<u64>,
 }
 
 /// What the last event's context came to; the next event's context is mostly the same.
@@ -112,7 +119,26 @@ impl<'b> Context<'b> {
 
 impl<'r, 'b> Validator<'r, 'b> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, context: None, hash_input: Vec::new() }
+        Self {
+            request,
+            context: None,
+            hash_input: Vec::new(),
+            visitors_taken: Vec::new(),
+        }
+    }
+
+    /// What was taken from visitors' quotas, to be given back where the events are not stored.
+    pub(crate) fn into_visitors_taken(self) -> Vec<u64> {
+        self.visitors_taken
+    }
+
+    fn take_of_visitor(&mut self, visitor: &str) -> Result<(), Rejection> {
+        let Some(visitors) = &self.request.visitors else { return Ok(()) };
+        match visitors.take(visitor) {
+            Some(taken) => self.visitors_taken.push(taken),
+            None => return Err(Reason::VisitorQuota.because(VISITOR_QUOTA)),
+        }
+        Ok(())
     }
 
     /// Appends the event's record to `out` and tells its partition of `partitions`.
@@ -132,6 +158,7 @@ impl<'r, 'b> Validator<'r, 'b> {
         let sent = properties(draft)?;
         let context = object(&draft.context, "context")?;
         let times = self.times(draft)?;
+        self.take_of_visitor(visitor_id)?;
 
         let message_id = own_message_id.unwrap_or_else(|| {
             let identity = message_id::Identity {

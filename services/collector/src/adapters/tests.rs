@@ -73,6 +73,7 @@ fn judge(parsed: &Result<Parsed<'_>, Refusal>) {
         country: "",
         import_id: "",
         masked_but: Some(&[]),
+        visitors: None,
     });
     for draft in parsed.events.iter().flatten() {
         let _ = validator.record(draft, 4, &mut Vec::new());

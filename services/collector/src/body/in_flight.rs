@@ -11,6 +11,9 @@ use prometheus::IntGauge;
 
 use crate::refusal::Refusal;
 
+/// Requests that wait for a quota hold so many-th a part of the budget at most: who waits must not keep out who need not.
+const WAITING_PART: usize = 4;
+
 /// Bytes that are in use, and how many may be.
 #[derive(Debug)]
 struct Bytes {
@@ -22,6 +25,8 @@ struct Bytes {
 #[derive(Debug, Clone)]
 pub(crate) struct InFlight {
     all: Arc<Bytes>,
+    /// Those of requests that wait for their site's quota.
+    waiting: Arc<Bytes>,
     gauge: IntGauge,
 }
 
@@ -31,6 +36,13 @@ pub(crate) struct Permit {
     budget: InFlight,
     /// Of the site that the request belongs to, once that is known.
     share: Option<Arc<SiteShare>>,
+    bytes: usize,
+}
+
+/// The bytes of a request that waits for its site's quota.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    budget: InFlight,
     bytes: usize,
 }
 
@@ -79,7 +91,7 @@ impl SiteShare {
 
 impl InFlight {
     pub(crate) fn new(max: usize, gauge: IntGauge) -> Self {
-        Self { all: Arc::new(Bytes::new(max)), gauge }
+        Self { all: Arc::new(Bytes::new(max)), waiting: Arc::new(Bytes::new(max / WAITING_PART)), gauge }
     }
 
     /// A permit for no bytes yet.
@@ -114,6 +126,30 @@ impl Permit {
         Ok(())
     }
 
+    /// Takes what is missing to `bytes`, or gives back what is too much.
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if let Some(released) = self.bytes.checked_sub(bytes) {
+            self.bytes = bytes;
+            self.give_back(released);
+            return Ok(());
+        }
+        self.cover(bytes)
+    }
+
+    /// Held while the request waits for its site's quota; `None` where such requests hold as many bytes as they may.
+    pub(crate) fn wait(&self) -> Option<Waiting> {
+        let is_taken = self.budget.waiting.take(self.bytes, None);
+        is_taken.then(|| Waiting { budget: self.budget.clone(), bytes: self.bytes })
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.budget.all.give_back(bytes);
+        if let Some(share) = &self.share {
+            share.give_back(bytes);
+        }
+        self.budget.gauge.sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Takes what is missing to `bytes`.
     pub(crate) fn cover(&mut self, bytes: usize) -> Result<(), Refusal> {
         match bytes.checked_sub(self.bytes) {
@@ -123,13 +159,15 @@ impl Permit {
     }
 }
 
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.budget.waiting.give_back(self.bytes);
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.all.give_back(self.bytes);
-        if let Some(share) = &self.share {
-            share.give_back(self.bytes);
-        }
-        self.budget.gauge.sub(i64::try_from(self.bytes).unwrap_or(i64::MAX));
+        self.give_back(self.bytes);
     }
 }
 
@@ -150,6 +188,26 @@ mod tests {
         two.cover(100).unwrap();
         drop(two);
         assert_eq!((gauge.get(), budget.all.used.load(Ordering::Acquire)), (0, 0));
+    }
+
+    #[test]
+    fn who_waits_for_a_quota_holds_a_quarter_at_most_and_what_is_not_needed_is_given_back() {
+        let budget = InFlight::new(100, IntGauge::new("bytes", "bytes").unwrap());
+        let (mut one, mut two) = (budget.permit(), budget.permit());
+        one.set(60).unwrap();
+        assert!(one.wait().is_none());
+        one.set(20).unwrap();
+        two.set(80).unwrap();
+        two.set(6).unwrap();
+        let waits = one.wait().unwrap();
+        assert!(two.wait().is_none());
+        drop(waits);
+        assert!(two.wait().is_some());
+        drop((one, two));
+        assert_eq!(
+            (budget.all.used.load(Ordering::Acquire), budget.waiting.used.load(Ordering::Acquire)),
+            (0, 0)
+        );
     }
 
     #[test]

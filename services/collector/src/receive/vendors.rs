@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 impl Incoming<'_> {
     pub(super) async fn vendor(&self, vendor: Vendor, payload: Payload) -> Result<Answer, Refusal> {
         let arrival = Arrival::now();
-        let mut permit = self.state.in_flight.permit();
+        let mut permit = self.permit()?;
         let body = self.body(payload, &mut permit).await?;
         let recast = vendor.recast(&body)?;
         permit.grow(recast.len())?;

@@ -10,6 +10,7 @@ pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Chan
         ("events a second", old.events, new.events),
         ("bytes a second", old.bytes, new.bytes),
         ("events a second from an address", old.address_events, new.address_events),
+        ("events a second of a visitor", old.visitor_events, new.visitor_events),
     ];
     let changed = limits.into_iter().filter(|(_, old, new)| old != new);
     changed
