@@ -146,6 +146,7 @@ mod tests {
             redirects: vec![],
             limits: SiteLimits::default(),
             policy: SitePolicy::default(),
+            schema: None,
         };
         let metrics = Metrics::register(&runtime::Metrics::new().unwrap()).unwrap();
         Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }), 1, &metrics, None)

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
+use funnel::plan::{CompiledSchema, Enforcement};
 use memchr::memmem::Finder;
 
 use crate::derive::user_agent::{self, Agent};
@@ -47,6 +48,8 @@ pub(crate) struct Request<'r> {
     pub(crate) masked_but: Option<&'r [String]>,
     /// How much each visitor may send; with none of this, any number of events.
     pub(crate) visitors: Option<VisitorsOfSite<'r>>,
+    /// What the site's events are held to.
+    pub(crate) schema: Option<&'r CompiledSchema>,
 }
 
 /// Validates the events of one request, one after the other. `'b` is the request's body.
@@ -57,6 +60,8 @@ pub(crate) struct Validator<'r, 'b> {
     hash_input: Vec<u8>,
     /// The hashes of the visitors whose quotas the events were taken from.
     visitors_taken: Vec<u64>,
+    /// What the last event broke of the site's schema.
+    violations: Vec<Rejection>,
 }
 
 /// What the last event's context came to; the next event's context is mostly the same.
@@ -124,6 +129,23 @@ impl<'r, 'b> Validator<'r, 'b> {
             context: None,
             hash_input: Vec::new(),
             visitors_taken: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// What the last event broke of the site's schema, whether it is stored or not.
+    pub(crate) fn violations(&self) -> &[Rejection] {
+        &self.violations
+    }
+
+    fn check_schema(&mut self, event: &str, properties: &str) -> Result<(), Rejection> {
+        let Some(schema) = self.request.schema else { return Ok(()) };
+        let broken = schema.check(event, properties).into_iter();
+        self.violations =
+            broken.map(|violation| Reason::of_rule(violation.rule).because(violation.message)).collect();
+        match (schema.enforcement(), self.violations.first()) {
+            (Enforcement::Strict, Some(violation)) => Err(violation.clone()),
+            _ => Ok(()),
         }
     }
 
@@ -148,6 +170,7 @@ impl<'r, 'b> Validator<'r, 'b> {
         partitions: u32,
         out: &mut Vec<u8>,
     ) -> Result<u32, Rejection> {
+        self.violations.clear();
         let name = event_name(draft)?;
         let user_id = visitor(&draft.user_id, "userId")?;
         let anonymous_id = visitor(&draft.anonymous_id, "anonymousId")?;
@@ -158,6 +181,7 @@ impl<'r, 'b> Validator<'r, 'b> {
         let sent = properties(draft)?;
         let context = object(&draft.context, "context")?;
         let times = self.times(draft)?;
+        self.check_schema(&name, &sent)?;
         self.take_of_visitor(visitor_id)?;
 
         let message_id = own_message_id.unwrap_or_else(|| {

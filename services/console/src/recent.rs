@@ -9,7 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use checked_toml::misspelt;
 use funnel::Plan;
-use funnel::plan::{Place, Role};
+use funnel::plan::{CompiledSchema, Place, Role, STORED_PREFIX};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use warehouse::rejected::RejectedRow;
@@ -49,6 +49,8 @@ struct Arrived {
     matches: Vec<Match>,
     /// Why it counts for no step, or not now, as a sentence.
     why: Option<String>,
+    /// What it breaks of the site's schema by the plan in force, as sentences.
+    violations: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -76,8 +78,16 @@ pub(crate) async fn recent(
 
 /// Both kinds as one list, newest first.
 fn arrived(plan: &Plan, site: &str, arriving: &Arriving) -> Vec<Arrived> {
-    let stored = arriving.stored.iter().map(|row| accepted(plan, site, row, arriving.horizon_ms));
-    let mut all: Vec<Arrived> = stored.chain(arriving.rejected.iter().map(rejected)).collect();
+    let schema = plan.site(site).and_then(|site| site.schema.as_ref()).map(CompiledSchema::new);
+    let told = |row: &Traced| {
+        let event = &row.event;
+        let broken = schema.as_ref().map(|schema| schema.check(&event.event, &event.properties));
+        let violations = broken.unwrap_or_default().into_iter().map(|violation| violation.message).collect();
+        Arrived { violations, ..accepted(plan, site, row, arriving.horizon_ms) }
+    };
+    // What was stored although it breaks a rule is listed as stored.
+    let refused = arriving.rejected.iter().filter(|row| !row.reason.starts_with(STORED_PREFIX));
+    let mut all: Vec<Arrived> = arriving.stored.iter().map(told).chain(refused.map(rejected)).collect();
     all.sort_by_key(|event| Reverse(event.received_at));
     all.truncate(MAX_RECENT as usize);
     all
@@ -104,6 +114,7 @@ fn accepted(plan: &Plan, site: &str, row: &Traced, horizon_ms: i64) -> Arrived {
         properties: property_names(&event.properties),
         matches,
         why,
+        violations: Vec::new(),
     }
 }
 
@@ -119,6 +130,7 @@ fn rejected(row: &RejectedRow) -> Arrived {
         properties: Vec::new(),
         matches: Vec::new(),
         why: Some(format!("{}{whose}", row.message)),
+        violations: Vec::new(),
     }
 }
 
@@ -214,6 +226,19 @@ mod tests {
         assert_eq!(told[0].properties, ["a", "plan"]);
         let text = serde_json::to_string(&told).unwrap();
         assert!(!text.contains("hush") && !text.contains("ann"), "{text}");
+    }
+
+    #[test]
+    fn an_event_that_breaks_a_lenient_schema_is_stored_and_says_so() {
+        let planned = "[[sites]]\nid = \"shop\"\nwrite_keys = [\"k\"]\n[[sites.events]]\nname = \"purchase\"\nrequired = [\"order_id\"]";
+        let plan = Plan::parse("plan", planned).unwrap();
+        let sample = RejectedRow { reason: "stored_required_missing".into(), ..RejectedRow::default() };
+        let stored = vec![stored("purchase", "{}", 0, NOW), stored("purchase", r#"{"order_id":1}"#, 0, NOW)];
+        let arriving = Arriving { as_of_ms: None, horizon_ms: HORIZON_MS, stored, rejected: vec![sample] };
+        let told = arrived(&plan, "shop", &arriving);
+        assert!(told.len() == 2 && told.iter().all(|each| each.accepted), "{told:?}");
+        assert_eq!((told[0].violations.len(), told[1].violations.len()), (1, 0));
+        assert!(told[0].violations[0].contains("\"order_id\" of \"purchase\" is required"), "{told:?}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use event_log::{Message, PublishError};
 use runtime::now_ms;
 
 use super::{Incoming, State};
+use crate::account::Account;
 use crate::answer::Answer;
 use crate::body::Permit;
 use crate::draft::Parsed;
@@ -150,6 +151,7 @@ impl Incoming<'_> {
             country: &country,
             import_id: import_id.unwrap_or_default(),
             masked_but: Some(&caller.site.policy.allow_values),
+            schema: caller.account.schema.as_ref().map(|schema| &schema.compiled),
             visitors: (!caller.is_secret).then(|| caller.account.quota.visitors(&self.state.visitors)),
         });
         let kept = Kept {
@@ -160,7 +162,7 @@ impl Incoming<'_> {
         };
         let partitions = self.state.publisher.partitions();
         let (messages, rejected) =
-            records(&parsed, left_out.as_ref(), &mut validator, partitions, open, &kept);
+            records(&parsed, left_out.as_ref(), &mut validator, partitions, open, &kept, caller.account);
         let over = rejected.iter().filter(|event| event.rejection.reason == Reason::VisitorQuota).count();
         caller.account.quota.visitor_refused(over as u64);
         let visitors = validator.into_visitors_taken();
@@ -204,19 +206,34 @@ fn records<'b>(
     partitions: u32,
     open: &mut Undecided<'_>,
     kept: &Kept<'_>,
+    account: &Account,
 ) -> (Vec<Message>, Vec<Rejected>) {
     let mut places = Vec::with_capacity(parsed.events.len());
     let mut rejected = Vec::new();
-    let (mut texts, mut flood_told) = (parsed.rejected.iter(), false);
+    let (mut texts, mut flood_told, mut violation_told) = (parsed.rejected.iter(), false, false);
     let mut buffer = Vec::with_capacity(384 * parsed.events.len());
     for (index, event) in parsed.events.iter().enumerate() {
         let start = buffer.len();
         let record = event.as_ref().map_err(Clone::clone).and_then(|draft| match left_out {
-            None => validator.record(draft, partitions, &mut buffer),
+            None => {
+                let record = validator.record(draft, partitions, &mut buffer);
+                if let Some(schema) = &account.schema {
+                    schema.count(validator.violations());
+                }
+                record
+            }
             Some(rejection) => Err(rejection.clone()),
         });
         match record {
-            Ok(partition) => places.push((partition, start..buffer.len())),
+            Ok(partition) => {
+                places.push((partition, start..buffer.len()));
+                // Stored all the same, where the schema is lenient: one sample of each request tells what is sent.
+                if let (Some(first), Ok(draft)) = (validator.violations().first(), event)
+                    && !std::mem::replace(&mut violation_told, true)
+                {
+                    kept.violation(draft, first);
+                }
+            }
             Err(rejection) => {
                 open.reject(rejection.reason);
                 // One sample tells of a flood as much as a hundred, which would leave no room for others'.

@@ -15,6 +15,7 @@ mod privacy;
 mod quotas;
 mod refusals;
 mod rejections;
+mod schemas;
 mod server_side;
 mod support;
 mod tag;

@@ -88,8 +88,12 @@ async fn a_bad_event_costs_no_good_one() {
 #[tokio::test]
 async fn every_reason_has_a_bad_event_here_and_is_exported_before_it_happens() {
     let running = start().await;
-    // In `quotas`, for it takes a plan.
+    // In `schemas` and `quotas`, for they take a plan.
     let by_plan = [
+        Reason::UnplannedEvent,
+        Reason::RequiredMissing,
+        Reason::DatatypeMismatch,
+        Reason::UnplannedProperty,
         Reason::VisitorQuota,
     ];
     let tested: Vec<_> = bad_events()
