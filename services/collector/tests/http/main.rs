@@ -1,6 +1,7 @@
 //! The collector over real HTTP against the log in memory: every form of input, every refusal, every rejection.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod attacks;
 mod browsers;
 mod bulk;
 mod clicks;
