@@ -43,8 +43,9 @@ pub const MAX_LIMITED_ADDRESSES: usize = 65_536;
 pub const VISITOR_EVENTS_PER_SECOND: u64 = 50;
 /// Events of one visitor that are taken at once where the plan does not say how many.
 pub const VISITOR_EVENTS_BURST: u64 = 10_000;
-/// Cells of each of the two rows in which visitors' events are counted.
-pub const VISITOR_CELLS: usize = 65_536;
+/// Cells of each of the two rows in which visitors' events are counted: enough for six million events a second of visitors
+/// who keep to `VISITOR_EVENTS_PER_SECOND` together.
+pub const VISITOR_CELLS: usize = 131_072;
 /// Imports whose rows a collector remembers to have taken; of others it asks the warehouse.
 pub const MAX_SEEN_IMPORTS: usize = 1_024;
 /// `Retry-After` of a quota that is used up, at most, in seconds.
@@ -86,7 +87,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ),
     ("VISITOR_EVENTS_PER_SECOND", "50", "events of one visitor, on average, where the plan names no limit"),
     ("VISITOR_EVENTS_BURST", "10000", "the same at once"),
-    ("VISITOR_CELLS", "65536", "cells of each of the two rows in which visitors' events are counted"),
+    ("VISITOR_CELLS", "131072", "cells of each of the two rows in which visitors' events are counted"),
     ("MAX_SEEN_IMPORTS", "1024", "imports whose rows a collector remembers; of others it asks the warehouse"),
     ("MAX_RETRY_AFTER_S", "300", "seconds of `Retry-After` where a quota is used up, at most"),
     ("MAX_REMEMBERED_USER_AGENTS", "4096", "User-Agents that each worker remembers"),

@@ -13,11 +13,12 @@ use memchr::memmem::Finder;
 use crate::derive::user_agent::{self, Agent};
 use crate::derive::{channel, context, message_id, revenue};
 use crate::draft::{Draft, Kind, When};
-use crate::json::{Scanner, Value, push_quoted};
+use crate::json::{Scanner, Value};
 use crate::limits::{
     MAX_EVENT_NAME_BYTES, MAX_FUTURE_MS, MAX_MESSAGE_ID_BYTES, MAX_VISITOR_ID_BYTES, MIN_TIMESTAMP_MS,
 };
 use crate::mask;
+use crate::properties;
 use crate::quota::VisitorsOfSite;
 use crate::record::{Event, Origin};
 use crate::rejection::{Reason, Rejection};
@@ -178,7 +179,7 @@ impl<'r, 'b> Validator<'r, 'b> {
             Reason::MissingVisitor.because("an event needs `anonymousId` or `userId` (a text or a number)")
         })?;
         let own_message_id = own_message_id(&draft.message_id)?;
-        let sent = properties(draft)?;
+        let sent = properties::of(draft, object(&draft.properties, "properties")?);
         let context = object(&draft.context, "context")?;
         let times = self.times(draft)?;
         self.check_schema(&name, &sent)?;
@@ -331,46 +332,6 @@ fn object<'a>(value: &Value<'a>, field: &str) -> Result<&'a str, Rejection> {
         Value::Object(text) => Ok(text),
         other => Err(wrong_type(field, "an object", other)),
     }
-}
-
-/// The properties as sent. A page's or screen's `name`, an alias's `previousId` and a group's `groupId` are among them
-/// where they stand beside them.
-fn properties<'a>(draft: &Draft<'a>) -> Result<Cow<'a, str>, Rejection> {
-    let text = object(&draft.properties, "properties")?;
-    let (key, value) = match draft.kind {
-        Kind::Page | Kind::Screen => ("name", &draft.name),
-        Kind::Alias => ("previousId", &draft.related_id),
-        Kind::Group => ("groupId", &draft.related_id),
-        Kind::Track | Kind::Identify => return Ok(Cow::Borrowed(text)),
-    };
-    if value.is_null() || has_key(text, key) {
-        return Ok(Cow::Borrowed(text));
-    }
-    Ok(with_field(text, key, value).map_or(Cow::Borrowed(text), Cow::Owned))
-}
-
-fn has_key(object: &str, wanted: &str) -> bool {
-    let mut found = false;
-    let _ = Scanner::new(object).object(|scanner, key| {
-        found |= key.decode() == wanted;
-        scanner.value().map(drop)
-    });
-    found
-}
-
-fn with_field(object: &str, key: &str, value: &Value<'_>) -> Option<String> {
-    let mut out = String::with_capacity(object.len() + key.len() + 64);
-    out.push('{');
-    push_quoted(&mut out, key);
-    out.push(':');
-    if !value.push_scalar(&mut out) {
-        return None;
-    }
-    match object.strip_prefix('{').map(str::trim_ascii_start) {
-        None | Some("}") => out.push('}'),
-        Some(rest) => out.extend([",", rest]),
-    }
-    Some(out)
 }
 
 /// `properties.revenue` in 1/10,000 and `properties.currency`; the currency alone means nothing.

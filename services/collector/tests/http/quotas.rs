@@ -184,7 +184,6 @@ async fn one_large_batch_does_not_shut_a_site_for_longer_than_a_burst_takes() {
     let deadline = Instant::now() + Duration::from_secs(10);
     while post(&running, "wk", "/v1/track", event("a")).await.0 != 200 {
         assert!(Instant::now() < deadline, "still shut");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
