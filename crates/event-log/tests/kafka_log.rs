@@ -15,6 +15,7 @@ use rdkafka::Message as _;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use runtime::now_ms;
 use support::kafka::{LIMIT, event, message_id, open, read, settings};
 use support::{message, publish, until, values};
 
@@ -285,8 +286,4 @@ fn one_message_that_kafka_refuses_fails_its_call_and_no_other() {
         read(source.as_ref(), 0, 2, 1).iter().map(message_id).collect()
     };
     assert_eq!(ids, ["m-1"]);
-}
-
-fn now_ms() -> i64 {
-    event_log::Clock::now_ms(&event_log::SystemClock)
 }

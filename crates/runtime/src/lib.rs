@@ -4,6 +4,7 @@
 //! [`admin`]; then its services, each of which gets clones.
 
 pub mod admin;
+mod basic_auth;
 mod clock;
 pub mod health;
 pub mod logging;
@@ -15,6 +16,7 @@ mod task_metrics;
 pub mod tasks;
 
 pub use admin::AdminServer;
+pub use basic_auth::basic_user_name;
 pub use clock::now_ms;
 pub use health::Health;
 pub use metrics::Metrics;

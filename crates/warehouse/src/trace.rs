@@ -178,7 +178,7 @@ impl Warehouse {
     /// Why events of a site, or of nobody's, were rejected in the last hour.
     pub async fn rejected_lately(&self, site: &str) -> Result<Vec<RejectedLately>, WarehouseError> {
         let sql = "SELECT reason, uniqExact(id) AS count FROM rejected_events \
-                   WHERE site IN (?, '') AND received_at > now() - INTERVAL 1 HOUR \
+                   WHERE site IN (?, '') AND received_at > now() - INTERVAL 1 HOUR AND NOT startsWith(reason, 'stored_') \
                    GROUP BY reason ORDER BY count DESC, reason LIMIT 10";
         fetch_all("rejected_events", self.query(sql).bind(site)).await
     }

@@ -4,22 +4,50 @@
 
 use std::sync::Arc;
 
-use funnel::plan::Site;
+use funnel::plan::{CompiledSchema, Rule, Site, SiteSchema};
 use prometheus::IntCounter;
 
 use crate::body::SiteShare;
 use crate::metrics::Metrics;
 use crate::quota::SiteQuota;
+use crate::rejection::{Reason, Rejection};
 
 /// A site of the plan in force.
 #[derive(Debug)]
 pub(crate) struct Account {
     /// Its accepted events.
     pub(crate) accepted: IntCounter,
-    /// None where the plan limits nothing.
-    pub(crate) quota: Option<Arc<SiteQuota>>,
+    pub(crate) quota: Arc<SiteQuota>,
+    /// What its events are held to; none where its plan names no events.
+    pub(crate) schema: Option<AccountSchema>,
     /// None where it is the only site.
     pub(crate) share: Option<Arc<SiteShare>>,
+}
+
+/// A site's schema, compiled, and the counters of what breaks it.
+#[derive(Debug)]
+pub(crate) struct AccountSchema {
+    pub(crate) compiled: CompiledSchema,
+    violations: Vec<(Reason, IntCounter)>,
+}
+
+impl AccountSchema {
+    fn of(site: &str, schema: &SiteSchema, metrics: &Metrics) -> Self {
+        let reasons = [Rule::PlannedEvent, Rule::Required, Rule::DataType, Rule::PlannedProperty];
+        let violations =
+            reasons.map(Reason::of_rule).map(|reason| (reason, metrics.schema_violations(site, reason)));
+        Self { compiled: CompiledSchema::new(schema), violations: violations.into() }
+    }
+
+    /// Counts what an event broke.
+    pub(crate) fn count(&self, broken: &[Rejection]) {
+        for rejection in broken {
+            if let Some((_, counter)) = self.violations.iter().find(|(reason, _)| *reason == rejection.reason)
+            {
+                counter.inc();
+            }
+        }
+    }
 }
 
 impl Account {
@@ -32,13 +60,14 @@ impl Account {
         metrics: &Metrics,
         before: Option<&Self>,
     ) -> Self {
-        let quota = before.and_then(|before| before.quota.clone());
+        let quota = before.map(|before| Arc::clone(&before.quota));
         let share = before.and_then(|before| before.share.clone());
         Self {
             accepted: metrics.site(&site.id),
+            schema: site.schema.as_ref().map(|schema| AccountSchema::of(&site.id, schema, metrics)),
             quota: quota
                 .filter(|quota| quota.limits() == site.limits)
-                .or_else(|| SiteQuota::of(&site.id, site.limits, metrics).map(Arc::new)),
+                .unwrap_or_else(|| Arc::new(SiteQuota::of(&site.id, site.limits, metrics))),
             share: share
                 .filter(|share| max_share == Some(share.max()))
                 .or_else(|| max_share.map(SiteShare::new).map(Arc::new)),

@@ -2,8 +2,10 @@
 //! `POST /v1/imports/{id}/complete` tells every aggregator to build the site's funnels anew; `GET /v1/imports/{id}` asks
 //! the warehouse how far that is. All of it takes a secret key.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use event_log::{Message, Publisher};
@@ -11,7 +13,7 @@ use prost::Message as _;
 use rungs_proto::v1::{Control, ImportCompleted, Record, control, record};
 use serde::Deserialize;
 
-use crate::limits::MAX_IMPORT_ID_BYTES;
+use crate::limits::{MAX_IMPORT_ID_BYTES, MAX_SEEN_IMPORTS};
 use crate::refusal::Refusal;
 
 /// What the warehouse knows about an import.
@@ -38,6 +40,36 @@ pub trait ImportStatus: Send + Sync + 'static {
         site: &'a str,
         import_id: &'a str,
     ) -> Pin<Box<dyn Future<Output = Result<Option<ImportProgress>, ImportStatusError>> + Send + 'a>>;
+}
+
+/// The imports whose rows this collector has taken, the newest ones.
+#[derive(Debug, Default)]
+pub(crate) struct SeenImports(Mutex<VecDeque<(String, String)>>);
+
+impl SeenImports {
+    /// Rows of an import of a site are stored.
+    pub(crate) fn saw(&self, site: &str, id: &str) {
+        let mut seen = self.lock();
+        if seen.iter().any(|known| is(known, site, id)) {
+            return;
+        }
+        if seen.len() >= MAX_SEEN_IMPORTS {
+            seen.pop_front();
+        }
+        seen.push_back((site.to_owned(), id.to_owned()));
+    }
+
+    pub(crate) fn have(&self, site: &str, id: &str) -> bool {
+        self.lock().iter().any(|known| is(known, site, id))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(String, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is(known: &(String, String), site: &str, id: &str) -> bool {
+    known.0 == site && known.1 == id
 }
 
 /// Letters, digits, `-`, `_` and `.`.
@@ -76,4 +108,21 @@ pub(crate) async fn complete(
     let message = |partition| Message { partition, value: value.clone() };
     publisher.publish((0..publisher.partitions()).map(message).collect())?.await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_imports_of_each_site_are_remembered() {
+        let seen = SeenImports::default();
+        seen.saw("shop", "a");
+        seen.saw("shop", "a");
+        assert!(seen.have("shop", "a") && !seen.have("blog", "a") && !seen.have("shop", "b"));
+        for number in 0..MAX_SEEN_IMPORTS {
+            seen.saw("blog", &number.to_string());
+        }
+        assert!(!seen.have("shop", "a") && seen.have("blog", "0"));
+    }
 }

@@ -6,6 +6,7 @@
 //! and traits. Of what is no JSON nothing is kept but its length.
 
 use event_log::rejected::{Rejected, Rejections};
+use funnel::plan::STORED_PREFIX;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -42,24 +43,38 @@ impl Kept<'_> {
 
     /// An event that breaks a rule.
     pub(crate) fn draft(&self, draft: &Draft<'_>, rejection: &Rejection) {
-        self.keep(rejection, || {
-            let fields = fields_of(draft);
-            Rejected { bytes: 0, ..of_fields(&fields) }
+        self.keep(rejection, || of_draft(draft));
+    }
+
+    /// An event that breaks a rule of its site's schema, which is lenient: it is stored.
+    pub(crate) fn violation(&self, draft: &Draft<'_>, violation: &Rejection) {
+        self.keep(violation, || Rejected {
+            reason: format!("{STORED_PREFIX}{}", violation.reason.code()),
+            ..of_draft(draft)
         });
     }
 
     fn keep(&self, rejection: &Rejection, make: impl FnOnce() -> Rejected) {
         let Some(rejections) = self.rejections else { return };
-        rejections.sample(self.received_at_ms, || Rejected {
-            id: Uuid::new_v4().to_string(),
-            received_at_ms: self.received_at_ms,
-            site: self.site.to_owned(),
-            endpoint: self.endpoint.to_owned(),
-            reason: rejection.reason.code().to_owned(),
-            message: rejection.message.to_string(),
-            ..make()
+        rejections.sample(self.received_at_ms, || {
+            let made = make();
+            let named = Some(made.reason.clone()).filter(|reason| !reason.is_empty());
+            Rejected {
+                id: Uuid::new_v4().to_string(),
+                received_at_ms: self.received_at_ms,
+                site: self.site.to_owned(),
+                endpoint: self.endpoint.to_owned(),
+                reason: named.unwrap_or_else(|| rejection.reason.code().to_owned()),
+                message: rejection.message.to_string(),
+                ..made
+            }
         });
     }
+}
+
+fn of_draft(draft: &Draft<'_>) -> Rejected {
+    let fields = fields_of(draft);
+    Rejected { bytes: 0, ..of_fields(&fields) }
 }
 
 /// What is told of an event with these fields.

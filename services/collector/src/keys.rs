@@ -6,12 +6,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use actix_web::http::header::{AUTHORIZATION, HeaderMap, HeaderName};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use funnel::Plan;
 use funnel::plan::Site;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::account::Account;
 use crate::metrics::Metrics;
@@ -60,6 +57,11 @@ impl Keys {
         self.accounts.get(index)
     }
 
+    /// Whether sites have shares of the bytes in flight: where there are several.
+    pub(crate) fn have_shares(&self) -> bool {
+        self.accounts.len() > 1
+    }
+
     /// What is kept of each site.
     pub(crate) fn accounts(&self) -> &[Account] {
         &self.accounts
@@ -79,15 +81,13 @@ impl Keys {
         Some(Caller { site: self.plan.sites.get(index)?, account: self.accounts.get(index)?, is_secret })
     }
 
-    /// Compares with every secret key, also after one matched: the time tells nothing.
+    /// Compares with the keys of every site, also after one matched: the time tells nothing.
     fn by_secret(&self, key: &str) -> Option<Caller<'_>> {
         let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
         let mut found = None;
         for (index, site) in self.plan.sites.iter().enumerate() {
-            for known in &site.secret_keys_sha256 {
-                if bool::from(known.ct_eq(&hash)) {
-                    found = Some(index);
-                }
+            if site.has_secret_key(&hash) {
+                found = Some(index);
             }
         }
         self.at(found?, true)
@@ -111,11 +111,7 @@ fn in_authorization(value: &str) -> Option<Cow<'_, str>> {
     if scheme.eq_ignore_ascii_case("bearer") {
         return Some(Cow::Borrowed(rest.trim()));
     }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-    Some(Cow::Owned(before_colon(&decoded).to_owned()))
+    runtime::basic_user_name(value).map(|name| Cow::Owned(name.trim().to_owned()))
 }
 
 fn before_colon(text: &str) -> &str {
@@ -135,6 +131,8 @@ pub(crate) fn in_query<'a>(query: &'a str, name: &str) -> Option<Cow<'a, str>> {
 mod tests {
     use super::*;
     use actix_web::http::header::HeaderValue;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
     use funnel::plan::{Origins, SiteLimits, SitePolicy};
 
     fn keys() -> Keys {
@@ -148,6 +146,7 @@ mod tests {
             redirects: vec![],
             limits: SiteLimits::default(),
             policy: SitePolicy::default(),
+            schema: None,
         };
         let metrics = Metrics::register(&runtime::Metrics::new().unwrap()).unwrap();
         Keys::of(Arc::new(Plan { sites: vec![site], funnels: vec![] }), 1, &metrics, None)

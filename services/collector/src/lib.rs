@@ -25,6 +25,7 @@ mod log_json;
 mod mask;
 mod metrics;
 mod outcome;
+mod properties;
 pub mod publish;
 mod quota;
 mod receive;

@@ -39,6 +39,15 @@ pub const PREFLIGHT_MAX_AGE_S: u32 = 600;
 pub const CLICK_WAIT_MS: u64 = 2_000;
 /// Addresses whose events are counted at the same time, over all sites whose plan limits them.
 pub const MAX_LIMITED_ADDRESSES: usize = 65_536;
+/// Events a second of one visitor that are taken where the plan does not say how many.
+pub const VISITOR_EVENTS_PER_SECOND: u64 = 50;
+/// Events of one visitor that are taken at once where the plan does not say how many.
+pub const VISITOR_EVENTS_BURST: u64 = 10_000;
+/// Cells of each of the two rows in which visitors' events are counted: enough for six million events a second of visitors
+/// who keep to `VISITOR_EVENTS_PER_SECOND` together.
+pub const VISITOR_CELLS: usize = 131_072;
+/// Imports whose rows a collector remembers to have taken; of others it asks the warehouse.
+pub const MAX_SEEN_IMPORTS: usize = 1_024;
 /// `Retry-After` of a quota that is used up, at most, in seconds.
 pub const MAX_RETRY_AFTER_S: u32 = 300;
 /// User-Agents whose device, browser and system each worker remembers.
@@ -76,6 +85,10 @@ pub const TABLE: &[(&str, &str, &str)] = &[
         "65536",
         "addresses with a limit of their own at the same time; further ones have the site's alone",
     ),
+    ("VISITOR_EVENTS_PER_SECOND", "50", "events of one visitor, on average, where the plan names no limit"),
+    ("VISITOR_EVENTS_BURST", "10000", "the same at once"),
+    ("VISITOR_CELLS", "131072", "cells of each of the two rows in which visitors' events are counted"),
+    ("MAX_SEEN_IMPORTS", "1024", "imports whose rows a collector remembers; of others it asks the warehouse"),
     ("MAX_RETRY_AFTER_S", "300", "seconds of `Retry-After` where a quota is used up, at most"),
     ("MAX_REMEMBERED_USER_AGENTS", "4096", "User-Agents that each worker remembers"),
 ];
@@ -105,6 +118,10 @@ mod tests {
             i64::from(PREFLIGHT_MAX_AGE_S),
             CLICK_WAIT_MS as i64,
             MAX_LIMITED_ADDRESSES as i64,
+            VISITOR_EVENTS_PER_SECOND as i64,
+            VISITOR_EVENTS_BURST as i64,
+            VISITOR_CELLS as i64,
+            MAX_SEEN_IMPORTS as i64,
             i64::from(MAX_RETRY_AFTER_S),
             MAX_REMEMBERED_USER_AGENTS as i64,
         ];

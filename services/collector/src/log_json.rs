@@ -44,6 +44,8 @@ pub fn event_of_json(
         stand_in: None,
         import_id: "",
         masked_but: None,
+        visitors: None,
+        schema: None,
     });
     let mut record = Vec::new();
     // The record lies in a partition already.

@@ -26,6 +26,7 @@ pub struct Metrics {
     reasons: Vec<IntCounter>,
     sites: IntCounterVec,
     quota_refused: IntCounterVec,
+    schema_violations: IntCounterVec,
     quota_limit: IntGaugeVec,
     quota_used: GaugeVec,
     pub(crate) limited_addresses: IntGauge,
@@ -77,9 +78,16 @@ impl Metrics {
                 "Events that were refused because a limit of the plan was reached, by site and limit.",
                 &["site", "limit"],
             )?,
+            schema_violations: metrics.counter_vec(
+                "rungs_collector_schema_violations_total",
+                "Events that break a rule of their site's schema, by site and reason: rejected where it is strict, stored where \
+                 it is lenient. An event that breaks several rules counts for each.",
+                &["site", "reason"],
+            )?,
             quota_limit: metrics.gauge_vec(
                 "rungs_collector_quota_limit",
-                "What the plan allows a site in a second at this collector: events, bytes, events of an address.",
+                "What the plan allows a site in a second at this collector: events, bytes, events of an address, of a \
+                 visitor.",
                 &["site", "limit"],
             )?,
             quota_used: metrics.float_gauge_vec(
@@ -137,6 +145,11 @@ impl Metrics {
     /// The counter of what a limit refuses, shown from the first call on.
     pub(crate) fn quota_refused(&self, site: &str, limit: &str) -> IntCounter {
         self.quota_refused.with_label_values(&[site, limit])
+    }
+
+    /// The counter of a site's events that break a rule of its schema, shown from the first call on.
+    pub(crate) fn schema_violations(&self, site: &str, reason: Reason) -> IntCounter {
+        self.schema_violations.with_label_values(&[site, reason.code()])
     }
 
     /// Shows a limit of the plan, and how much of it is used where that is one number.

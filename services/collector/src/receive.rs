@@ -23,7 +23,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
 use event_log::rejected::Rejections;
 use event_log::salts::Salts;
-use event_log::{Clock, Generations, Publisher, SystemClock};
+use event_log::{Generations, Publisher};
 use runtime::Shutdown;
 use runtime::settings::CollectorSettings;
 use tokio::sync::watch;
@@ -31,15 +31,15 @@ use tokio::sync::watch;
 use crate::adapters::{self, Endpoint, Form};
 use crate::answer::{self, Answer, RequestId};
 use crate::body::{self, InFlight, Permit};
-use crate::imports::ImportStatus;
-use crate::keys::Keys;
+use crate::imports::{ImportStatus, SeenImports};
+use crate::keys::{self, Caller, Keys};
 use crate::limits::BUSY_ANSWER_DELAY_MS;
 use crate::metrics::Metrics;
-use crate::quota::Addresses;
+use crate::quota::{Addresses, Visitors};
 use crate::refusal::Refusal;
 use crate::tag::{self, TagPaths};
 
-use store::Arrival;
+use store::{Arrival, Stored};
 
 /// What all requests share.
 pub(crate) struct State {
@@ -53,6 +53,7 @@ pub(crate) struct State {
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) salts: watch::Receiver<Option<Arc<Salts>>>,
     pub(crate) imports: Option<Arc<dyn ImportStatus>>,
+    pub(crate) seen_imports: SeenImports,
     pub(crate) generations: Arc<Generations>,
     /// Takes rejected events, for people to find them.
     pub(crate) rejections: Option<Arc<Rejections>>,
@@ -60,6 +61,8 @@ pub(crate) struct State {
     pub(crate) in_flight: InFlight,
     /// What addresses have sent to sites that limit them.
     pub(crate) addresses: Addresses,
+    /// What visitors have sent.
+    pub(crate) visitors: Visitors,
     pub(crate) shutdown: Shutdown,
     /// When the log last failed to store, UTC milliseconds; 0 = never.
     pub(crate) log_failed_at_ms: AtomicI64,
@@ -119,12 +122,14 @@ impl Incoming<'_> {
         if self.endpoint == Endpoint::Unknown {
             return Err(Refusal::NotFound);
         }
-        // Programs that check links and caches ask for heads.
-        let takes_head = matches!(self.endpoint, Endpoint::Click | Endpoint::Script(_));
-        if method.as_str() != self.endpoint.method() && !(takes_head && *method == Method::HEAD) {
+        // Programs that check links and caches, and scanners of mails, ask for heads; of what can be asked for, all have one.
+        let is_head = *method == Method::HEAD && self.endpoint.method() == Method::GET;
+        if method.as_str() != self.endpoint.method() && !is_head {
             return Err(Refusal::MethodNotAllowed(self.endpoint.method()));
         }
         match self.endpoint {
+            // Nobody looks at a head: nothing is counted.
+            Endpoint::Pixel | Endpoint::SnowplowQuery if is_head => return Ok(Answer::Pixel),
             Endpoint::Click => return self.click().await,
             Endpoint::Script(script) => return Ok(Answer::Script(script.served(self.headers()))),
             _ => {}
@@ -152,20 +157,39 @@ impl Incoming<'_> {
         if form == Form::Lines && self.is_bulk() {
             return self.bulk(payload).await;
         }
-        let received_at_ms = now_ms();
-        let mut permit = self.state.in_flight.permit();
+        let arrival = Arrival::now();
+        let mut permit = self.permit()?;
         let body = self.body(payload, &mut permit).await?;
         let parsed = self.endpoint.parse(&body, form, self.limits())?;
-        let arrival = Arrival { received_at_ms, ..Arrival::now(body.len()) };
-        Ok(self.store(parsed, arrival, &mut permit).await?.answer(Vec::new()))
+        Ok(self.store(parsed, arrival.of_bytes(body.len()), &mut permit).await?.answer(Vec::new()))
     }
 
     async fn pixel(&self) -> Result<Answer, Refusal> {
         let event = adapters::parse_pixel(self.request.query_string());
-        let mut permit = self.state.in_flight.permit();
+        Ok(self.store_query(&event).await?.answer(Vec::new()))
+    }
+
+    /// Stores the event that was made of a request's query.
+    async fn store_query(&self, event: &[u8]) -> Result<Stored, Refusal> {
+        let mut permit = self.permit()?;
         permit.grow(event.len())?;
-        let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits())?;
-        Ok(self.store(parsed, Arrival::now(event.len()), &mut permit).await?.answer(Vec::new()))
+        let parsed = self.endpoint.parse(event, Form::Text, self.limits())?;
+        self.store(parsed, Arrival::now().of_bytes(event.len()), &mut permit).await
+    }
+
+    /// A permit for the request's bytes. Where the head names the site, they count for its share from the first one on, not
+    /// only when the body has come: many bodies that come slowly would fill what is others'.
+    fn permit(&self) -> Result<Permit, Refusal> {
+        let mut permit = self.state.in_flight.permit();
+        let keys = self.state.keys.load();
+        if let Some(keys) = keys.as_deref().filter(|keys| keys.have_shares())
+            && let Some(key) = keys::in_head(self.headers(), self.request.query_string())
+            && let Ok(Caller { account, .. }) = keys.caller(&key)
+            && let Some(share) = &account.share
+        {
+            permit.belong_to(share)?;
+        }
+        Ok(permit)
     }
 
     /// Reads and expands the body.
@@ -195,9 +219,4 @@ impl Incoming<'_> {
     fn header(&self, name: &HeaderName) -> &str {
         self.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
-}
-
-/// UTC milliseconds.
-pub(crate) fn now_ms() -> i64 {
-    SystemClock.now_ms()
 }

@@ -38,7 +38,7 @@ pub enum Refusal {
     TooManyEvents { limit: usize },
     #[error("there is nothing at this path")]
     NotFound,
-    #[error("no row of this import has arrived")]
+    #[error("no row of this import has arrived; is the id right? Rows of a moment ago may take some seconds")]
     UnknownImport,
     #[error("this method is not for this path; it takes {0}")]
     MethodNotAllowed(&'static str),

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use funnel::plan::Rule;
+
 /// An event that is not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
@@ -68,6 +70,16 @@ reasons! {
     InvalidTimestamp = "invalid_timestamp",
     /// The time is before the year 2000 or more than `MAX_FUTURE_MS` in the future.
     TimestampOutOfRange = "timestamp_out_of_range",
+    /// The site's `events` in the plan do not name the event, and its `schema` is strict.
+    UnplannedEvent = "unplanned_event",
+    /// A property that the plan requires is missing or `null`, and the site's `schema` is strict.
+    RequiredMissing = "required_missing",
+    /// A property has another type than the plan says, and the site's `schema` is strict.
+    DatatypeMismatch = "datatype_mismatch",
+    /// The event has a property that the plan does not allow, and the site's `schema` is strict.
+    UnplannedProperty = "unplanned_property",
+    /// The visitor sends more than `visitor_events_per_second` of the site's `limits` allows.
+    VisitorQuota = "visitor_quota",
     /// Left out: the client's User-Agent is a bot's, and the site's `bots` does not keep them.
     Bot = "bot",
     /// Left out: a browser fetched the picture or the link ahead of a visit.
@@ -80,6 +92,16 @@ impl Reason {
     /// Whether the event was good and is not wanted; nothing of such a one is kept.
     pub fn leaves_out(self) -> bool {
         matches!(self, Self::Bot | Self::Prefetch | Self::OptedOut)
+    }
+
+    /// What breaks a rule of the site's schema.
+    pub(crate) fn of_rule(rule: Rule) -> Self {
+        match rule {
+            Rule::PlannedEvent => Self::UnplannedEvent,
+            Rule::Required => Self::RequiredMissing,
+            Rule::DataType => Self::DatatypeMismatch,
+            Rule::PlannedProperty => Self::UnplannedProperty,
+        }
     }
 
     /// A rejection for this reason.

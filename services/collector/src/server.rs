@@ -17,16 +17,16 @@ use event_log::{Generations, Publisher};
 use funnel::Plan;
 use runtime::health::Condition;
 use runtime::settings::CollectorSettings;
-use runtime::{Health, Shutdown};
+use runtime::{Health, Shutdown, now_ms};
 use tokio::sync::watch;
 
 use crate::body::InFlight;
-use crate::imports::ImportStatus;
+use crate::imports::{ImportStatus, SeenImports};
 use crate::keys::Keys;
 use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
 use crate::metrics::Metrics;
-use crate::quota::{self, Addresses};
-use crate::receive::{State, now_ms, receive};
+use crate::quota::{self, Addresses, Visitors};
+use crate::receive::{State, receive};
 use crate::tag::TagPaths;
 
 /// After a failure of the log, the collector reports that it is not ready for this long.
@@ -108,12 +108,14 @@ impl Collector<'_> {
             country_header,
             address_header,
             addresses: Addresses::new(),
+            visitors: Visitors::new(),
             tag_paths,
             publisher: self.publisher,
             direct: self.direct,
             salts: self.salts,
             keys: ArcSwapOption::empty(),
             imports: self.imports,
+            seen_imports: SeenImports::default(),
             generations: self.generations,
             rejections: self.rejections,
             in_flight: InFlight::new(self.settings.max_in_flight_bytes, metrics.in_flight_bytes.clone()),
@@ -228,7 +230,7 @@ fn apply(state: &State, plan: &mut watch::Receiver<Option<Arc<Plan>>>, plan_load
 /// Shows how much of their quotas sites use, and forgets addresses that have not sent for a while.
 fn show_quotas(state: &State) {
     let keys = state.keys.load();
-    for quota in keys.iter().flat_map(|keys| keys.accounts()).filter_map(|account| account.quota.as_ref()) {
+    for quota in keys.iter().flat_map(|keys| keys.accounts()).map(|account| &account.quota) {
         quota.show(&state.metrics);
     }
     state.addresses.sweep(quota::now_ns());

@@ -7,20 +7,25 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::LazyLock;
 
+use funnel::plan::{CompiledSchema, Enforcement};
 use memchr::memmem::Finder;
 
 use crate::derive::user_agent::{self, Agent};
 use crate::derive::{channel, context, message_id, revenue};
 use crate::draft::{Draft, Kind, When};
-use crate::json::{Scanner, Value, push_quoted};
+use crate::json::{Scanner, Value};
 use crate::limits::{
     MAX_EVENT_NAME_BYTES, MAX_FUTURE_MS, MAX_MESSAGE_ID_BYTES, MAX_VISITOR_ID_BYTES, MIN_TIMESTAMP_MS,
 };
 use crate::mask;
+use crate::properties;
+use crate::quota::VisitorsOfSite;
 use crate::record::{Event, Origin};
 use crate::rejection::{Reason, Rejection};
 use crate::timestamp;
 
+const VISITOR_QUOTA: &str = "the visitor sends more than visitor_events_per_second of the site's limits allows, \
+    or than is allowed where the plan names none; a server that sends for many has a secret key, or an id for each";
 /// So large is the stored part of a context at most, usually: it then takes one allocation.
 const USUAL_CONTEXT_BYTES: usize = 256;
 
@@ -44,6 +49,10 @@ pub(crate) struct Request<'r> {
     pub(crate) import_id: &'r str,
     /// The properties whose values are not masked; with none of this, nothing is.
     pub(crate) masked_but: Option<&'r [String]>,
+    /// How much each visitor may send; with none of this, any number of events.
+    pub(crate) visitors: Option<VisitorsOfSite<'r>>,
+    /// What the site's events are held to.
+    pub(crate) schema: Option<&'r CompiledSchema>,
 }
 
 /// Validates the events of one request, one after the other. `'b` is the request's body.
@@ -52,6 +61,10 @@ pub(crate) struct Validator<'r, 'b> {
     request: Request<'r>,
     context: Option<Context<'b>>,
     hash_input: Vec<u8>,
+    /// The hashes of the visitors whose quotas the events were taken from.
+    visitors_taken: Vec<u64>,
+    /// What the last event broke of the site's schema.
+    violations: Vec<Rejection>,
 }
 
 /// What the last event's context came to; the next event's context is mostly the same.
@@ -114,7 +127,43 @@ impl<'b> Context<'b> {
 
 impl<'r, 'b> Validator<'r, 'b> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self { request, context: None, hash_input: Vec::new() }
+        Self {
+            request,
+            context: None,
+            hash_input: Vec::new(),
+            visitors_taken: Vec::new(),
+            violations: Vec::new(),
+        }
+    }
+
+    /// What the last event broke of the site's schema, whether it is stored or not.
+    pub(crate) fn violations(&self) -> &[Rejection] {
+        &self.violations
+    }
+
+    fn check_schema(&mut self, event: &str, properties: &str) -> Result<(), Rejection> {
+        let Some(schema) = self.request.schema else { return Ok(()) };
+        let broken = schema.check(event, properties).into_iter();
+        self.violations =
+            broken.map(|violation| Reason::of_rule(violation.rule).because(violation.message)).collect();
+        match (schema.enforcement(), self.violations.first()) {
+            (Enforcement::Strict, Some(violation)) => Err(violation.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// What was taken from visitors' quotas, to be given back where the events are not stored.
+    pub(crate) fn into_visitors_taken(self) -> Vec<u64> {
+        self.visitors_taken
+    }
+
+    fn take_of_visitor(&mut self, visitor: &str) -> Result<(), Rejection> {
+        let Some(visitors) = &self.request.visitors else { return Ok(()) };
+        match visitors.take(visitor) {
+            Some(taken) => self.visitors_taken.push(taken),
+            None => return Err(Reason::VisitorQuota.because(VISITOR_QUOTA)),
+        }
+        Ok(())
     }
 
     /// Appends the event's record to `out` and tells its partition of `partitions`.
@@ -124,6 +173,7 @@ impl<'r, 'b> Validator<'r, 'b> {
         partitions: u32,
         out: &mut Vec<u8>,
     ) -> Result<u32, Rejection> {
+        self.violations.clear();
         let name = event_name(draft)?;
         let user_id = visitor(&draft.user_id, "userId")?;
         let anonymous_id = visitor(&draft.anonymous_id, "anonymousId")?;
@@ -132,9 +182,11 @@ impl<'r, 'b> Validator<'r, 'b> {
             Reason::MissingVisitor.because("an event needs `anonymousId` or `userId` (a text or a number)")
         })?;
         let own_message_id = own_message_id(&draft.message_id)?;
-        let sent = properties(draft)?;
+        let sent = properties::of(draft, object(&draft.properties, "properties")?);
         let context = object(&draft.context, "context")?;
         let times = self.times(draft)?;
+        self.check_schema(&name, &sent)?;
+        self.take_of_visitor(visitor_id)?;
 
         let message_id = own_message_id.unwrap_or_else(|| {
             let identity = message_id::Identity {
@@ -283,46 +335,6 @@ fn object<'a>(value: &Value<'a>, field: &str) -> Result<&'a str, Rejection> {
         Value::Object(text) => Ok(text),
         other => Err(wrong_type(field, "an object", other)),
     }
-}
-
-/// The properties as sent. A page's or screen's `name`, an alias's `previousId` and a group's `groupId` are among them
-/// where they stand beside them.
-fn properties<'a>(draft: &Draft<'a>) -> Result<Cow<'a, str>, Rejection> {
-    let text = object(&draft.properties, "properties")?;
-    let (key, value) = match draft.kind {
-        Kind::Page | Kind::Screen => ("name", &draft.name),
-        Kind::Alias => ("previousId", &draft.related_id),
-        Kind::Group => ("groupId", &draft.related_id),
-        Kind::Track | Kind::Identify => return Ok(Cow::Borrowed(text)),
-    };
-    if value.is_null() || has_key(text, key) {
-        return Ok(Cow::Borrowed(text));
-    }
-    Ok(with_field(text, key, value).map_or(Cow::Borrowed(text), Cow::Owned))
-}
-
-fn has_key(object: &str, wanted: &str) -> bool {
-    let mut found = false;
-    let _ = Scanner::new(object).object(|scanner, key| {
-        found |= key.decode() == wanted;
-        scanner.value().map(drop)
-    });
-    found
-}
-
-fn with_field(object: &str, key: &str, value: &Value<'_>) -> Option<String> {
-    let mut out = String::with_capacity(object.len() + key.len() + 64);
-    out.push('{');
-    push_quoted(&mut out, key);
-    out.push(':');
-    if !value.push_scalar(&mut out) {
-        return None;
-    }
-    match object.strip_prefix('{').map(str::trim_ascii_start) {
-        None | Some("}") => out.push('}'),
-        Some(rest) => out.extend([",", rest]),
-    }
-    Some(out)
 }
 
 /// `properties.revenue` in 1/10,000 and `properties.currency`; the currency alone means nothing.

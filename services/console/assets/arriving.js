@@ -76,7 +76,8 @@ function fate(event, funnel) {
   const steps = event.matches.map((match) => h("span", { class: match.as === "step" ? "chip yes" : "chip" },
     match.as === "step" ? "" : "offer of ", match.name, match.funnel === funnel.id ? "" : ` (${match.funnel})`));
   const reason = event.accepted ? [] : [h("b", {}, `Rejected: ${event.reason}. `)];
-  return [...steps, ...reason, ...(event.why ? [h("span", {}, event.why)] : [])];
+  const broken = event.violations.map((text) => h("span", {}, ` Against the schema: ${text}.`));
+  return [...steps, ...reason, ...(event.why ? [h("span", {}, event.why)] : []), ...broken];
 }
 
 function nameRow({ event, count: events, in_plan: inPlan, did_you_mean: meant, properties }) {

@@ -5,20 +5,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, dead_code)]
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use funnel::Plan;
 use rungs_console::{Console, Server};
 use runtime::settings::ConsoleSettings;
-use runtime::{Health, Metrics, Shutdown, Tasks};
+use runtime::{Health, Metrics, Shutdown, Tasks, now_ms};
 use tokio::sync::watch;
 
 #[path = "../tests/api/fake.rs"]
 mod fake;
-
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
-}
 
 #[tokio::main]
 async fn main() {

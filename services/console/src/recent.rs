@@ -9,7 +9,7 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use checked_toml::misspelt;
 use funnel::Plan;
-use funnel::plan::{Place, PlaceFinder, Role};
+use funnel::plan::{CompiledSchema, Place, PlaceFinder, Role, STORED_PREFIX};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use warehouse::rejected::RejectedRow;
@@ -49,6 +49,8 @@ struct Arrived {
     matches: Vec<Match>,
     /// Why it counts for no step, or not now, as a sentence.
     why: Option<String>,
+    /// What it breaks of the site's schema by the plan in force, as sentences.
+    violations: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize)]
@@ -79,15 +81,19 @@ struct Teller<'p> {
     finder: PlaceFinder<'p>,
     /// The names of the plan's steps and offers.
     known: Vec<String>,
+    schema: Option<CompiledSchema>,
     horizon_ms: i64,
 }
 
 /// Both kinds as one list, newest first.
 fn arrived(plan: &Plan, site: &str, arriving: &Arriving) -> Vec<Arrived> {
     let (finder, known) = (plan.place_finder(site), plan.event_names(site));
-    let teller = Teller { finder, known, horizon_ms: arriving.horizon_ms };
+    let schema = plan.site(site).and_then(|site| site.schema.as_ref()).map(CompiledSchema::new);
+    let teller = Teller { finder, known, schema, horizon_ms: arriving.horizon_ms };
     let stored = arriving.stored.iter().map(|row| teller.accepted(row));
-    let mut all: Vec<Arrived> = stored.chain(arriving.rejected.iter().map(rejected)).collect();
+    // What was stored although it breaks a rule is listed as stored.
+    let refused = arriving.rejected.iter().filter(|row| !row.reason.starts_with(STORED_PREFIX));
+    let mut all: Vec<Arrived> = stored.chain(refused.map(rejected)).collect();
     all.sort_by_key(|event| Reverse(event.received_at));
     all.truncate(MAX_RECENT as usize);
     all
@@ -115,7 +121,13 @@ impl Teller<'_> {
             properties: property_names(&event.properties),
             matches,
             why,
+            violations: self.violations(row),
         }
+    }
+
+    fn violations(&self, row: &Traced) -> Vec<String> {
+        let broken = self.schema.as_ref().map(|schema| schema.check(&row.event.event, &row.event.properties));
+        broken.unwrap_or_default().into_iter().map(|violation| violation.message).collect()
     }
 
     fn why_none(&self, event: &str, places: &[Place<'_>]) -> String {
@@ -144,6 +156,7 @@ fn rejected(row: &RejectedRow) -> Arrived {
         properties: Vec::new(),
         matches: Vec::new(),
         why: Some(format!("{}{whose}", row.message)),
+        violations: Vec::new(),
     }
 }
 
@@ -225,6 +238,19 @@ mod tests {
         assert_eq!(told[0].properties, ["a", "plan"]);
         let text = serde_json::to_string(&told).unwrap();
         assert!(!text.contains("hush") && !text.contains("ann"), "{text}");
+    }
+
+    #[test]
+    fn an_event_that_breaks_a_lenient_schema_is_stored_and_says_so() {
+        let planned = "[[sites]]\nid = \"shop\"\nwrite_keys = [\"k\"]\n[[sites.events]]\nname = \"purchase\"\nrequired = [\"order_id\"]";
+        let plan = Plan::parse("plan", planned).unwrap();
+        let sample = RejectedRow { reason: "stored_required_missing".into(), ..RejectedRow::default() };
+        let stored = vec![stored("purchase", "{}", 0, NOW), stored("purchase", r#"{"order_id":1}"#, 0, NOW)];
+        let arriving = Arriving { as_of_ms: None, horizon_ms: HORIZON_MS, stored, rejected: vec![sample] };
+        let told = arrived(&plan, "shop", &arriving);
+        assert!(told.len() == 2 && told.iter().all(|each| each.accepted), "{told:?}");
+        assert_eq!((told[0].violations.len(), told[1].violations.len()), (1, 0));
+        assert!(told[0].violations[0].contains("\"order_id\" of \"purchase\" is required"), "{told:?}");
     }
 
     #[test]

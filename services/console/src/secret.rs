@@ -7,11 +7,8 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use funnel::Plan;
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use crate::api_error::ApiError;
 
@@ -32,11 +29,7 @@ fn by_header(headers: &HeaderMap) -> Option<String> {
 }
 
 fn by_basic(headers: &HeaderMap) -> Option<String> {
-    let (scheme, rest) = text(headers, AUTHORIZATION.as_str())?.trim().split_once(' ')?;
-    let decoded = STANDARD.decode(rest.trim()).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let decoded = String::from_utf8(decoded).ok()?;
-    let name = decoded.split_once(':').map_or(decoded.as_str(), |(name, _)| name);
-    Some(name.to_owned()).filter(|key| !key.is_empty())
+    runtime::basic_user_name(text(headers, AUTHORIZATION.as_str())?).filter(|key| !key.is_empty())
 }
 
 /// Whether a request shows a secret key of the site, where the console's token or this machine may do instead: `false`
@@ -67,13 +60,14 @@ pub(crate) fn required(plan: &Plan, site: &str, request: &HttpRequest) -> Result
 
 fn is_of(plan: &Plan, site: &str, key: &str) -> bool {
     let hash: [u8; 32] = Sha256::digest(key.as_bytes()).into();
-    let known = plan.site(site).map_or(&[][..], |site| &site.secret_keys_sha256);
-    known.iter().fold(false, |found, known| found | bool::from(known.ct_eq(&hash)))
+    plan.site(site).is_some_and(|site| site.has_secret_key(&hash))
 }
 
 #[cfg(test)]
 mod tests {
     use actix_web::test::TestRequest;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use program::Program;
-use program::sending::now_ms;
+use runtime::now_ms;
 use serde_json::{Value, json};
 
 const SETTINGS: &str = "[aggregator]\njourneys_interval = \"500ms\"\n";

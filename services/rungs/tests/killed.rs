@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use program::answers::visitors;
 use program::expected::Expected;
-use program::sending::{Event, Form, acknowledged, now_ms};
+use program::sending::{Event, Form, acknowledged};
 use program::{CLICKSTREAM_COLUMNS, Ended, Killed, Program};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use runtime::now_ms;
 use tokio::task::JoinHandle;
 
 const KILLS: u32 = 20;

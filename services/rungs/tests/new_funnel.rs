@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use program::Program;
-use program::sending::{Event, Form, acknowledged, now_ms};
+use program::sending::{Event, Form, acknowledged};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use runtime::now_ms;
 
 const SHOP: &str = include_str!("../../../examples/shop/tracking-plan.toml");
 /// A day of minutes instead of a week: enough to compare, and quicker to build six times.

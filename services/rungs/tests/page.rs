@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use program::Program;
 use program::browser::{self, Page};
-use program::sending::{Event, Form, acknowledged, clickstream, now_ms};
+use program::sending::{Event, Form, acknowledged, clickstream};
+use runtime::now_ms;
 use serde_json::json;
 
 const AS_OF_MS: i64 = 1_715_731_200_000;

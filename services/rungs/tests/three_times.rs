@@ -13,10 +13,11 @@ use std::sync::{Arc, Mutex};
 use program::Program;
 use program::answers::visitors;
 use program::expected::Expected;
-use program::sending::{Event, Form, acknowledged, clickstream, now_ms};
+use program::sending::{Event, Form, acknowledged, clickstream};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use runtime::now_ms;
 
 const CLIENTS: usize = 8;
 const TIMES: usize = 3;

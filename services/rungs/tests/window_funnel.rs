@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 
 use program::Program;
 use program::answers::{visitors, visitors_of};
-use program::sending::{Event, Form, acknowledged, now_ms};
+use program::sending::{Event, Form, acknowledged};
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
+use runtime::now_ms;
 use serde_json::Value;
 
 const VISITORS: usize = 1_000;

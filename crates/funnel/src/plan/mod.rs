@@ -17,6 +17,9 @@ mod places;
 mod policy;
 mod quotas;
 mod redirects;
+mod schema;
+
+use subtle::ConstantTimeEq;
 
 pub use coach::Advice;
 pub use commitment::Commitment;
@@ -27,6 +30,10 @@ pub use places::{Place, PlaceFinder, Role};
 pub use policy::{Bots, Signal, SitePolicy};
 pub use quotas::{Rate, SiteLimits};
 pub use redirects::{NotARedirect, Redirect};
+pub use schema::{
+    CompiledSchema, Enforcement, EventSchema, PropertyType, PropertyTypes, Rule, STORED_PREFIX, SiteSchema,
+    Violation,
+};
 
 /// Limits of a plan; each is named in the error that refuses a plan beyond it.
 pub mod limits {
@@ -58,6 +65,10 @@ pub mod limits {
     pub const MAX_RETENTION_DAYS: u16 = 36_525;
     /// Events or bytes a second, and at once, that a site's limits may name.
     pub const MAX_PER_SECOND: u64 = 1_000_000_000_000;
+    /// Events that a site's schema names.
+    pub const MAX_PLANNED_EVENTS: usize = 500;
+    /// Properties of an event that a schema names.
+    pub const MAX_PLANNED_PROPERTIES: usize = 200;
     /// A conversion or rolling window, at least: a minute.
     pub const MIN_WINDOW_MS: i64 = 60_000;
 }
@@ -92,6 +103,8 @@ pub struct Site {
     pub limits: SiteLimits,
     /// Whose events it wants.
     pub policy: SitePolicy,
+    /// What its events are held to; anything may be sent where there is none.
+    pub schema: Option<SiteSchema>,
 }
 
 /// Origins that browsers may send from. Requests without an Origin header (servers, pixels) are not limited by it.
@@ -205,6 +218,14 @@ impl Funnel {
         names.sort();
         names.dedup();
         names
+    }
+}
+
+impl Site {
+    /// Whether a key with this SHA-256 is one of the site's secret keys. Compares in constant time, and with all of them
+    /// also after one matched: how long it takes tells nothing.
+    pub fn has_secret_key(&self, sha256: &[u8; 32]) -> bool {
+        self.secret_keys_sha256.iter().fold(false, |found, known| found | bool::from(known.ct_eq(sha256)))
     }
 }
 

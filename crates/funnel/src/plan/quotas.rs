@@ -12,6 +12,8 @@ pub struct SiteLimits {
     pub bytes: Option<Rate>,
     /// Events of the site from one address.
     pub address_events: Option<Rate>,
+    /// Events of the site by one visitor; the collector has a limit of its own where there is none.
+    pub visitor_events: Option<Rate>,
 }
 
 /// How much may come, on average and at once.

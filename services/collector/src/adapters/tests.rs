@@ -74,6 +74,8 @@ fn judge(parsed: &Result<Parsed<'_>, Refusal>) {
         stand_in: None,
         import_id: "",
         masked_but: Some(&[]),
+        visitors: None,
+        schema: None,
     });
     for draft in parsed.events.iter().flatten() {
         let _ = validator.record(draft, 4, &mut Vec::new());

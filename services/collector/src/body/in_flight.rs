@@ -11,11 +11,22 @@ use prometheus::IntGauge;
 
 use crate::refusal::Refusal;
 
+/// Requests that wait for a quota hold so many-th a part of the budget at most: who waits must not keep out who need not.
+const WAITING_PART: usize = 4;
+
+/// Bytes that are in use, and how many may be.
+#[derive(Debug)]
+struct Bytes {
+    used: AtomicUsize,
+    max: usize,
+}
+
 /// The budget. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct InFlight {
-    used: Arc<AtomicUsize>,
-    max: usize,
+    all: Arc<Bytes>,
+    /// Those of requests that wait for their site's quota.
+    waiting: Arc<Bytes>,
     gauge: IntGauge,
 }
 
@@ -28,31 +39,30 @@ pub(crate) struct Permit {
     bytes: usize,
 }
 
-/// What one site may have of the budget.
+/// The bytes of a request that waits for its site's quota.
 #[derive(Debug)]
-pub(crate) struct SiteShare {
-    used: AtomicUsize,
-    max: usize,
+pub(crate) struct Waiting {
+    budget: InFlight,
+    bytes: usize,
 }
 
-impl SiteShare {
-    pub(crate) fn new(max: usize) -> Self {
+/// What one site may have of the budget.
+#[derive(Debug)]
+pub(crate) struct SiteShare(Bytes);
+
+impl Bytes {
+    fn new(max: usize) -> Self {
         Self { used: AtomicUsize::new(0), max }
     }
 
-    pub(crate) fn max(&self) -> usize {
-        self.max
-    }
-
-    /// Takes bytes for a request that has `own` already. A request that is alone is never refused: it could never be sent.
-    fn take(&self, bytes: usize, own: usize) -> Result<(), Refusal> {
-        // What is refused is never added: it would take the room of another request for a moment.
+    /// Takes bytes that fit, or where no more than `own` are in use, any number; tells whether it did. What does not fit
+    /// is never added: it would take the room of another request for a moment.
+    fn take(&self, bytes: usize, own: Option<usize>) -> bool {
         let taken = |used: usize| {
             let after = used.saturating_add(bytes);
-            (used <= own || after <= self.max).then_some(after)
+            (after <= self.max || own.is_some_and(|own| used <= own)).then_some(after)
         };
-        let before = self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken);
-        before.map(drop).map_err(|_| Refusal::SiteShareFull)
+        self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, taken).is_ok()
     }
 
     fn give_back(&self, bytes: usize) {
@@ -60,9 +70,28 @@ impl SiteShare {
     }
 }
 
+impl SiteShare {
+    pub(crate) fn new(max: usize) -> Self {
+        Self(Bytes::new(max))
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.0.max
+    }
+
+    /// Takes bytes for a request that has `own` already. A request that is alone is never refused: it could never be sent.
+    fn take(&self, bytes: usize, own: usize) -> Result<(), Refusal> {
+        if self.0.take(bytes, Some(own)) { Ok(()) } else { Err(Refusal::SiteShareFull) }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.0.give_back(bytes);
+    }
+}
+
 impl InFlight {
     pub(crate) fn new(max: usize, gauge: IntGauge) -> Self {
-        Self { used: Arc::default(), max, gauge }
+        Self { all: Arc::new(Bytes::new(max)), waiting: Arc::new(Bytes::new(max / WAITING_PART)), gauge }
     }
 
     /// A permit for no bytes yet.
@@ -74,15 +103,13 @@ impl InFlight {
 impl Permit {
     /// Takes more bytes, or refuses and takes nothing.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let used = self.budget.used.fetch_add(bytes, Ordering::AcqRel);
-        if used.saturating_add(bytes) > self.budget.max {
-            self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
+        if !self.budget.all.take(bytes, None) {
             return Err(Refusal::InFlightFull);
         }
         if let Some(share) = &self.share
             && let Err(refusal) = share.take(bytes, self.bytes)
         {
-            self.budget.used.fetch_sub(bytes, Ordering::AcqRel);
+            self.budget.all.give_back(bytes);
             return Err(refusal);
         }
         self.bytes += bytes;
@@ -99,6 +126,30 @@ impl Permit {
         Ok(())
     }
 
+    /// Takes what is missing to `bytes`, or gives back what is too much.
+    pub(crate) fn set(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if let Some(released) = self.bytes.checked_sub(bytes) {
+            self.bytes = bytes;
+            self.give_back(released);
+            return Ok(());
+        }
+        self.cover(bytes)
+    }
+
+    /// Held while the request waits for its site's quota; `None` where such requests hold as many bytes as they may.
+    pub(crate) fn wait(&self) -> Option<Waiting> {
+        let is_taken = self.budget.waiting.take(self.bytes, None);
+        is_taken.then(|| Waiting { budget: self.budget.clone(), bytes: self.bytes })
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.budget.all.give_back(bytes);
+        if let Some(share) = &self.share {
+            share.give_back(bytes);
+        }
+        self.budget.gauge.sub(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
     /// Takes what is missing to `bytes`.
     pub(crate) fn cover(&mut self, bytes: usize) -> Result<(), Refusal> {
         match bytes.checked_sub(self.bytes) {
@@ -108,13 +159,15 @@ impl Permit {
     }
 }
 
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.budget.waiting.give_back(self.bytes);
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::AcqRel);
-        if let Some(share) = &self.share {
-            share.give_back(self.bytes);
-        }
-        self.budget.gauge.sub(i64::try_from(self.bytes).unwrap_or(i64::MAX));
+        self.give_back(self.bytes);
     }
 }
 
@@ -134,7 +187,27 @@ mod tests {
         drop(one);
         two.cover(100).unwrap();
         drop(two);
-        assert_eq!((gauge.get(), budget.used.load(Ordering::Acquire)), (0, 0));
+        assert_eq!((gauge.get(), budget.all.used.load(Ordering::Acquire)), (0, 0));
+    }
+
+    #[test]
+    fn who_waits_for_a_quota_holds_a_quarter_at_most_and_what_is_not_needed_is_given_back() {
+        let budget = InFlight::new(100, IntGauge::new("bytes", "bytes").unwrap());
+        let (mut one, mut two) = (budget.permit(), budget.permit());
+        one.set(60).unwrap();
+        assert!(one.wait().is_none());
+        one.set(20).unwrap();
+        two.set(80).unwrap();
+        two.set(6).unwrap();
+        let waits = one.wait().unwrap();
+        assert!(two.wait().is_none());
+        drop(waits);
+        assert!(two.wait().is_some());
+        drop((one, two));
+        assert_eq!(
+            (budget.all.used.load(Ordering::Acquire), budget.waiting.used.load(Ordering::Acquire)),
+            (0, 0)
+        );
     }
 
     #[test]
@@ -152,7 +225,7 @@ mod tests {
                 share.give_back(60);
             }
         });
-        assert_eq!(share.used.load(Ordering::Acquire), 40);
+        assert_eq!(share.0.used.load(Ordering::Acquire), 40);
     }
 
     #[test]
@@ -176,7 +249,7 @@ mod tests {
         assert_eq!(four.grow(50), Err(Refusal::SiteShareFull));
         assert_eq!(four.grow(49), Ok(()));
         drop((two, three, four));
-        for used in [&noisy.used, &quiet.used, &*budget.used] {
+        for used in [&noisy.0.used, &quiet.0.used, &budget.all.used] {
             assert_eq!(used.load(Ordering::Acquire), 0);
         }
     }

@@ -5,6 +5,7 @@
 //! as a card's where it is written in the groups that are printed on cards, and, written together, only as the value of
 //! a property whose name says that it is a card's.
 
+use std::borrow::Cow;
 use std::ops::{Range, RangeInclusive};
 
 use super::walk;
@@ -13,6 +14,12 @@ use super::walk;
 const GROUPED: [&[usize]; 4] = [&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
 /// Digits of a number that is written together.
 const TOGETHER: RangeInclusive<usize> = 15..=19;
+/// As a URL writes a space outside of its query.
+const ENCODED_SPACE: &str = "%20";
+/// 2^53: below, a float tells whole numbers apart.
+const MAX_WHOLE: f64 = 9_007_199_254_740_992.0;
+/// Zeros behind a point that are looked at.
+const MAX_ZEROS: usize = 16;
 
 /// First and last prefix, as many digits of a number as they have; lengths of the numbers.
 const NETWORKS: &[(u64, u64, RangeInclusive<usize>)] = &[
@@ -98,17 +105,39 @@ pub(super) fn find(text: &str, together: bool) -> Vec<Range<usize>> {
     found
 }
 
-/// Whether a JSON number is a card's, if its name says so.
+/// Whether a JSON number is a card's, if its name says so; also where a program that has only fractions wrote it
+/// (`4111111111111111.0`, `4.111111111111111e15`).
 pub(super) fn is_number(number: &str) -> bool {
-    TOGETHER.contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_digit()) && is_card(number)
+    let digits = whole(number);
+    TOGETHER.contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit()) && is_card(&digits)
 }
 
-/// Runs of digits, each as long as it gets.
+/// The digits of a number without a fraction; what has one stays as it is.
+fn whole(number: &str) -> Cow<'_, str> {
+    if let Some((digits, fraction)) = number.split_once('.')
+        && fraction.bytes().all(|byte| byte == b'0')
+    {
+        return Cow::Borrowed(digits);
+    }
+    match number.parse::<f64>() {
+        // Below, each whole number has a float of its own.
+        Ok(float) if number.contains(['e', 'E']) && float.fract() == 0.0 && float.abs() < MAX_WHOLE => {
+            Cow::Owned(format!("{float:.0}"))
+        }
+        _ => Cow::Borrowed(number),
+    }
+}
+
+/// Runs of digits, each as long as it gets; those of an encoded space are none.
 fn digit_groups(text: &str) -> impl Iterator<Item = Range<usize>> {
     let mut at = 0;
     std::iter::from_fn(move || {
         let rest = text.get(at..)?;
-        let start = at + walk::ahead(rest, usize::MAX, |letter| !letter.is_ascii_digit());
+        let mut start = at + walk::ahead(rest, usize::MAX, |letter| !letter.is_ascii_digit());
+        while let Some(encoded) = encoded_space(text, start) {
+            let rest = text.get(encoded.end..)?;
+            start = encoded.end + walk::ahead(rest, usize::MAX, |letter| !letter.is_ascii_digit());
+        }
         let digits = walk::ahead(text.get(start..)?, usize::MAX, |letter| letter.is_ascii_digit());
         at = start + digits;
         (digits > 0).then_some(start..at)
@@ -116,8 +145,15 @@ fn digit_groups(text: &str) -> impl Iterator<Item = Range<usize>> {
 }
 
 fn is_separator(text: &str, range: Range<usize>) -> bool {
+    let Some(between) = text.get(range) else { return false };
     // In a query a space is written as +.
-    matches!(text.get(range), Some(" " | "-" | "+"))
+    matches!(between, " " | "-" | "+" | ENCODED_SPACE)
+}
+
+/// The encoded space whose first digit stands at a place.
+fn encoded_space(text: &str, at: usize) -> Option<Range<usize>> {
+    let range = at.checked_sub(1)?..at + 2;
+    (text.get(range.clone()) == Some(ENCODED_SPACE)).then_some(range)
 }
 
 /// Adds the cards in groups that follow each other with a separator between.
@@ -161,11 +197,16 @@ fn stands_alone(text: &str, range: &Range<usize>) -> bool {
     let after = |on: usize| bytes.get(range.end + on).copied();
     let is_word = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let is_point = |byte: Option<u8>| byte == Some(b'.');
-    // An encoded byte of a URL (%3D) ends in a digit or letter that is no part of what follows.
-    let is_encoded = before(3) == Some(b'%');
-    (is_encoded || !(is_word(before(1)) || is_point(before(1)) && is_word(before(2))))
+    (walk::is_after_encoded(text, range.start)
+        || !(is_word(before(1)) || is_point(before(1)) && is_word(before(2))))
         && !is_word(after(0))
-        && !(is_point(after(0)) && after(1).is_some_and(|byte| byte.is_ascii_digit()))
+        && !(is_point(after(0)) && has_fraction(text.get(range.end + 1..).unwrap_or_default()))
+}
+
+/// Whether digits behind a point are a fraction: `.5` is one, `.0` is how a program wrote a number without one.
+fn has_fraction(text: &str) -> bool {
+    let zeros = walk::ahead(text, MAX_ZEROS, |letter| letter == '0');
+    text.as_bytes().get(zeros).is_some_and(u8::is_ascii_digit)
 }
 
 fn is_card(digits: &str) -> bool {

@@ -69,6 +69,11 @@ fn numbers_of_cards_in_groups_are_masked() {
         ("12 4111 1111 1111 1111 99", "12 [masked:card] 99"),
         ("?number=6011+1111 1111-1117&n=1", "?number=[masked:card]&n=1"),
         ("?q=a%3D4111-1111-1111-1111", "?q=a%3D[masked:card]"),
+        ("?number=4111%201111%201111%201111&n=1", "?number=[masked:card]&n=1"),
+        ("?number=3782%20822463%2010005", "?number=[masked:card]"),
+        ("%204111%201111%201111%201111%20", "%20[masked:card]%20"),
+        ("4111+1111+1111+1111", "[masked:card]"),
+        ("4111 1111 1111 1111.0", "[masked:card].0"),
     ] {
         assert_eq!(text(before), after);
     }
@@ -80,6 +85,9 @@ fn numbers_of_cards_in_groups_are_masked() {
         "order4111 1111 1111 1111",
         "0.4111 1111 1111 1111",
         "4111 1111 1111 1111.5",
+        "4111 1111 1111 1111.05",
+        "4111%201111%201111%201112",
+        "4111%3D1111%3D1111%3D1111",
         "550e8400-e29b-41d4-a716-446655440000",
         "+49 30 123456 789",
         "2026-05-08T10:00:00",
@@ -102,7 +110,15 @@ fn a_number_written_together_is_masked_where_its_name_says_that_it_is_a_cards() 
         "ccnum",
         "CCNumber",
     ] {
-        for value in ["4111111111111111", "\"4111111111111111\"", "\"378282246310005\""] {
+        for value in [
+            "4111111111111111",
+            "4111111111111111.0",
+            "4111111111111111.000",
+            "4.111111111111111e15",
+            "3.78282246310005E+14",
+            "\"4111111111111111\"",
+            "\"378282246310005\"",
+        ] {
             assert_eq!(
                 json(&format!(r#"{{"{key}":{value}}}"#), &[]),
                 format!(r#"{{"{key}":"[masked:card]"}}"#)
@@ -124,6 +140,12 @@ fn a_number_written_together_is_masked_where_its_name_says_that_it_is_a_cards() 
         r#"{"card":30569309025904}"#,
         r#"{"card":4111111111111112}"#,
         r#"{"card":4111111111111111.5}"#,
+        r#"{"card":4111111111111111.01}"#,
+        r#"{"card":4.111111111111112e15}"#,
+        r#"{"card":-4111111111111111.0}"#,
+        r#"{"order_id":4111111111111111.0}"#,
+        r#"{"order_id":4.111111111111111e15}"#,
+        r#"{"card":1e400}"#,
         r#"{"card":"order4111111111111111"}"#,
     ] {
         assert_eq!(json(kept, &[]), kept);
@@ -219,6 +241,8 @@ fn texts() -> impl Strategy<Value = String> {
         "ü",
         "[masked:email]",
         "%3D",
+        "%20",
+        ".0",
         "=",
         "\\",
         "\"",
@@ -261,7 +285,7 @@ proptest! {
         let written: String = digits.iter().map(u32::to_string).collect();
         let groups: Vec<&str> =
             written.as_bytes().chunks(4).map(|part| std::str::from_utf8(part).unwrap()).collect();
-        for separator in [" ", "-", "+"] {
+        for separator in [" ", "-", "+", "%20"] {
             let whole = format!("{before}{}{after}", groups.join(separator));
             prop_assert!(suspicion::is_raised_by(&whole), "{}", whole);
             prop_assert_eq!(text(&whole), format!("{before}[masked:card]{after}"));

@@ -80,9 +80,7 @@ pub(super) fn find(text: &str) -> Vec<Range<usize>> {
 fn token(text: &str, sign: Range<usize>) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     let before = sign.start.checked_sub(1).and_then(|at| bytes.get(at)).copied().map(char::from);
-    // A URL's encoded byte (%3D) ends in a letter or digit that is no part of what follows.
-    let is_encoded = sign.start.checked_sub(3).and_then(|at| bytes.get(at)) == Some(&b'%');
-    if !is_encoded && before.is_some_and(is_token) {
+    if !walk::is_after_encoded(text, sign.start) && before.is_some_and(is_token) {
         return None;
     }
     let rest = text.get(sign.end..)?;

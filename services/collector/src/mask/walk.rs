@@ -24,6 +24,11 @@ fn length(letters: impl Iterator<Item = char>, max: usize, is_part: impl Fn(char
     bytes
 }
 
+/// Whether an encoded byte of a URL (`%3D`) ends before this place: its last digit is no part of what follows.
+pub(super) fn is_after_encoded(text: &str, at: usize) -> bool {
+    at.checked_sub(3).and_then(|at| text.as_bytes().get(at)) == Some(&b'%')
+}
+
 /// Tells the tests that so many bytes were looked at.
 #[cfg_attr(not(test), expect(unused_variables, reason = "only tests count"))]
 pub(super) fn read(bytes: usize) {

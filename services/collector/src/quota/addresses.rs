@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::Beyond;
 use super::bucket::Pace;
 use crate::limits::MAX_LIMITED_ADDRESSES;
 
@@ -18,6 +19,17 @@ const SHARDS: usize = 16;
 const MAX_OF_SHARD: usize = MAX_LIMITED_ADDRESSES / SHARDS;
 /// A shard without room is not searched for old buckets more often than this: under a flood each new address would.
 const SEARCH_PAUSE_NS: u64 = 1_000_000_000;
+
+/// A site and an address that sends to it.
+pub(super) type Who<'w> = (&'w str, IpAddr);
+
+/// What is asked of an address's bucket.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ask {
+    pub(super) pace: Pace,
+    pub(super) amount: u64,
+    pub(super) beyond: Beyond,
+}
 
 /// The buckets of all sites.
 #[derive(Debug)]
@@ -35,37 +47,51 @@ struct Shard {
     searched_at: Option<u64>,
 }
 
-/// What becomes of events that an address has no room for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Beyond {
-    /// They are refused, and nothing is taken.
-    Refused,
-    /// They are owed.
-    Owed,
-}
-
 impl Addresses {
     pub(crate) fn new() -> Self {
         let shards = [(); SHARDS].map(|()| Mutex::default());
         Self { key: RandomState::new(), shards, next_swept: AtomicUsize::new(0) }
     }
 
-    /// Takes `amount` from the address's bucket and tells how long nothing is in it; what is refused is not taken.
-    pub(super) fn take(&self, who: (&str, IpAddr), pace: Pace, amount: u64, now: u64, beyond: Beyond) -> u64 {
-        let hash = self.key.hash_one((who.0, network(who.1)));
-        let Some(shard) = self.shards.get((hash >> 32) as usize % SHARDS) else { return 0 };
-        let mut shard = lock(shard);
-        let full_at = shard.full_at.get(&hash).copied();
-        let wait = pace.wait_ns(full_at.unwrap_or_default(), now);
-        if wait > 0 && beyond == Beyond::Refused {
-            return wait;
+    /// Takes `amount` from the address's bucket and tells how many nanoseconds later it will be full for it.
+    ///
+    /// # Errors
+    /// How long nothing is in it, in nanoseconds, where what is not in it is not given; nothing is taken then.
+    pub(super) fn take(&self, who: Who<'_>, ask: Ask, now: u64) -> Result<u64, u64> {
+        let (hash, mut shard) = self.find(who);
+        let known = shard.full_at.get(&hash).copied();
+        let full_at = known.unwrap_or_default();
+        let wait = ask.pace.wait_ns(full_at, now);
+        if wait > 0 && ask.beyond == Beyond::Refused {
+            return Err(wait);
         }
-        if full_at.is_none() && !shard.has_room(now) {
-            return 0;
+        if known.is_none() && !shard.has_room(now) {
+            return Ok(0);
         }
-        let full_after = pace.full_after(full_at.unwrap_or_default(), now, amount);
+        let full_after = ask.pace.full_after(full_at, now, ask.amount);
         shard.full_at.insert(hash, full_after);
-        if beyond == Beyond::Owed { pace.wait_ns(full_after, now) } else { 0 }
+        Ok(full_after - full_at.max(now))
+    }
+
+    /// As [`Pace::wait_for_ns`].
+    pub(super) fn wait_for_ns(&self, who: Who<'_>, pace: Pace, amount: u64, now: u64) -> u64 {
+        let (hash, shard) = self.find(who);
+        shard.full_at.get(&hash).map_or(0, |full_at| pace.wait_for_ns(amount, *full_at, now))
+    }
+
+    /// Puts back what [`take`](Self::take) told.
+    pub(super) fn give_back(&self, who: Who<'_>, taken_ns: u64) {
+        let (hash, mut shard) = self.find(who);
+        if let Some(full_at) = shard.full_at.get_mut(&hash) {
+            *full_at = full_at.saturating_sub(taken_ns);
+        }
+    }
+
+    /// The key of an address and where its bucket is kept.
+    fn find(&self, (site, address): Who<'_>) -> (u64, MutexGuard<'_, Shard>) {
+        let hash = self.key.hash_one((site, network(address)));
+        let [first, ..] = &self.shards;
+        (hash, lock(self.shards.get((hash >> 32) as usize % SHARDS).unwrap_or(first)))
     }
 
     /// Removes what is full again from the next of the shards and gives its memory back.
@@ -127,8 +153,12 @@ mod tests {
         Pace::of(Rate { per_second: 1, burst: 3 })
     }
 
+    fn ask(amount: u64, beyond: Beyond) -> Ask {
+        Ask { pace: pace(), amount, beyond }
+    }
+
     fn taken(addresses: &Addresses, site: &str, address: &str, now: u64) -> bool {
-        addresses.take((site, address.parse().unwrap()), pace(), 1, now, Beyond::Refused) == 0
+        addresses.take((site, address.parse().unwrap()), ask(1, Beyond::Refused), now).is_ok()
     }
 
     #[test]
@@ -149,12 +179,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_owed_is_taken_and_told() {
+    fn what_is_owed_is_taken_and_told_and_can_be_given_back() {
         let (addresses, who) = (Addresses::new(), ("shop", "192.0.2.1".parse().unwrap()));
-        let wait = addresses.take(who, pace(), 10, 0, Beyond::Owed);
-        // Seven are owed, and one must be there.
-        assert_eq!(wait, 8 * SECOND);
-        assert!(addresses.take(who, pace(), 1, 0, Beyond::Refused) > 0);
+        assert_eq!(addresses.wait_for_ns(who, pace(), 2, 0), 0);
+        assert_eq!(addresses.take(who, ask(5, Beyond::Owed), 0), Ok(5 * SECOND));
+        // Two are owed, and one must be there.
+        assert_eq!(addresses.take(who, ask(1, Beyond::Refused), 0), Err(3 * SECOND));
+        // Half a burst is waited for, of three one and a half.
+        assert_eq!(addresses.wait_for_ns(who, pace(), 9, 0), 3_500_000_000);
+        assert_eq!(addresses.take(who, ask(9, Beyond::Owed), 0), Ok(SECOND), "three are owed at most");
+        addresses.give_back(who, 6 * SECOND);
+        assert_eq!(addresses.take(who, ask(3, Beyond::Refused), 0), Ok(3 * SECOND));
     }
 
     #[test]
@@ -164,7 +199,7 @@ mod tests {
         for number in 0..all {
             let address = IpAddr::from(number.to_be_bytes());
             // Where there is no room, nothing is limited.
-            addresses.take(("shop", address), pace(), 1, 0, Beyond::Refused);
+            let _ = addresses.take(("shop", address), ask(1, Beyond::Refused), 0);
         }
         assert_eq!(addresses.len(), MAX_LIMITED_ADDRESSES);
         assert!(taken(&addresses, "shop", "203.0.113.1", 2 * SECOND), "old ones make room");

@@ -2,14 +2,15 @@
 //! megabytes of memory however long it is, all of it counted against the bytes in flight. Each part must come in time.
 //! The answer comes at the end and counts all parts.
 //!
-//! A site's quota does not fail a body in its middle, it slows it down: parts after the first are taken whatever is left,
-//! and the next one is read when what is owed was paid back. Where that takes longer than anybody waits, the next one is
-//! refused after all.
+//! A site's quota does not fail a body in its middle, it slows it down. A part takes no more than half a burst, and waits
+//! until so much is there: other requests go first, they ask for one. Where that takes longer than anybody waits, or too
+//! many bodies wait, the next part is refused after all.
 //!
 //! A request that fails in its middle has stored the parts before it: sent again, events with an id or a time of their
 //! own count once.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
@@ -28,8 +29,8 @@ use crate::keys;
 use crate::limits::{
     BODY_TIMEOUT_MS, BULK_FROM_BYTES, BULK_PART_BYTES, MAX_REJECTED_LISTED, MAX_RETRY_AFTER_S,
 };
-use crate::outcome::Rejected;
-use crate::quota::Beyond;
+use crate::outcome::{Rejected, Undecided};
+use crate::quota::{Beyond, SiteQuota, Wait};
 use crate::refusal::Refusal;
 
 /// A part waits no longer for its site's quota.
@@ -47,8 +48,13 @@ struct Progress {
     permit: Permit,
     /// Bytes of memory that the body holds between two parts.
     held_bytes: usize,
-    /// How long the next part must wait for the site's quota.
-    wait: Duration,
+}
+
+/// How large a part may be.
+#[derive(Clone, Copy)]
+struct PartSize {
+    events: usize,
+    bytes: usize,
 }
 
 impl Progress {
@@ -61,13 +67,12 @@ impl Progress {
             write_key: None,
             permit,
             held_bytes: 0,
-            wait: Duration::ZERO,
         }
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.held_bytes = bytes;
-        self.permit.cover(bytes)
+        self.permit.set(bytes)
     }
 }
 
@@ -83,7 +88,7 @@ impl Incoming<'_> {
         self.check_key_in_head()?;
         let settings = &self.state.settings;
         let mut expander = Expander::new(self.header(&CONTENT_ENCODING), settings.max_expanded_bytes);
-        let mut progress = Progress::new(self.state.in_flight.permit());
+        let mut progress = Progress::new(self.permit()?);
         let (mut lines, mut arriving) = (Vec::new(), Arriving::new(payload));
         while let Some(chunk) = arriving.next().await? {
             for step in chunk.chunks(EXPAND_STEP_BYTES) {
@@ -123,6 +128,7 @@ impl Incoming<'_> {
         }
         self.parts(lines.get(..whole).unwrap_or_default(), progress).await?;
         lines.drain(..whole);
+        lines.shrink_to(self.part_bytes());
         Ok(())
     }
 
@@ -133,10 +139,10 @@ impl Incoming<'_> {
             if self.state.shutdown.is_requested() {
                 return Err(Refusal::ShuttingDown);
             }
-            let (part, after) = rest.split_at_checked(self.part_length(rest)).unwrap_or((rest, &[]));
-            // The drafts and records of a part come to about as much again, twice.
-            progress.permit.cover(progress.held_bytes + 2 * part.len())?;
+            let length = self.part_length(rest, self.part_size(progress.write_key.as_deref()));
+            let (part, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             self.part(part, progress).await?;
+            progress.permit.set(progress.held_bytes)?;
             rest = after;
         }
         Ok(())
@@ -148,28 +154,40 @@ impl Incoming<'_> {
     }
 
     /// How many bytes of whole lines are the next part: one line at least.
-    fn part_length(&self, lines: &[u8]) -> usize {
-        let mut ends =
-            memchr_iter(b'\n', lines).map(|end| end + 1).take(self.state.settings.max_batch_events);
+    fn part_length(&self, lines: &[u8], size: PartSize) -> usize {
+        let mut ends = memchr_iter(b'\n', lines).map(|end| end + 1).take(size.events);
         let first = ends.next().unwrap_or(lines.len());
-        let part_bytes = self.part_bytes();
-        ends.take_while(|end| *end <= part_bytes).last().unwrap_or(first)
+        ends.take_while(|end| *end <= size.bytes).last().unwrap_or(first)
+    }
+
+    /// How large the next part may be, also for the site's quota, as far as it is known whose body it is.
+    fn part_size(&self, write_key: Option<&str>) -> PartSize {
+        let size = PartSize { events: self.state.settings.max_batch_events, bytes: self.part_bytes() };
+        let keys = self.state.keys.load();
+        let caller = keys.as_deref().and_then(|keys| self.caller(keys, write_key).ok());
+        let Some(caller) = caller.filter(|_| self.import_parameter().is_none()) else { return size };
+        let (events, bytes) = caller.account.quota.part();
+        let least =
+            |size: usize, of_quota: u64| usize::try_from(of_quota).map_or(size, |quota| size.min(quota));
+        PartSize { events: least(size.events, events), bytes: least(size.bytes, bytes) }
     }
 
     async fn part(&self, part: &[u8], progress: &mut Progress) -> Result<(), Refusal> {
-        let is_patient = progress.wait <= MAX_WAIT;
-        if is_patient {
-            self.pay_back(progress.wait).await?;
+        let is_first = progress.lines == 0;
+        if !is_first {
+            self.wait_for_quota(part, progress).await?;
         }
+        // The drafts and records of a part come to about as much again, twice.
+        progress.permit.cover(progress.held_bytes + 2 * part.len())?;
         let mut parsed = adapters::part_of_lines(progress.lines, part, self.limits())?;
         let events = parsed.events.len();
         if progress.write_key.is_none() {
             progress.write_key = parsed.write_key.take().map(Cow::into_owned);
         }
         parsed.write_key = progress.write_key.clone().map(Cow::Owned);
-        let beyond = if is_patient && progress.lines > 0 { Beyond::Owed } else { Beyond::Refused };
-        let arrival = Arrival { beyond, ..Arrival::now(part.len()) };
-        let Stored { accepted, rejected, wait } = self.store(parsed, arrival, &mut progress.permit).await?;
+        let beyond = if is_first { Beyond::Refused } else { Beyond::Owed };
+        let arrival = Arrival { beyond, ..Arrival::now().of_bytes(part.len()) };
+        let Stored { accepted, rejected } = self.store(parsed, arrival, &mut progress.permit).await?;
         let room = MAX_REJECTED_LISTED.saturating_sub(progress.rejected.len());
         let places = rejected.into_iter().take(room);
         progress.rejected.extend(
@@ -178,19 +196,42 @@ impl Incoming<'_> {
         progress.lines += memchr_iter(b'\n', part).count().max(1) as u64;
         progress.events += events;
         progress.accepted += accepted;
-        progress.wait = wait;
         Ok(())
     }
 
-    /// Waits until the site may send again.
-    async fn pay_back(&self, wait: Duration) -> Result<(), Refusal> {
-        if wait.is_zero() {
-            return Ok(());
+    /// Waits until the site's quota has room for a part, or refuses it.
+    async fn wait_for_quota(&self, part: &[u8], progress: &Progress) -> Result<(), Refusal> {
+        let events = memchr_iter(b'\n', part).count().max(1);
+        let (deadline, mut waiting) = (Instant::now() + MAX_WAIT, None);
+        while let Some((quota, wait)) = self.wait_of(part.len(), events, progress)? {
+            waiting = waiting.or_else(|| progress.permit.wait());
+            if waiting.is_none() || Instant::now() + wait.duration() > deadline {
+                Undecided::new(&self.state.metrics, events).refuse();
+                return Err(self.over_quota(quota.refuse(wait, events as u64)));
+            }
+            tokio::select! {
+                () = tokio::time::sleep(wait.duration()) => {}
+                () = self.state.shutdown.requested() => return Err(Refusal::ShuttingDown),
+            }
         }
-        tokio::select! {
-            () = tokio::time::sleep(wait) => Ok(()),
-            () = self.state.shutdown.requested() => Err(Refusal::ShuttingDown),
+        Ok(())
+    }
+
+    /// How long a part must wait, and for whose quota.
+    fn wait_of(
+        &self,
+        bytes: usize,
+        events: usize,
+        progress: &Progress,
+    ) -> Result<Option<(Arc<SiteQuota>, Wait)>, Refusal> {
+        if self.import_parameter().is_some() {
+            return Ok(None);
         }
+        let keys = self.state.keys.load();
+        let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, progress.write_key.as_deref())?;
+        let quota = &caller.account.quota;
+        let wait = quota.wait(self.amount(caller, events, bytes), &self.state.addresses);
+        Ok(wait.map(|wait| (Arc::clone(quota), wait)))
     }
 }
 

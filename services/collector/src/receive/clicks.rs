@@ -6,9 +6,7 @@ use actix_web::http::Method;
 use url::Url;
 
 use super::Incoming;
-use super::store::Arrival;
 use crate::adapters::click::{self, Click};
-use crate::adapters::{Endpoint, Form};
 use crate::answer::Answer;
 use crate::keys;
 use crate::limits::CLICK_WAIT_MS;
@@ -32,12 +30,7 @@ impl Incoming<'_> {
         let Leading { destination, is_followed, makes_visitors } = self.leading(query)?;
         let Click { event, visitor } = click::parse(query, &destination, makes_visitors);
         if *self.request.method() == Method::GET {
-            let mut permit = self.state.in_flight.permit();
-            let stored = async {
-                permit.grow(event.len())?;
-                let parsed = Endpoint::Events.parse(&event, Form::Text, self.limits())?;
-                self.store(parsed, Arrival::now(event.len()), &mut permit).await
-            };
+            let stored = self.store_query(&event);
             match tokio::time::timeout(Duration::from_millis(CLICK_WAIT_MS), stored).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(refusal)) => {

@@ -5,11 +5,12 @@ use std::borrow::Cow;
 
 use actix_web::web::Payload;
 use rungs_proto::v1::ImportCompleted;
+use runtime::now_ms;
 
-use super::{Incoming, now_ms};
+use super::Incoming;
 use crate::adapters::Endpoint;
 use crate::answer::Answer;
-use crate::imports;
+use crate::imports::{self, ImportStatusError};
 use crate::keys::{self, Caller};
 use crate::refusal::Refusal;
 
@@ -26,10 +27,11 @@ impl Incoming<'_> {
     }
 
     pub(super) async fn import_complete(&self, payload: Payload) -> Result<Answer, Refusal> {
-        let mut permit = self.state.in_flight.permit();
+        let mut permit = self.permit()?;
         let body = self.body(payload, &mut permit).await?;
         let (site, import_id) = self.import()?;
         let accepted_rows = imports::accepted_rows(&body)?;
+        self.check_known(&site, import_id).await?;
         let generation = self.state.generations.next(now_ms());
         let completed = ImportCompleted { site, import_id: import_id.to_owned(), accepted_rows };
         imports::complete(self.state.direct.as_ref(), generation, completed).await?;
@@ -40,16 +42,26 @@ impl Incoming<'_> {
     pub(super) async fn import_status(&self) -> Result<Answer, Refusal> {
         let (site, import_id) = self.import()?;
         let warehouse = self.state.imports.as_ref().ok_or(Refusal::NoWarehouse)?;
-        let progress = warehouse.progress(&site, import_id).await.map_err(|error| {
-            tracing::warn!(%error, import_id, "import status");
-            Refusal::WarehouseFailed
-        })?;
+        let progress = warehouse.progress(&site, import_id).await;
+        let progress = progress.map_err(|error| warehouse_failed(&error, import_id))?;
         let progress = progress.ok_or(Refusal::UnknownImport)?;
         let state = if progress.is_ready { "ready" } else { "building" };
         let json = serde_json::json!({
             "stored_rows": progress.stored_rows, "state": state, "progress": progress.progress,
         });
         Ok(Answer::Json(json.to_string()))
+    }
+
+    /// Refuses what nobody has sent a row of: most likely a mistyped id, and all funnels of the site would be built anew for
+    /// it. Rows that another collector took, or this one before it was started anew, are known when they are stored; where
+    /// no warehouse is connected, every id is taken.
+    async fn check_known(&self, site: &str, import_id: &str) -> Result<(), Refusal> {
+        let Some(warehouse) = &self.state.imports else { return Ok(()) };
+        if self.state.seen_imports.have(site, import_id) {
+            return Ok(());
+        }
+        let stored = warehouse.progress(site, import_id).await;
+        stored.map_err(|error| warehouse_failed(&error, import_id))?.map(drop).ok_or(Refusal::UnknownImport)
     }
 
     /// Whether the caller may send events of an import.
@@ -78,6 +90,11 @@ impl Incoming<'_> {
             _ => Ok(()),
         }
     }
+}
+
+fn warehouse_failed(error: &ImportStatusError, import_id: &str) -> Refusal {
+    tracing::warn!(%error, import_id, "import status");
+    Refusal::WarehouseFailed
 }
 
 fn require_secret(caller: Caller<'_>) -> Result<(), Refusal> {

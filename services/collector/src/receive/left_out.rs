@@ -5,7 +5,7 @@
 //! Judged is what comes from browsers and mail programs: the head of a server's request, and whatever comes with a secret
 //! key, says nothing about the visitor.
 
-use actix_web::http::header::{DNT, HeaderName, ORIGIN, USER_AGENT};
+use actix_web::http::header::{DNT, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
 use funnel::plan::{Bots, Signal, Site};
 
 use super::Incoming;
@@ -16,13 +16,15 @@ use crate::rejection::{Reason, Rejection};
 
 const SEC_GPC: HeaderName = HeaderName::from_static("sec-gpc");
 
-/// How browsers say that nobody has asked for what they fetch: the standard's header, and what older ones send.
-const PREFETCH_HEADERS: [(HeaderName, &str); 4] = [
-    (HeaderName::from_static("sec-purpose"), "prefetch"),
-    (HeaderName::from_static("purpose"), "prefetch"),
-    (HeaderName::from_static("x-moz"), "prefetch"),
-    (HeaderName::from_static("x-purpose"), "preview"),
+/// Where browsers say that nobody has asked for what they fetch: the standard's header, and those of older ones.
+const PREFETCH_HEADERS: [HeaderName; 4] = [
+    HeaderName::from_static("sec-purpose"),
+    HeaderName::from_static("purpose"),
+    HeaderName::from_static("x-moz"),
+    HeaderName::from_static("x-purpose"),
 ];
+/// What they write there, each browser its own word.
+const PREFETCH_WORDS: [&str; 3] = ["prefetch", "prerender", "preview"];
 
 impl Incoming<'_> {
     /// Why the events of the request are left out, if they are.
@@ -59,25 +61,27 @@ impl Incoming<'_> {
         site.policy.respect.iter().find(sent).copied()
     }
 
-    /// Only what somebody's browser or mail program sent can be a bot's; whoever opens a picture or a link is neither's server.
     fn is_bot(&self) -> bool {
-        let header = self.header(&USER_AGENT);
-        let is_judged =
-            self.is_opened() || user_agent::is_page(header) || self.headers().contains_key(ORIGIN);
-        is_judged && user_agent::agent(header).is_bot
+        self.is_visitors() && user_agent::agent(self.header(&USER_AGENT)).is_bot
     }
 
-    /// What is asked for with GET can be fetched ahead; nothing else is.
+    /// Pictures, links, and what pages send that are made ready before anybody has opened them.
     fn is_prefetched(&self) -> bool {
-        let says = |(name, word): &(HeaderName, &str)| self.header(name).to_ascii_lowercase().contains(word);
-        matches!(self.endpoint, Endpoint::Pixel | Endpoint::Click | Endpoint::SnowplowQuery)
-            && PREFETCH_HEADERS.iter().any(says)
+        let says_so = |value: &HeaderValue| {
+            let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
+            PREFETCH_WORDS.iter().any(|word| value.contains(word))
+        };
+        let headers = self.headers();
+        let is_said = PREFETCH_HEADERS.iter().any(|name| headers.get_all(name).any(says_so));
+        is_said && self.is_visitors()
     }
 
-    fn is_opened(&self) -> bool {
-        matches!(
+    /// Whether somebody's browser or mail program sent it; whoever opens a picture or a link is neither's server.
+    fn is_visitors(&self) -> bool {
+        let is_opened = matches!(
             self.endpoint,
             Endpoint::Pixel | Endpoint::Click | Endpoint::SnowplowQuery | Endpoint::Beacon
-        )
+        );
+        is_opened || user_agent::is_page(self.header(&USER_AGENT)) || self.headers().contains_key(ORIGIN)
     }
 }

@@ -1,13 +1,15 @@
 //! From a request's events to the log: whose they are, whether the site may send so much, which of them are good, and
 //! the wait until those are durable. Every way of a request ends here.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use actix_web::web::Bytes;
 use event_log::{Message, PublishError};
+use runtime::now_ms;
 
-use super::{Incoming, now_ms};
+use super::{Incoming, State};
+use crate::account::Account;
 use crate::answer::Answer;
 use crate::body::Permit;
 use crate::draft::Parsed;
@@ -15,9 +17,9 @@ use crate::kept::Kept;
 use crate::keys::Caller;
 use crate::outcome::{Rejected, Undecided};
 use crate::publish::publish;
-use crate::quota::{Amount, Beyond};
+use crate::quota::{Amount, Beyond, OverQuota, SiteQuota, Taken};
 use crate::refusal::Refusal;
-use crate::rejection::Rejection;
+use crate::rejection::{Reason, Rejection};
 use crate::validate::{self, Validator};
 
 /// How a request's events came.
@@ -36,21 +38,40 @@ pub(super) struct Arrival {
 pub(super) struct Stored {
     pub(super) accepted: u64,
     pub(super) rejected: Vec<Rejected>,
-    /// How long nothing more should come: what was taken is owed to the quota.
-    pub(super) wait: Duration,
 }
 
 /// Events on their way to the log.
 struct Prepared {
+    /// The site of an import.
+    import_site: Option<String>,
     messages: Vec<Message>,
     rejected: Vec<Rejected>,
-    wait: Duration,
+    charged: Option<Charged>,
+}
+
+/// What the events took from quotas.
+struct Charged {
+    quota: Arc<SiteQuota>,
+    taken: Taken,
+    visitors: Vec<u64>,
+}
+
+impl Charged {
+    /// The events are not stored: their client sends them again, and is not to pay twice.
+    fn give_back(self, state: &State) {
+        self.quota.give_back(self.taken, &state.addresses);
+        self.quota.visitors(&state.visitors).give_back(&self.visitors);
+    }
 }
 
 impl Arrival {
-    /// Events that arrive now, `bytes` of them, and are refused beyond the quota.
-    pub(super) fn now(bytes: usize) -> Self {
-        Self { received_at_ms: now_ms(), bytes, beyond: Beyond::Refused }
+    /// Events that arrive now, and are refused beyond the quota; how many bytes they are is told when they are read.
+    pub(super) fn now() -> Self {
+        Self { received_at_ms: now_ms(), bytes: 0, beyond: Beyond::Refused }
+    }
+
+    pub(super) fn of_bytes(self, bytes: usize) -> Self {
+        Self { bytes, ..self }
     }
 }
 
@@ -72,7 +93,7 @@ impl Incoming<'_> {
         let mut open = Undecided::new(&self.state.metrics, parsed.events.len());
         let import_id = self.import_parameter();
         let prepared = self.prepare(parsed, arrival, import_id.as_deref(), permit, &mut open);
-        let Prepared { messages, rejected, wait } = match prepared {
+        let Prepared { import_site, messages, rejected, charged } = match prepared {
             Ok(prepared) => prepared,
             Err(refusal) => {
                 open.refuse();
@@ -82,8 +103,20 @@ impl Incoming<'_> {
         // An import can wait, and must be in its place when it is acknowledged: it does not go through a spill.
         let log = if import_id.is_some() { &self.state.direct } else { &self.state.publisher };
         let published = publish(log.as_ref(), messages, open).await;
-        let accepted = published.map_err(|error| self.not_stored(error))?;
-        Ok(Stored { accepted, rejected, wait })
+        match published {
+            Ok(accepted) => {
+                if let Some((site, id)) = import_site.zip(import_id).filter(|_| accepted > 0) {
+                    self.state.seen_imports.saw(&site, &id);
+                }
+                Ok(Stored { accepted, rejected })
+            }
+            Err(error) => {
+                if let Some(charged) = charged {
+                    charged.give_back(self.state);
+                }
+                Err(self.not_stored(error))
+            }
+        }
     }
 
     fn prepare(
@@ -104,9 +137,9 @@ impl Incoming<'_> {
         let left_out = self.left_out(caller);
         // A crawler's events are thrown away: they must not use up what visitors may send.
         let taken = if left_out.is_none() { parsed.events.len() } else { 0 };
-        let wait = match import_id {
-            Some(id) => self.check_import(caller, id).map(|()| Duration::ZERO)?,
-            None => self.take_quota(caller, arrival, taken)?,
+        let charged = match import_id {
+            Some(id) => self.check_import(caller, id).map(|()| None)?,
+            None => Some(self.take_quota(caller, arrival, taken)?),
         };
         let country = self.country();
         let stand_in = self.stand_in(caller, &parsed, arrival.received_at_ms)?;
@@ -120,6 +153,8 @@ impl Incoming<'_> {
             stand_in: stand_in.as_deref(),
             import_id: import_id.unwrap_or_default(),
             masked_but: Some(&caller.site.policy.allow_values),
+            schema: caller.account.schema.as_ref().map(|schema| &schema.compiled),
+            visitors: (!caller.is_secret).then(|| caller.account.quota.visitors(&self.state.visitors)),
         });
         let kept = Kept {
             rejections: self.state.rejections.as_deref(),
@@ -129,18 +164,31 @@ impl Incoming<'_> {
         };
         let partitions = self.state.publisher.partitions();
         let (messages, rejected) =
-            records(&parsed, left_out.as_ref(), &mut validator, partitions, open, &kept);
-        Ok(Prepared { messages, rejected, wait })
+            records(&parsed, left_out.as_ref(), &mut validator, partitions, open, &kept, caller.account);
+        let over = rejected.iter().filter(|event| event.rejection.reason == Reason::VisitorQuota).count();
+        caller.account.quota.visitor_refused(over as u64);
+        let visitors = validator.into_visitors_taken();
+        let charged =
+            charged.map(|taken| Charged { quota: Arc::clone(&caller.account.quota), taken, visitors });
+        let import_site = import_id.map(|_| caller.site.id.clone());
+        Ok(Prepared { import_site, messages, rejected, charged })
     }
 
-    /// Takes the events from the site's quota, if it has one. The address of a server is not a visitor's.
-    fn take_quota(&self, caller: Caller<'_>, arrival: Arrival, events: usize) -> Result<Duration, Refusal> {
-        let Some(quota) = &caller.account.quota else { return Ok(Duration::ZERO) };
+    /// Takes the events from the site's quota.
+    fn take_quota(&self, caller: Caller<'_>, arrival: Arrival, events: usize) -> Result<Taken, Refusal> {
+        let amount = self.amount(caller, events, arrival.bytes);
+        let taken = caller.account.quota.take(amount, &self.state.addresses, arrival.beyond);
+        taken.map_err(|quota| self.over_quota(quota))
+    }
+
+    /// What events take from quotas. The address of a server is not a visitor's.
+    pub(super) fn amount(&self, caller: Caller<'_>, events: usize, bytes: usize) -> Amount {
         let address = if caller.is_secret { None } else { self.address() };
-        let amount = Amount { events: events as u64, bytes: arrival.bytes as u64, address };
-        quota
-            .take(amount, &self.state.addresses, arrival.beyond)
-            .map_err(|quota| Refusal::OverQuota { quota, as_busy: self.endpoint.drops_on_429() })
+        Amount { events: events as u64, bytes: bytes as u64, address }
+    }
+
+    pub(super) fn over_quota(&self, quota: OverQuota) -> Refusal {
+        Refusal::OverQuota { quota, as_busy: self.endpoint.drops_on_429() }
     }
 
     fn not_stored(&self, error: PublishError) -> Refusal {
@@ -160,22 +208,41 @@ fn records<'b>(
     partitions: u32,
     open: &mut Undecided<'_>,
     kept: &Kept<'_>,
+    account: &Account,
 ) -> (Vec<Message>, Vec<Rejected>) {
     let mut places = Vec::with_capacity(parsed.events.len());
     let mut rejected = Vec::new();
-    let mut texts = parsed.rejected.iter();
+    let (mut texts, mut flood_told, mut violation_told) = (parsed.rejected.iter(), false, false);
     let mut buffer = Vec::with_capacity(384 * parsed.events.len());
     for (index, event) in parsed.events.iter().enumerate() {
         let start = buffer.len();
         let record = event.as_ref().map_err(Clone::clone).and_then(|draft| match left_out {
-            None => validator.record(draft, partitions, &mut buffer),
+            None => {
+                let record = validator.record(draft, partitions, &mut buffer);
+                if let Some(schema) = &account.schema {
+                    schema.count(validator.violations());
+                }
+                record
+            }
             Some(rejection) => Err(rejection.clone()),
         });
         match record {
-            Ok(partition) => places.push((partition, start..buffer.len())),
+            Ok(partition) => {
+                places.push((partition, start..buffer.len()));
+                // Stored all the same, where the schema is lenient: one sample of each request tells what is sent.
+                if let (Some(first), Ok(draft)) = (validator.violations().first(), event)
+                    && !std::mem::replace(&mut violation_told, true)
+                {
+                    kept.violation(draft, first);
+                }
+            }
             Err(rejection) => {
                 open.reject(rejection.reason);
+                // One sample tells of a flood as much as a hundred, which would leave no room for others'.
+                let is_flood = rejection.reason == Reason::VisitorQuota;
+                let is_told = is_flood && std::mem::replace(&mut flood_told, true);
                 match event {
+                    _ if is_told => {}
                     // Of whom the site does not want events, it wants no samples either.
                     _ if left_out.is_some() => {}
                     Ok(draft) => kept.draft(draft, &rejection),

@@ -3,30 +3,29 @@
 
 use actix_web::web::Payload;
 
+use super::Incoming;
 use super::store::Arrival;
-use super::{Incoming, now_ms};
 use crate::adapters::{self, Endpoint, Form, Vendor, vendor_settings};
 use crate::answer::Answer;
 use crate::refusal::Refusal;
 
 impl Incoming<'_> {
     pub(super) async fn vendor(&self, vendor: Vendor, payload: Payload) -> Result<Answer, Refusal> {
-        let received_at_ms = now_ms();
-        let mut permit = self.state.in_flight.permit();
+        let arrival = Arrival::now();
+        let mut permit = self.permit()?;
         let body = self.body(payload, &mut permit).await?;
         let recast = vendor.recast(&body)?;
         permit.grow(recast.len())?;
         let parsed = self.endpoint.parse(recast.as_bytes(), Form::Text, self.limits())?;
-        let arrival = Arrival { received_at_ms, ..Arrival::now(body.len()) };
-        Ok(self.store(parsed, arrival, &mut permit).await?.answer(vendor.answer_ids(&body)))
+        Ok(self
+            .store(parsed, arrival.of_bytes(body.len()), &mut permit)
+            .await?
+            .answer(vendor.answer_ids(&body)))
     }
 
     pub(super) async fn snowplow_query(&self) -> Result<Answer, Refusal> {
         let recast = adapters::recast_snowplow_query(self.request.query_string());
-        let mut permit = self.state.in_flight.permit();
-        permit.grow(recast.len())?;
-        let parsed = self.endpoint.parse(recast.as_bytes(), Form::Text, self.limits())?;
-        Ok(self.store(parsed, Arrival::now(recast.len()), &mut permit).await?.answer(Vec::new()))
+        Ok(self.store_query(recast.as_bytes()).await?.answer(Vec::new()))
     }
 
     pub(super) fn vendor_settings(&self) -> Result<Answer, Refusal> {

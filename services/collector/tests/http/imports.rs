@@ -99,6 +99,34 @@ async fn completing_an_import_tells_every_partition_the_same() {
 }
 
 #[tokio::test]
+async fn an_import_of_which_no_row_was_seen_cannot_be_completed() {
+    let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
+    let complete = |id: &str, key: &'static str| {
+        let path = format!("/v1/imports/{id}/complete");
+        let running = &running;
+        async move { send(running, "POST", &path, key, r#"{"accepted_rows":1}"#).await }
+    };
+    let (status, answer) = complete("may-1", "secret_wk").await;
+    assert_eq!((status, &answer["code"]), (404, &json!("unknown_import")), "{answer}");
+    assert!(answer["message"].as_str().unwrap().contains("is the id right?"), "{answer}");
+    let (status, answer) = complete("broken", "secret_wk").await;
+    assert_eq!((status, &answer["code"]), (503, &json!("warehouse_failed")), "{answer}");
+    assert!(running.controls().is_empty());
+
+    // Rows that were all rejected are none; one that is stored makes the id known, to its site.
+    let no_visitor = r#"{"event":"buy","timestamp":"2001-02-03T04:05:06"}"#;
+    send(&running, "POST", "/v1/events?import=may-1", "secret_wk", no_visitor).await;
+    assert_eq!(complete("may-1", "secret_wk").await.0, 404);
+    let row = r#"{"event":"buy","userId":"u","timestamp":"2001-02-03T04:05:06"}"#;
+    send(&running, "POST", "/v1/events?import=may-1", "secret_wk", row).await;
+    assert_eq!(complete("may-1", "secret_wk").await.0, 200);
+    assert_eq!(complete("may-1", "secret_wk_blog").await.0, 404);
+    // Of rows that another collector took, or this one before it was started anew, the warehouse knows.
+    assert_eq!(complete("half", "secret_wk").await.0, 200);
+    assert_eq!(running.controls().len(), 2 * PARTITIONS as usize);
+}
+
+#[tokio::test]
 async fn the_warehouse_tells_how_far_an_import_is() {
     let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
     let (status, answer) = send(&running, "GET", "/v1/imports/half", "secret_wk", "").await;

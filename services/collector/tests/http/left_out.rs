@@ -64,6 +64,9 @@ async fn a_bot_that_opens_a_picture_or_a_link_gets_them_and_nothing_is_counted()
         ("purpose", "prefetch"),
         ("x-moz", "prefetch"),
         ("x-purpose", "preview"),
+        ("purpose", "preview"),
+        ("x-purpose", "prefetch"),
+        ("sec-purpose", "Prefetch;anonymous-client-ip"),
     ] {
         let picture = get(pixel, name, value).await;
         assert_eq!(
@@ -88,6 +91,31 @@ async fn a_bot_that_opens_a_picture_or_a_link_gets_them_and_nothing_is_counted()
         get(pixel, "user-agent", agent).await;
     }
     assert_eq!(running.names(), ["mail_opened"; 3]);
+}
+
+#[tokio::test]
+async fn what_a_page_sends_that_nobody_has_opened_yet_is_left_out() {
+    let running = start().await;
+    let mut sent = 0.0;
+    for prefetch in [
+        ("sec-purpose", "prefetch;prerender"),
+        ("purpose", "prefetch"),
+        ("x-moz", "prefetch"),
+        ("x-purpose", "preview"),
+    ] {
+        for (path, agent, headers) in [
+            ("/v1/beacon", "", vec![prefetch]),
+            ("/v1/track", CHROME, vec![prefetch]),
+            ("/v1/batch", "", vec![("origin", "https://shop.example"), prefetch]),
+            ("/rungs.js?events", CHROME, vec![("x-moz", "something else"), prefetch]),
+        ] {
+            let answer = posted(&running, path, agent, &headers).await;
+            assert_eq!(answer["rejected"][0]["code"], "prefetch", "{path} {headers:?}: {answer}");
+            sent += 1.0;
+        }
+    }
+    assert_eq!(running.metric("rungs_collector_rejected_events_total{reason=\"prefetch\"}"), sent);
+    running.assert_outcomes(0, 0, 0);
 }
 
 #[tokio::test]
@@ -137,7 +165,7 @@ async fn servers_are_not_judged_nor_is_anybody_where_the_plan_keeps_bots() {
     for agent in ["node", "python-requests/2.34.2", "our-events-bot/1.0", "Mozilla/5.0 Umami/v20.1 crawler"] {
         assert_eq!(posted(&running, "/v1/track", agent, &[]).await["accepted"], 1, "{agent}");
     }
-    assert_eq!(posted(&running, "/v1/track", CHROME, &[("sec-purpose", "prefetch")]).await["accepted"], 1);
+    assert_eq!(posted(&running, "/v1/track", "node", &[("sec-purpose", "prefetch")]).await["accepted"], 1);
     running.apply(|plan| plan.sites[0].policy.bots = Bots::Keep).await;
     assert_eq!(posted(&running, "/v1/track", GOOGLEBOT, &[]).await["accepted"], 1);
     let kept = running.events().into_iter().filter(|event| event.device == "bot").count();

@@ -1,6 +1,7 @@
 //! The collector over real HTTP against the log in memory: every form of input, every refusal, every rejection.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod attacks;
 mod browsers;
 mod bulk;
 mod clicks;
@@ -16,6 +17,7 @@ mod privacy;
 mod quotas;
 mod refusals;
 mod rejections;
+mod schemas;
 mod server_side;
 mod support;
 mod tag;

@@ -137,6 +137,25 @@ async fn paths_and_methods_that_are_not_there_are_told_as_json() {
 }
 
 #[tokio::test]
+async fn a_look_at_a_picture_shows_no_picture_and_counts_nothing() {
+    let running = start().await;
+    let head = |path: &str| running.client.head(format!("{}{path}", running.url)).send();
+    for path in ["/v1/pixel.gif?key=wk&event=opened&anonymousId=v", "/v1/pixel.gif", "/i?e=pv&aid=wk&duid=v"]
+    {
+        let response = head(path).await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.headers()["content-type"], "image/gif", "{path}");
+        crate::support::assert_uncached(response.headers());
+        assert!(response.bytes().await.unwrap().is_empty());
+    }
+    assert_eq!(head("/").await.unwrap().status(), 200);
+    let posted = head("/v1/track").await.unwrap();
+    assert_eq!((posted.status().as_u16(), &posted.headers()["allow"]), (405, &"POST".parse().unwrap()));
+    assert!(running.events().is_empty());
+    running.assert_outcomes(0, 0, 0);
+}
+
+#[tokio::test]
 async fn a_log_that_does_not_take_events_is_503_and_nothing_is_acknowledged() {
     let running = start().await;
     running.log.refuse_next(PublishError::Full { limit: "[log] max_size" });

@@ -88,8 +88,20 @@ async fn a_bad_event_costs_no_good_one() {
 #[tokio::test]
 async fn every_reason_has_a_bad_event_here_and_is_exported_before_it_happens() {
     let running = start().await;
-    let tested: Vec<_> =
-        bad_events().into_iter().map(|(reason, ..)| reason).chain([Reason::InvalidJson]).collect();
+    // In `schemas` and `quotas`, for they take a plan.
+    let by_plan = [
+        Reason::UnplannedEvent,
+        Reason::RequiredMissing,
+        Reason::DatatypeMismatch,
+        Reason::UnplannedProperty,
+        Reason::VisitorQuota,
+    ];
+    let tested: Vec<_> = bad_events()
+        .into_iter()
+        .map(|(reason, ..)| reason)
+        .chain([Reason::InvalidJson])
+        .chain(by_plan)
+        .collect();
     for reason in Reason::ALL {
         // Those that leave out are in `left_out`.
         assert!(tested.contains(reason) || reason.leaves_out(), "{reason:?}");

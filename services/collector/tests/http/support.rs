@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use collector::{Collector, CollectorError, ImportStatus};
 use event_log::memory::MemoryLog;
+use event_log::rejected::Rejections;
 use event_log::salts::{Salt, Salts};
 use event_log::{Clock, Publisher, Source, SystemClock};
 use funnel::Plan;
@@ -46,6 +47,7 @@ pub(crate) fn plan() -> Plan {
         redirects: vec![],
         limits: SiteLimits::default(),
         policy: SitePolicy::default(),
+        schema: None,
     };
     let only = Origins::Only(vec!["https://shop.example".into()]);
     let mut shop = site("shop", "wk", only);
@@ -63,6 +65,19 @@ pub(crate) async fn start_with(
     change: impl FnOnce(&mut CollectorSettings),
     imports: Option<Arc<dyn ImportStatus>>,
 ) -> Running {
+    start_whole(change, imports, None).await
+}
+
+/// A collector that hands over what it rejects.
+pub(crate) async fn start_keeping(rejections: Arc<Rejections>) -> Running {
+    start_whole(|_| {}, None, Some(rejections)).await
+}
+
+async fn start_whole(
+    change: impl FnOnce(&mut CollectorSettings),
+    imports: Option<Arc<dyn ImportStatus>>,
+    rejections: Option<Arc<Rejections>>,
+) -> Running {
     let mut settings =
         CollectorSettings { listen: ([127, 0, 0, 1], 0).into(), workers: 1, ..CollectorSettings::default() };
     change(&mut settings);
@@ -79,7 +94,7 @@ pub(crate) async fn start_with(
         direct: log.clone(),
         salts: known_salts,
         generations: Arc::default(),
-        rejections: None,
+        rejections,
         metrics: &metrics,
         health: health.clone(),
     };

@@ -41,6 +41,7 @@ fn plan() -> Plan {
         redirects: vec![],
         limits: SiteLimits::default(),
         policy: SitePolicy::default(),
+        schema: None,
     };
     Plan { sites: vec![site], funnels: vec![] }
 }

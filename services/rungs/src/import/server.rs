@@ -16,6 +16,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// Acknowledged rows are in the warehouse within this time, unless that is away.
 const REACHES_WAREHOUSE: Duration = Duration::from_secs(5);
+/// Rows that one collector took are known to the others within this time.
+const REACHES_OTHERS: Duration = Duration::from_secs(120);
 /// Without any progress for this long, waiting ends.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -68,10 +70,23 @@ pub(super) async fn complete(
     }
     let body = serde_json::json!({ "accepted_rows": accepted_rows }).to_string();
     let path = format!("/v1/imports/{import_id}/complete");
-    let answer: Option<serde_json::Value> = collector.ask(Method::POST, &path, Some(body)).await?;
-    answer.map(drop).ok_or_else(|| {
-        Failure::new("the collector does not know how to complete an import; is it an older one?")
-    })
+    let deadline = Instant::now() + REACHES_OTHERS;
+    loop {
+        let answer: Option<serde_json::Value> =
+            collector.ask(Method::POST, &path, Some(body.clone())).await?;
+        if answer.is_some() {
+            return Ok(());
+        }
+        // Another collector behind the same address may have taken the rows: this one knows them when they are stored.
+        if Instant::now() >= deadline {
+            return Err(Failure::new(format!(
+                "the collector knows no row of this import after {} s, although {accepted_rows} were accepted; is ClickHouse \
+                 away? Run the same command again to go on",
+                REACHES_OTHERS.as_secs()
+            )));
+        }
+        tokio::time::sleep(LONGEST_PAUSE).await;
+    }
 }
 
 /// Waits until every accepted row is stored and the site's funnels count them.

@@ -133,6 +133,7 @@ impl Difference {
             redirects,
             limits,
             policy,
+            schema,
         } = old;
         self.keys(old, new);
         if narrows(origins, &new.origins) {
@@ -162,6 +163,7 @@ impl Difference {
         }
         self.changes.extend(site_rules::limits(id, limits, &new.limits));
         self.changes.extend(site_rules::policy(id, policy, &new.policy));
+        self.changes.extend(site_rules::schema(id, schema.as_ref(), new.schema.as_ref()));
         if *timezone != new.timezone {
             self.add(Effect::Harmless, format!("site {id} is in {} (was {timezone})", new.timezone));
         }

@@ -1,6 +1,6 @@
 //! What a plan changes about how much of a site's events is taken, and how; `difference` lists it with the rest.
 
-use funnel::plan::{Bots, Rate, SiteLimits, SitePolicy};
+use funnel::plan::{Bots, Enforcement, Rate, SiteLimits, SitePolicy, SiteSchema};
 
 use super::difference::{Change, Effect};
 
@@ -10,6 +10,7 @@ pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Chan
         ("events a second", old.events, new.events),
         ("bytes a second", old.bytes, new.bytes),
         ("events a second from an address", old.address_events, new.address_events),
+        ("events a second of a visitor", old.visitor_events, new.visitor_events),
     ];
     let changed = limits.into_iter().filter(|(_, old, new)| old != new);
     changed
@@ -65,6 +66,47 @@ pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Chan
     changes
 }
 
+/// What changes about the events that the site plans.
+pub(super) fn schema(site: &str, old: Option<&SiteSchema>, new: Option<&SiteSchema>) -> Vec<Change> {
+    let Some(new) = new else {
+        let text = format!("events of site {site} are held to no schema any more");
+        return old.map(|_| Change { effect: Effect::Begins, text }).into_iter().collect();
+    };
+    // What was stored before and is rejected now is gone.
+    let effect = match new.enforcement {
+        Enforcement::Strict => Effect::Ends,
+        Enforcement::Lenient => Effect::Harmless,
+    };
+    let mut changes = Vec::new();
+    if old.is_none_or(|old| old.enforcement != new.enforcement) {
+        let what = match new.enforcement {
+            Enforcement::Strict => "are rejected",
+            Enforcement::Lenient => "are stored, and counted as violations",
+        };
+        let text = format!(
+            "events of site {site} that break its schema {what} (schema = \"{}\")",
+            new.enforcement.as_str()
+        );
+        changes.push(Change { effect, text });
+    }
+    let Some(old) = old else { return changes };
+    let named =
+        |schema: &SiteSchema, name: &str| schema.events.iter().find(|event| event.name == name).cloned();
+    for gone in old.events.iter().filter(|event| named(new, &event.name).is_none()) {
+        let text = format!("the event {} is not planned in site {site} any more", gone.name);
+        changes.push(Change { effect, text });
+    }
+    for event in &new.events {
+        let (effect, what) = match named(old, &event.name) {
+            None => (Effect::Begins, "is planned"),
+            Some(before) if before != *event => (effect, "is held to other rules"),
+            Some(_) => continue,
+        };
+        changes.push(Change { effect, text: format!("the event {} {what} in site {site}", event.name) });
+    }
+    changes
+}
+
 /// Whether something that was taken before may be refused now.
 fn narrows(old: Option<Rate>, new: Option<Rate>) -> bool {
     match (old, new) {
@@ -83,7 +125,7 @@ fn told(rate: Option<Rate>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use funnel::plan::Signal;
+    use funnel::plan::{EventSchema, Signal};
 
     use super::*;
 
@@ -102,6 +144,36 @@ mod tests {
         assert_eq!(effects(&none, &rules), [Effect::Begins, Effect::Begins, Effect::Ends, Effect::Begins]);
         assert_eq!(effects(&rules, &none), [Effect::Ends, Effect::Ends, Effect::Begins, Effect::Ends]);
         assert_eq!(effects(&rules, &rules), []);
+    }
+
+    #[test]
+    fn what_a_schema_rejects_from_now_on_is_told_as_what_ends() {
+        let event = |name: &str, required: &[&str]| EventSchema {
+            name: name.to_owned(),
+            required: required.iter().map(|name| (*name).to_owned()).collect(),
+            properties: vec![],
+            additional_properties: true,
+        };
+        let of = |enforcement, events| SiteSchema { enforcement, events };
+        let told = |old: Option<&SiteSchema>, new: Option<&SiteSchema>| {
+            schema("shop", old, new)
+                .into_iter()
+                .map(|change| (change.effect, change.text))
+                .collect::<Vec<_>>()
+        };
+        let before = of(Enforcement::Lenient, vec![event("a", &[]), event("b", &[])]);
+        let after = of(Enforcement::Strict, vec![event("b", &["x"]), event("c", &[])]);
+        let expected = [
+            (Effect::Ends, "events of site shop that break its schema are rejected (schema = \"strict\")"),
+            (Effect::Ends, "the event a is not planned in site shop any more"),
+            (Effect::Ends, "the event b is held to other rules in site shop"),
+            (Effect::Begins, "the event c is planned in site shop"),
+        ]
+        .map(|(effect, text)| (effect, text.to_owned()));
+        assert_eq!(told(Some(&before), Some(&after)), expected);
+        assert_eq!(told(None, Some(&before))[0].0, Effect::Harmless);
+        assert_eq!(told(Some(&after), None)[0].0, Effect::Begins);
+        assert_eq!((told(None, None), told(Some(&after), Some(&after))), (vec![], vec![]));
     }
 
     #[test]

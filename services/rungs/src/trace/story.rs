@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use checked_toml::units;
 use event_log::partition_of;
-use funnel::plan::{Place, Plan, Role};
+use funnel::plan::{Place, Plan, Role, STORED_PREFIX};
 use warehouse::rejected::RejectedRow;
 use warehouse::trace::{Reached, Traced};
 
@@ -109,7 +109,11 @@ pub(super) fn rejected(rows: &[RejectedRow]) -> String {
         let name = if row.event.is_empty() { "an event" } else { row.event.as_str() };
         let visitor =
             if row.visitor_id.is_empty() { String::new() } else { format!(" of visitor {}", row.visitor_id) };
-        line(format!("rejected: {name}{visitor}, {}: {}", row.reason, row.message));
+        let what = match row.reason.strip_prefix(STORED_PREFIX) {
+            Some(broken) => format!("stored, but against the schema: {name}{visitor}, {broken}"),
+            None => format!("rejected: {name}{visitor}, {}", row.reason),
+        };
+        line(format!("{what}: {}", row.message));
         line(format!("  received {} ({})", time(row.received_at), row.endpoint));
         if !row.topic.is_empty() {
             line(format!("  in {} at partition {}, offset {}", row.topic, row.log_partition, row.log_offset));
@@ -223,6 +227,17 @@ mod tests {
             text.contains("rungs.events.v1 at partition 3, offset 9") && text.contains("a\\nb"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_is_stored_against_a_lenient_schema_is_not_told_as_rejected() {
+        let row = RejectedRow {
+            reason: "stored_required_missing".into(),
+            message: "no id".into(),
+            ..RejectedRow::default()
+        };
+        let text = rejected(&[row]);
+        assert!(text.contains("stored, but against the schema: an event, required_missing: no id"), "{text}");
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use runtime::now_ms;
 use serde_json::Value;
 
 use super::program::root;
-use super::program::sending::now_ms;
 
 /// A dashboard's file.
 pub(crate) struct Dashboard {

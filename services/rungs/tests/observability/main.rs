@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use grafana::{Dashboard, Query, Range};
 use program::Program;
 use program::answers::visitors_of;
-use program::sending::now_ms;
 use prometheus::Prometheus;
+use runtime::now_ms;
 use serde_json::{Value, json};
 
 /// What is chosen where a variable has several values.

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use runtime::now_ms;
+
 use crate::cluster::Cluster;
 use crate::judge::{FUNNEL, Truth};
 use crate::load::{Load, Pace};
 use crate::program::CLICKSTREAM_COLUMNS;
 use crate::program::answers::visitors;
-use crate::program::sending::now_ms;
 use crate::{SHOP, alone, number, seed};
 
 const CLICKSTREAM: &str = "examples/shop/clickstream.csv.gz";

@@ -10,12 +10,12 @@ use prost::Message as _;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use rungs_proto::v1::{Event, Record, record::Body};
+use runtime::now_ms;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, PARTITIONS};
 use crate::judge::Truth;
 use crate::load::{Load, Pace};
-use crate::program::sending::now_ms;
 use crate::topic::REFUSED;
 use crate::{SHOP, alone, seed};
 

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use runtime::now_ms;
+
 use crate::cluster::{Cluster, value};
 use crate::judge::Truth;
 use crate::load::{Load, Pace};
-use crate::program::sending::now_ms;
 use crate::{SHOP, alone, outage, seed};
 
 /// A request takes at most so long while the broker is frozen: the collector waits for it for two seconds, then stores

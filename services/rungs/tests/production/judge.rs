@@ -6,12 +6,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
+use runtime::now_ms;
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, PARTITIONS, value};
 use crate::load::Load;
 use crate::program::expected::{Expected, Stored, differences};
-use crate::program::sending::{Event, now_ms};
+use crate::program::sending::Event;
 use crate::topic::{self, Logged};
 
 pub(crate) const FUNNEL: &str = "shop/purchase";

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use event_log::kafka::SESSION_TIMEOUT_MS;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use runtime::now_ms;
 
 use crate::cluster::Cluster;
 use crate::judge::Truth;
 use crate::load::{Load, Pace};
-use crate::program::sending::now_ms;
 use crate::{SHOP, alone, number, seed};
 
 /// What is killed.

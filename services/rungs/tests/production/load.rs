@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use runtime::now_ms;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::cluster::LIMIT;
-use crate::program::sending::{Event, Form, acknowledged, now_ms};
+use crate::program::sending::{Event, Form, acknowledged};
 
 const KEY: &str = "wk_shop_demo";
 const EVENTS: [&str; 7] =

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use runtime::now_ms;
+
 use crate::cluster::{Cluster, PARTITIONS};
 use crate::judge::{FUNNEL, Model, Truth};
 use crate::load::{Load, Pace};
-use crate::program::sending::now_ms;
 use crate::{SHOP, alone, seed, topic};
 
 /// A plan is in force everywhere within this time.

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use event_log::kafka::SESSION_TIMEOUT_MS;
+use runtime::now_ms;
 
 use crate::cluster::Cluster;
 use crate::judge::Truth;
 use crate::load::{Load, Pace};
-use crate::program::sending::now_ms;
 use crate::{SHOP, alone, seed};
 
 #[test]

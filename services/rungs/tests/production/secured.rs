@@ -1,9 +1,10 @@
 //! A broker that is reached with TLS and SASL/SCRAM only.
 
+use runtime::now_ms;
+
 use crate::cluster::Cluster;
 use crate::judge::Truth;
 use crate::load::{Load, Pace};
-use crate::program::sending::now_ms;
 use crate::{SHOP, alone, seed};
 
 #[test]

@@ -131,8 +131,3 @@ pub(crate) fn clickstream() -> Vec<Event> {
     };
     rows.records().enumerate().map(read).collect()
 }
-
-/// UTC milliseconds.
-pub(crate) fn now_ms() -> i64 {
-    jiff::Timestamp::now().as_millisecond()
-}

@@ -4,9 +4,14 @@ use checked_toml::{Located, Table, did_you_mean};
 
 use super::unique::Unique;
 use super::{breakdown, fields, limit, step};
-use crate::plan::{Funnel, Step, Window, limits};
+use crate::plan::{Funnel, Site, Step, Window, limits};
 
-pub(super) fn read(table: Table<'_>, known_sites: &[&str], ids: &mut Unique) -> Option<Funnel> {
+pub(super) fn read(
+    table: Table<'_>,
+    known_sites: &[&str],
+    sites: &[Site],
+    ids: &mut Unique,
+) -> Option<Funnel> {
     let id = fields::id(&table, "funnel");
     let site = site(&table, known_sites);
     if let (Some(id), Some(site)) = (id, site) {
@@ -16,7 +21,8 @@ pub(super) fn read(table: Table<'_>, known_sites: &[&str], ids: &mut Unique) -> 
     let conversion_window = conversion_window(&table);
     let rolling_windows = rolling_windows(&table);
     let breakdowns = breakdown::read_all(&table);
-    let steps = steps(&table);
+    let sends = site.and_then(|id| sites.iter().find(|site| site.id == id.value));
+    let steps = steps(&table, sends);
     table.finish();
     Some(Funnel {
         site: site?.value.to_owned(),
@@ -66,7 +72,7 @@ fn rolling_windows(table: &Table<'_>) -> Vec<Window> {
     texts.into_iter().filter_map(|text| fields::window(table, text, "rolling window")).collect()
 }
 
-fn steps(table: &Table<'_>) -> Vec<Step> {
+fn steps(table: &Table<'_>, site: Option<&Site>) -> Vec<Step> {
     let steps = table.tables("steps");
     let readable = table.any_value("steps").is_none_or(|value| value.as_list().is_some());
     if readable && steps.len() < limits::MIN_STEPS {
@@ -76,5 +82,5 @@ fn steps(table: &Table<'_>) -> Vec<Step> {
     }
     limit(table, "steps", steps.len(), "MAX_STEPS", limits::MAX_STEPS);
     let mut ids = Unique::new("step id");
-    steps.into_iter().filter_map(|step| step::read(step, &mut ids)).collect()
+    steps.into_iter().filter_map(|step| step::read(step, site, &mut ids)).collect()
 }

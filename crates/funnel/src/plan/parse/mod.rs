@@ -2,7 +2,7 @@
 //! line and what to do, because plans are written by people who do not want to learn by trial and error. What passes
 //! needs no more checks anywhere else.
 //!
-//! One file a table: [`site`], [`quotas`], [`policy`], [`funnel`], [`step`], [`filter`]; [`fields`] reads what several of them have.
+//! One file a table: [`site`], [`quotas`], [`policy`], [`schema`], [`funnel`], [`step`], [`filter`]; [`fields`] reads what several of them have.
 
 mod breakdown;
 mod fields;
@@ -10,6 +10,7 @@ mod filter;
 mod funnel;
 mod policy;
 mod quotas;
+mod schema;
 mod site;
 mod step;
 #[cfg(test)]
@@ -19,7 +20,7 @@ mod unique;
 use checked_toml::{Document, Problem, Table};
 
 use self::unique::Unique;
-use super::{Plan, limits};
+use super::{Plan, Site, limits};
 
 const EMPTY_PLAN_HINT: &str = "a plan needs at least one site, for example:\n\n\
 [[sites]]\nid = \"shop\"\nwrite_keys = [\"wk_shop\"]\norigins = [\"https://shop.example\"]\n\n\
@@ -57,11 +58,12 @@ fn read(root: Table<'_>) -> Plan {
     let known_sites: Vec<&str> = sites.iter().filter_map(|site| site.any_value("id")?.as_text()).collect();
     let (mut site_ids, mut write_keys) = (Unique::new("site id"), Unique::new("write key"));
     let sites = sites.into_iter().filter_map(|site| site::read(site, &mut site_ids, &mut write_keys));
-    let sites = sites.collect();
+    let sites: Vec<Site> = sites.collect();
     let mut funnel_ids = Unique::new("funnel id");
     let funnels =
-        funnels.into_iter().filter_map(|funnel| funnel::read(funnel, &known_sites, &mut funnel_ids));
-    Plan { sites, funnels: funnels.collect() }
+        funnels.into_iter().filter_map(|funnel| funnel::read(funnel, &known_sites, &sites, &mut funnel_ids));
+    let funnels = funnels.collect();
+    Plan { sites, funnels }
 }
 
 fn limit(table: &Table<'_>, what: &str, found: usize, name: &str, limit: usize) {

@@ -37,6 +37,12 @@ pub(super) fn read(site: &Table<'_>) -> SiteLimits {
             ("address_events_per_second", table.value("address_events_per_second")),
             ("address_events_burst", table.value("address_events_burst")),
         ),
+        visitor_events: rate(
+            &table,
+            Counted::Events,
+            ("visitor_events_per_second", table.value("visitor_events_per_second")),
+            ("visitor_events_burst", table.value("visitor_events_burst")),
+        ),
     };
     table.finish();
     limits
@@ -97,12 +103,13 @@ mod tests {
     #[test]
     fn a_limit_is_a_rate_and_a_burst_of_ten_seconds_unless_another_is_named() {
         let limits = plan(
-            "events_per_second = 200\nevents_burst = 5000\nbytes_per_second = \"1MiB\"\naddress_events_per_second = 20",
+            "events_per_second = 200\nevents_burst = 5000\nbytes_per_second = \"1MiB\"\naddress_events_per_second = 20\nvisitor_events_per_second = 3",
         );
         let expected = SiteLimits {
             events: Some(Rate { per_second: 200, burst: 5_000 }),
             bytes: Some(Rate { per_second: 1 << 20, burst: 10 << 20 }),
             address_events: Some(Rate { per_second: 20, burst: 200 }),
+            visitor_events: Some(Rate { per_second: 3, burst: 30 }),
         };
         assert_eq!(limits, Ok(expected));
         assert!(plan("").unwrap().is_empty() && !expected.is_empty());

@@ -4,7 +4,7 @@ use checked_toml::{Located, Table, did_you_mean, units};
 use jiff::tz::TimeZoneDatabase;
 
 use super::unique::Unique;
-use super::{fields, policy, quotas};
+use super::{fields, policy, quotas, schema};
 use crate::plan::limits::MAX_RETENTION_DAYS;
 use crate::plan::{NotARedirect, Origins, Redirect, Site};
 
@@ -24,6 +24,7 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
     let redirects = redirects(&table);
     let limits = quotas::read(&table);
     let policy = policy::read(&table);
+    let schema = schema::read(&table);
     table.finish();
     Some(Site {
         id: id?.value.to_owned(),
@@ -35,6 +36,7 @@ pub(super) fn read(table: Table<'_>, ids: &mut Unique, write_keys: &mut Unique) 
         redirects,
         limits,
         policy,
+        schema,
     })
 }
 
