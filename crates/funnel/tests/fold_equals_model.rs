@@ -211,7 +211,13 @@ fn erase(steps: usize, records: &[Record], at: f64, taken_at: f64) -> Result<(),
         let end = fold.open_minute_end_ms();
         for minutes in if offset >= at { vec![0, 4, 25, 31, 95] } else { vec![] } {
             let end = end + minutes * MINUTE_MS;
-            prop_assert_eq!(fold.counts_at(end), others.counts_at(end), "{} minutes after {}", minutes, offset);
+            prop_assert_eq!(
+                fold.counts_at(end),
+                others.counts_at(end),
+                "{} minutes after {}",
+                minutes,
+                offset
+            );
         }
     }
     if at < log.len() {
