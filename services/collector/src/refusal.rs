@@ -36,6 +36,8 @@ pub enum Refusal {
     BodyTooLarge { name: &'static str, limit: usize },
     #[error("the body has more than {limit} events ([collector] max_batch_events): send fewer at a time")]
     TooManyEvents { limit: usize },
+    #[error("the body names more than {limit} visitors (MAX_FORGOTTEN_AT_ONCE): name fewer at a time")]
+    TooManyVisitors { limit: usize },
     #[error("there is nothing at this path")]
     NotFound,
     #[error("no row of this import has arrived")]
@@ -99,6 +101,7 @@ impl Refusal {
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TooManyEvents { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+            Self::TooManyVisitors { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_visitors"),
             Self::OverQuota { as_busy: false, .. } => (StatusCode::TOO_MANY_REQUESTS, "over_quota"),
             Self::OverQuota { as_busy: true, .. } => (StatusCode::SERVICE_UNAVAILABLE, "over_quota"),
             Self::NoWarehouse => (StatusCode::NOT_IMPLEMENTED, "no_warehouse"),
@@ -141,6 +144,7 @@ impl Refusal {
             Self::BodyTimeout,
             Self::BodyTooLarge { name: "", limit: 0 },
             Self::TooManyEvents { limit: 0 },
+            Self::TooManyVisitors { limit: 0 },
             Self::OverQuota { quota: OverQuota::default(), as_busy: false },
             Self::NoWarehouse,
             Self::InFlightFull,

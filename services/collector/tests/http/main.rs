@@ -7,6 +7,7 @@ mod clicks;
 mod corpus;
 mod derived;
 mod docs;
+mod forgetting;
 mod forms;
 mod imports;
 mod left_out;
