@@ -11,7 +11,7 @@ use event_log::{LogRecord, ReadError, Source};
 use funnel::intake::Incoming;
 use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
-use rungs_proto::view::RecordView;
+use rungs_proto::view::{EventView, RecordView};
 use warehouse::WarehouseError;
 use warehouse::rows::RollingRow;
 
@@ -207,10 +207,8 @@ fn fold_records(
             lane.tick(record.offset, *clock_ms, usize::MAX, out, partition);
         }
         match RecordView::decode(&record.value) {
-            Ok(RecordView::Event(mut event)) if event.site == lane.key.site => {
-                if admit(&mut event, *clock_ms, partition).is_ok() {
-                    fold_event(lane, &incoming_of(&event, *clock_ms), record.offset, *clock_ms);
-                }
+            Ok(RecordView::Event(event)) if event.site == lane.key.site => {
+                fold_event(lane, event, record.offset, *clock_ms, partition);
             }
             Ok(RecordView::Control(bytes)) => erase(lane, bytes, *clock_ms, partition),
             _ => {}
@@ -222,11 +220,21 @@ fn fold_records(
     }
 }
 
-fn fold_event(lane: &mut FunnelLane, event: &Incoming<'_>, offset: u64, clock_ms: i64) {
-    if lane.erased.contains(&lane.key.site, event.visitor) {
-        lane.pass_over(event);
+fn fold_event(
+    lane: &mut FunnelLane,
+    mut event: EventView<'_>,
+    offset: u64,
+    clock_ms: i64,
+    partition: &PartitionId,
+) {
+    if admit(&mut event, clock_ms, partition).is_err() {
+        return;
+    }
+    let incoming = incoming_of(&event, clock_ms);
+    if lane.erased.contains(&lane.key.site, incoming.visitor) {
+        lane.pass_over(&incoming);
     } else {
-        lane.fold_event(event, offset, clock_ms);
+        lane.fold_event(&incoming, offset, clock_ms);
     }
 }
 
