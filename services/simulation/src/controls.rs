@@ -83,10 +83,12 @@ impl Controls {
         if self.writers[at].open.is_none() {
             let site = (*self.fate.pick(&["s", "t"])).to_owned();
             let import = ImportCompleted { site: site.clone(), import_id: "i".into(), accepted_rows: 0 };
+            // Of whichever site, and in force or not.
+            let funnel = *self.fate.pick(&["", "first", "second", "third"]);
             let action = if self.fate.percent(50) {
                 Action::ImportCompleted(import)
             } else {
-                Action::Rebuild(Rebuild { site })
+                Action::Rebuild(Rebuild { site, funnel: funnel.to_owned() })
             };
             let settled = self.fate.percent(50).then(|| self.next_generation(at));
             self.writers[at].open = Some((action, settled));

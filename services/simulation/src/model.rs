@@ -40,7 +40,7 @@ pub type Begun = BTreeMap<(String, String), (u64, u64)>;
 /// The plan in force at the end of a partition, and what was begun under it.
 pub fn in_force(records: &[Known]) -> (u64, Begun) {
     let (mut number, mut plan, mut funnels) = (0, Plan::default(), Begun::new());
-    let mut rebuilt: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut rebuilt: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for Known { offset, body, .. } in records {
         let Body::Control(Control { generation, action: Some(action) }) = body else { continue };
         match action {
@@ -53,19 +53,27 @@ pub fn in_force(records: &[Known]) -> (u64, Begun) {
                 let stays = |key: &(String, String)| next.funnel(&key.0, &key.1).is_some_and(same);
                 funnels.retain(|key, _| stays(key));
                 for funnel in &next.funnels {
-                    let largest = rebuilt.get(funnel.site.as_str()).copied().unwrap_or(0).max(*generation);
+                    let of = |only| rebuilt.get(&(funnel.site.as_str(), only)).copied().unwrap_or(0);
+                    let largest = of("").max(of(&funnel.id)).max(*generation);
                     let began = (largest, offset + 1);
                     funnels.entry((funnel.site.clone(), funnel.id.clone())).or_insert(began);
                 }
                 (number, plan) = (applied.number, next);
             }
             Action::PlanApplied(_) => {}
-            Action::ImportCompleted(rungs_proto::v1::ImportCompleted { site, .. })
-            | Action::Rebuild(rungs_proto::v1::Rebuild { site }) => {
-                let largest = rebuilt.entry(site).or_default();
+            Action::ImportCompleted(_) | Action::Rebuild(_) => {
+                let (site, only) = match action {
+                    Action::Rebuild(rebuild) => (rebuild.site.as_str(), rebuild.funnel.as_str()),
+                    Action::ImportCompleted(import) => (import.site.as_str(), ""),
+                    _ => continue,
+                };
+                let largest = rebuilt.entry((site, only)).or_default();
                 *largest = (*largest).max(*generation);
-                for (_, known) in funnels.iter_mut().filter(|((of, _), _)| of == site) {
-                    *known = (known.0.max(*largest), offset + 1);
+                for ((of, id), known) in &mut funnels {
+                    if of == site && (only.is_empty() || id == only) {
+                        let of = |only| rebuilt.get(&(site, only)).copied().unwrap_or(0);
+                        *known = (known.0.max(of("")).max(of(id)), offset + 1);
+                    }
                 }
             }
             Action::Erase(_) => {}

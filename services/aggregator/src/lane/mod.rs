@@ -76,7 +76,7 @@ pub struct Lane {
     settings: FoldSettings,
     limits: FlushLimits,
     in_force: PlanInForce,
-    /// The largest generation of the rebuilds and imports of each site.
+    /// The largest generation of the rebuilds and imports of each site, and of the rebuilds of single funnels ([`orders`]).
     rebuilt: BTreeMap<String, u64>,
     /// Visitors who asked to be forgotten before this position.
     erased: Erased,
@@ -335,8 +335,12 @@ impl Lane {
             Some(Action::PlanApplied(applied)) => {
                 self.apply_plan(applied.number, control.generation, plan_text, effects)
             }
-            Some(Action::ImportCompleted(import)) => self.rebuild(&import.site, control.generation, effects),
-            Some(Action::Rebuild(rebuild)) => self.rebuild(&rebuild.site, control.generation, effects),
+            Some(Action::ImportCompleted(import)) => {
+                self.rebuild(&import.site, "", control.generation, effects)
+            }
+            Some(Action::Rebuild(rebuild)) => {
+                self.rebuild(&rebuild.site, &rebuild.funnel, control.generation, effects)
+            }
             Some(Action::Erase(erase)) => self.erase(offset, erase, effects),
             None => {}
         }
