@@ -60,6 +60,11 @@ impl Keys {
         self.accounts.get(index)
     }
 
+    /// Whether the plan has a funnel.
+    pub(crate) fn has_funnel(&self, site: &str, funnel: &str) -> bool {
+        self.plan.funnel(site, funnel).is_some()
+    }
+
     /// What is kept of each site.
     pub(crate) fn accounts(&self) -> &[Account] {
         &self.accounts

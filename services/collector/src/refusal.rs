@@ -42,6 +42,8 @@ pub enum Refusal {
     NotFound,
     #[error("no row of this import has arrived")]
     UnknownImport,
+    #[error("the tracking plan in force has no such funnel of the site")]
+    UnknownFunnel,
     #[error("this method is not for this path; it takes {0}")]
     MethodNotAllowed(&'static str),
     #[error("this collector is not connected to a warehouse, which knows the imports")]
@@ -97,6 +99,7 @@ impl Refusal {
             Self::DestinationNotAllowed => (StatusCode::FORBIDDEN, "destination_not_allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnknownImport => (StatusCode::NOT_FOUND, "unknown_import"),
+            Self::UnknownFunnel => (StatusCode::NOT_FOUND, "unknown_funnel"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -140,6 +143,7 @@ impl Refusal {
             Self::DestinationNotAllowed,
             Self::NotFound,
             Self::UnknownImport,
+            Self::UnknownFunnel,
             Self::MethodNotAllowed(""),
             Self::BodyTimeout,
             Self::BodyTooLarge { name: "", limit: 0 },

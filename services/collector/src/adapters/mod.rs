@@ -61,6 +61,8 @@ pub(crate) enum Endpoint {
     Root,
     /// `POST /v1/forget`
     Forget,
+    /// `POST /v1/rebuild`
+    Rebuild,
     /// `POST /v1/imports/{id}/complete`
     ImportComplete,
     /// `GET /v1/imports/{id}`
@@ -90,6 +92,7 @@ pub(crate) const ROUTES: &[(&str, Endpoint)] = &[
     ("/v1/pixel.gif", Endpoint::Pixel),
     ("/v1/click", Endpoint::Click),
     ("/v1/forget", Endpoint::Forget),
+    ("/v1/rebuild", Endpoint::Rebuild),
     ("/rungs.js", Endpoint::Script(Script::Tag)),
     ("/rungs-extra.js", Endpoint::Script(Script::Extra)),
     ("/", Endpoint::Root),
@@ -192,6 +195,7 @@ impl Endpoint {
             Self::Script(_) => "tag",
             Self::Root => "root",
             Self::Forget => "forget",
+            Self::Rebuild => "rebuild",
             Self::ImportComplete | Self::ImportStatus => "imports",
             Self::Unknown => "unknown",
         }

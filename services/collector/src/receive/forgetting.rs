@@ -17,12 +17,4 @@ impl Incoming<'_> {
         tracing::info!(site, visitors = forgotten.count(), "visitors are erased");
         Ok(Answer::Json(forgotten.answer()))
     }
-
-    /// The site whose secret key the request has, which must be the one that it says it is for, if it does.
-    fn site_of_secret_key(&self) -> Result<String, Refusal> {
-        let keys = self.state.keys.load();
-        let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, None)?;
-        self.check_secret(caller)?;
-        Ok(caller.site.id.clone())
-    }
 }

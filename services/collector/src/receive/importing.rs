@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use actix_web::web::Payload;
 use rungs_proto::v1::ImportCompleted;
+use rungs_proto::v1::control::Action;
 
 use super::{Incoming, now_ms};
 use crate::adapters::Endpoint;
@@ -32,7 +33,7 @@ impl Incoming<'_> {
         let accepted_rows = imports::accepted_rows(&body)?;
         let generation = self.state.generations.next(now_ms());
         let completed = ImportCompleted { site, import_id: import_id.to_owned(), accepted_rows };
-        imports::complete(self.state.direct.as_ref(), generation, completed).await?;
+        imports::tell(self.state.direct.as_ref(), generation, Action::ImportCompleted(completed)).await?;
         tracing::info!(import_id, accepted_rows, generation, "import completed");
         Ok(Answer::Json(format!("{{\"generation\":{generation}}}")))
     }
@@ -62,6 +63,14 @@ impl Incoming<'_> {
     pub(super) fn check_secret(&self, caller: Caller<'_>) -> Result<(), Refusal> {
         require_secret(caller)?;
         self.check_site(caller)
+    }
+
+    /// The site whose secret key the request has, which must be the one that it says it is for, if it does.
+    pub(super) fn site_of_secret_key(&self) -> Result<String, Refusal> {
+        let keys = self.state.keys.load();
+        let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, None)?;
+        self.check_secret(caller)?;
+        Ok(caller.site.id.clone())
     }
 
     /// The site of the secret key and the id in the path.

@@ -14,6 +14,7 @@ mod left_out;
 mod lifecycle;
 mod privacy;
 mod quotas;
+mod rebuilding;
 mod refusals;
 mod rejections;
 mod server_side;
