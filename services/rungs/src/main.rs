@@ -16,6 +16,7 @@ mod production;
 mod rejections;
 mod report;
 mod settings;
+mod site_key;
 mod standalone;
 mod terminal;
 mod trace;

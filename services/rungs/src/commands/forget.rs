@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 
 use crate::failure::Failure;
-use crate::import::send::Collector;
+use crate::site_key::{SiteKey, read};
 use crate::terminal::on_one_line;
 
 /// Visitors of one request; the collector takes as many.
@@ -17,24 +17,8 @@ const AT_ONCE: usize = 1_000;
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct Arguments {
-    /// The collector
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    url: String,
-    /// A secret key of the site (its SHA-256 stands in the plan)
-    #[arg(
-        long,
-        value_name = "SECRET",
-        env = "RUNGS_FORGET_KEY",
-        hide_env_values = true,
-        required_unless_present = "key_file"
-    )]
-    key: Option<String>,
-    /// A file with the secret key
-    #[arg(long, value_name = "FILE", conflicts_with = "key")]
-    key_file: Option<PathBuf>,
-    /// The site that the key belongs to
-    #[arg(long, value_name = "SITE")]
-    site: String,
+    #[command(flatten)]
+    site: SiteKey,
     /// The visitor's anonymousId, or userId where there is none; may be repeated
     #[arg(long = "visitor", value_name = "VISITOR", required_unless_present = "visitors")]
     visitor: Vec<String>,
@@ -51,7 +35,7 @@ Exit code 1 if a visitor was not erased.
 
 Examples:
   rungs forget --key sk_shop_demo --site shop --visitor 2c1f7e2a
-  RUNGS_FORGET_KEY=… rungs forget --url https://events.example --site shop --visitors leaving.txt";
+  RUNGS_SECRET_KEY=… rungs forget --url https://events.example --site shop --visitors leaving.txt";
 
 #[derive(Debug, Deserialize)]
 struct Answer {
@@ -68,7 +52,7 @@ struct Outcome {
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let visitors = visitors(&arguments)?;
-    let collector = Collector::new(arguments.url.trim_end_matches('/'), &key(&arguments)?, &arguments.site)?;
+    let collector = arguments.site.collector()?;
     let mut failed = 0;
     for part in visitors.chunks(AT_ONCE) {
         let body = serde_json::json!({ "visitors": part }).to_string();
@@ -102,21 +86,7 @@ fn visitors(arguments: &Arguments) -> Result<Vec<String>, Failure> {
         visitors.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
     }
     if visitors.is_empty() {
-        return Err(Failure::usage(
-            "--visitors: the file names nobody; write a visitor's id a line".to_owned(),
-        ));
+        return Err(Failure::usage("--visitors: the file names nobody; write a visitor's id a line"));
     }
     Ok(visitors)
-}
-
-fn key(arguments: &Arguments) -> Result<String, Failure> {
-    match (&arguments.key, &arguments.key_file) {
-        (Some(key), _) => Ok(key.clone()),
-        (None, Some(path)) => Ok(read(path)?.trim().to_owned()),
-        (None, None) => Err(Failure::usage("--key or --key-file is missing".to_owned())),
-    }
-}
-
-fn read(path: &PathBuf) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
 }

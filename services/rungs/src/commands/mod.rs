@@ -12,6 +12,7 @@ mod import;
 mod migrate;
 mod plan;
 mod ready;
+mod rebuild;
 mod report;
 mod trace;
 mod up;
@@ -53,6 +54,7 @@ pub(crate) enum Command {
     Trace(trace::Arguments),
     Annotate(annotate::Arguments),
     Forget(forget::Arguments),
+    Rebuild(rebuild::Arguments),
     Migrate(migrate::Arguments),
     Clickhouse(clickhouse::Arguments),
     Collector(collector::Arguments),
@@ -73,6 +75,7 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Report(arguments) => report::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
         Command::Annotate(arguments) => annotate::run(arguments).await,
+        Command::Rebuild(arguments) => rebuild::run(arguments).await,
         Command::Forget(arguments) => forget::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Clickhouse(arguments) => clickhouse::run(arguments).await,
