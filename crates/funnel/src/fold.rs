@@ -232,6 +232,18 @@ impl Fold {
         slot.store(bytes);
     }
 
+    /// Removes a visitor, as if no event of theirs had ever come: from all counts, and from the journeys that are to be
+    /// stored. Whether there was anything to remove. Later events of theirs are the caller's business.
+    pub fn erase(&mut self, visitor: u128) -> bool {
+        self.ahead.remove(&visitor);
+        let Self { journeys, tallies, .. } = self;
+        journeys.remove(visitor, |state| {
+            if let Ok(parts) = codec::parts(state) {
+                tallies.replace(parts.live, PackedTracks::NONE);
+            }
+        })
+    }
+
     /// Reads a little of the journeys of visitors whose events come next, all at once, so that folding these does not wait
     /// for memory one by one: with millions of journeys that wait is most of the time. A few dozen visitors are enough.
     pub fn warm(&self, visitors: impl IntoIterator<Item = u128>) {

@@ -57,7 +57,7 @@ impl Journeys {
         self.table.len()
     }
 
-    /// How many changed since they were last taken.
+    /// How many changed since they were last taken; those that were removed since are among them.
     pub(crate) fn changed(&self) -> usize {
         self.changed.len()
     }
@@ -70,6 +70,15 @@ impl Journeys {
     /// Puts a state there that is stored already.
     pub(crate) fn restore(&mut self, visitor: u128, state: &[u8]) {
         self.table.insert(visitor, entry_of(state, 0));
+    }
+
+    /// Removes a visitor's state and shows it to `last`; whether there was one. It is not handed out as changed any more.
+    pub(crate) fn remove(&mut self, visitor: u128, last: impl FnOnce(&[u8])) -> bool {
+        let removed = self.table.remove(&visitor);
+        if let Some(entry) = &removed {
+            last(state_of(entry));
+        }
+        removed.is_some()
     }
 
     /// Takes up to `limit` states that changed since they were last taken; those that wait longest first.

@@ -169,6 +169,63 @@ proptest! {
     ) {
         build(steps, &records)?;
     }
+
+    #[test]
+    fn an_erased_visitor_was_never_there(
+        steps in 2..5usize,
+        records in prop::collection::vec(record(), 1..40),
+        at in 0.0..1.0f64,
+        taken_at in 0.0..1.0f64,
+    ) {
+        erase(steps, &records, at, taken_at)?;
+    }
+}
+
+/// Visitor 1 is erased after a part of the log, and so not folded from then on; journeys are stored once on the way.
+fn erase(steps: usize, records: &[Record], at: f64, taken_at: f64) -> Result<(), TestCaseError> {
+    const ERASED: u128 = 1;
+    let spec = spec(steps);
+    let log = log_of(records, steps);
+    let (at, taken_at) = ((at * log.len() as f64) as usize, (taken_at * log.len() as f64) as usize);
+    let (mut fold, mut others) =
+        (Fold::new(spec.clone(), values(), T0), Fold::new(spec.clone(), values(), T0));
+    for (offset, (clock, event)) in log.iter().enumerate() {
+        if offset == at {
+            let visitors = fold.visitors();
+            let was_there = fold.erase(ERASED);
+            prop_assert_eq!(fold.visitors(), visitors - usize::from(was_there));
+            prop_assert!(!fold.erase(ERASED), "there is nothing left to erase");
+        }
+        fold.advance(*clock);
+        others.advance(*clock);
+        if event.visitor != ERASED {
+            others.fold(event, offset as u64);
+        }
+        if event.visitor != ERASED || offset < at {
+            fold.fold(event, offset as u64);
+        }
+        if offset == taken_at {
+            fold.take_changed(usize::MAX);
+        }
+        // At every minute of the longest window and beyond it: nothing of the visitor is left in any cell.
+        let end = fold.open_minute_end_ms();
+        for minutes in if offset >= at { vec![0, 4, 25, 31, 95] } else { vec![] } {
+            let end = end + minutes * MINUTE_MS;
+            prop_assert_eq!(
+                fold.counts_at(end),
+                others.counts_at(end),
+                "{} minutes after {}",
+                minutes,
+                offset
+            );
+        }
+    }
+    if at < log.len() {
+        let changed = fold.take_changed(usize::MAX);
+        prop_assert!(changed.iter().all(|(visitor, _)| *visitor != ERASED));
+        prop_assert_eq!(fold.visitors(), others.visitors());
+    }
+    Ok(())
 }
 
 /// Progress is at `cut`; some journeys were stored later, as a flush that was cut off leaves them.

@@ -85,6 +85,8 @@ pub struct AggregatorSettings {
     pub hour_history_days: u32,
     /// How long raw events are kept, counted from when they were written.
     pub raw_retention_days: u32,
+    /// How often rows of erased visitors are looked for, to be deleted.
+    pub erasure_interval_ms: u64,
 }
 
 /// `[console]`
@@ -187,6 +189,7 @@ impl Default for AggregatorSettings {
             minute_history_days: 7,
             hour_history_days: 730,
             raw_retention_days: 400,
+            erasure_interval_ms: 600_000,
         }
     }
 }

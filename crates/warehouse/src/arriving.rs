@@ -51,7 +51,7 @@ impl Warehouse {
         Ok(rows.into_iter().map(|row| row.of(site)).collect())
     }
 
-    /// The newest rejections of a site, and of no known one, newest first.
+    /// The newest rejections of a site, and of no known one, newest first, without visitors who asked to be forgotten.
     ///
     /// # Errors
     /// ClickHouse's.
@@ -61,10 +61,10 @@ impl Warehouse {
         limit: u32,
     ) -> Result<Vec<RejectedRow>, WarehouseError> {
         let sql = format!(
-            "SELECT ?fields FROM rejected_events WHERE site IN (?, '') \
+            "SELECT ?fields FROM rejected_events WHERE site IN (?, '') AND {NOT_ERASED} \
              ORDER BY received_at DESC, id LIMIT 1 BY id LIMIT {limit}"
         );
-        fetch_all("rejected_events", self.query(&sql).bind(site)).await
+        fetch_all("rejected_events", self.query(&sql).bind(site).bind(site)).await
     }
 
     /// The properties of a site's newest events since then (UTC milliseconds): of each name the most frequent first.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
+use crate::raw::NOT_ERASED;
 
 /// Names of one answer, at most.
 pub const MAX_EVENT_NAMES: u32 = 1_000;
@@ -27,11 +28,11 @@ impl Warehouse {
     /// ClickHouse's.
     pub async fn event_names(&self, site: &str, since_ms: i64) -> Result<Vec<EventName>, WarehouseError> {
         let sql = format!(
-            "SELECT event, count() AS count FROM events WHERE site = ? AND kind IN ('track', 'page', 'screen') \
-             AND received_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC') \
+            "SELECT event, count() AS count FROM events WHERE site = ? AND {NOT_ERASED} \
+             AND kind IN ('track', 'page', 'screen') AND received_at >= fromUnixTimestamp64Milli(toInt64(?), 'UTC') \
              GROUP BY event ORDER BY count DESC, event LIMIT {MAX_EVENT_NAMES}"
         );
-        let query = self.query(&sql).bind(site).bind(since_ms);
+        let query = self.query(&sql).bind(site).bind(site).bind(since_ms);
         let query = query
             .with_setting("max_execution_time", MAX_SECONDS.to_string())
             .with_setting("timeout_overflow_mode", "break");

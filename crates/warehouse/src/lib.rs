@@ -7,6 +7,7 @@ pub mod client;
 mod connector;
 pub mod embedded;
 mod engines;
+pub mod erasures;
 pub mod error;
 pub mod event_batch;
 pub mod event_names;

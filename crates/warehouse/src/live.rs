@@ -145,11 +145,12 @@ impl Warehouse {
             .bind(generation)
             .bind(minute)
             .bind(breakdown.unwrap_or(""));
-        fetch_all("funnel_rolling", query).await
+        Ok(without_stale(fetch_all("funnel_rolling", query).await?))
     }
 }
 
-/// A partition's rows of one write share a version: a row with a lower one is of a value that was not written again.
+/// A partition's rows of one minute and write share a version: a row with a lower one is of a value that was not written
+/// again, because it counts nothing any more.
 fn without_stale(mut rows: Vec<RollingRow>) -> Vec<RollingRow> {
     let mut latest: HashMap<u32, u64> = HashMap::new();
     for row in &rows {

@@ -29,7 +29,8 @@ pub struct RawQuery {
     pub to_ms: Option<i64>,
     /// Only visitors of this partition, of so many (`event_log::partition_of`).
     pub partition: Option<(u32, u32)>,
-    /// Only events that the log had before this (epoch, offset).
+    /// Only what the log had before this (epoch, offset): events, and records that erased visitors. A build leaves out those
+    /// whom the log erases later when it gets there, so that each attempt of it reads the same.
     pub before: Option<(u32, u64)>,
 }
 
@@ -103,6 +104,9 @@ const STORED_COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, propert
 
 /// Its value is the site.
 pub(crate) const NOT_ERASED: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)";
+/// Its values are the site, an epoch and an offset.
+const NOT_ERASED_BEFORE: &str = "visitor_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ? \
+    AND (log_epoch, log_offset) < (?, ?))";
 
 impl Warehouse {
     /// The distinct events of a query, as a stream that holds little in memory here.
@@ -123,6 +127,10 @@ impl Warehouse {
         let (conditions, numbers) = conditions(wanted);
         let sql = format!("SELECT {columns} FROM events FINAL WHERE {} {order}", conditions.join(" AND "));
         let query = self.query_all(&sql).bind(&wanted.site).bind(&wanted.site);
+        let query = match wanted.before {
+            None => query,
+            Some((epoch, offset)) => query.bind(epoch).bind(offset),
+        };
         let query = match wanted.events.is_empty() {
             true => query,
             false => query.bind(&wanted.events),
@@ -131,9 +139,10 @@ impl Warehouse {
     }
 }
 
-/// The conditions in the order of their values: site twice, names, then these numbers.
+/// The conditions in the order of their values: site twice, before what visitors were erased, names, then these numbers.
 fn conditions(wanted: &RawQuery) -> (Vec<&'static str>, Vec<i128>) {
-    let mut conditions = vec!["site = ?", NOT_ERASED];
+    let not_erased = if wanted.before.is_none() { NOT_ERASED } else { NOT_ERASED_BEFORE };
+    let mut conditions = vec!["site = ?", not_erased];
     let mut numbers = Vec::new();
     if !wanted.events.is_empty() {
         conditions.push("event IN ?");

@@ -95,11 +95,7 @@ impl Warehouse {
         if sites.is_empty() {
             return Ok(Kept::AsAsked);
         }
-        let running = "SELECT latest_fail_reason FROM system.mutations \
-                       WHERE database = ? AND table = 'events' AND NOT is_done ORDER BY latest_fail_reason = ''";
-        let query = self.query(running).bind(self.database());
-        let failures: Vec<String> = within("mutations", READ_TIMEOUT, query.fetch_all()).await?;
-        if let Some(failure) = failures.into_iter().next() {
+        if let Some(failure) = self.unfinished_change("events").await? {
             return Ok(Kept::Later { failing: Some(failure).filter(|failure| !failure.is_empty()) });
         }
         let others = format!("SELECT count() FROM events WHERE retention_days != {WANTED_DAYS}");
@@ -115,6 +111,15 @@ impl Warehouse {
         let change = asking(asking(self.query(&change), sites), sites);
         within("events", INSERT_TIMEOUT, change.execute()).await?;
         Ok(Kept::Changing)
+    }
+
+    /// Whether the rows of a table are still being changed, and why that failed last; empty: it goes on.
+    pub(crate) async fn unfinished_change(&self, table: &str) -> Result<Option<String>, WarehouseError> {
+        let running = "SELECT latest_fail_reason FROM system.mutations \
+                       WHERE database = ? AND table = ? AND NOT is_done ORDER BY latest_fail_reason = '' LIMIT 1";
+        let query = self.query(running).bind(self.database()).bind(table);
+        let failures: Vec<String> = within("mutations", READ_TIMEOUT, query.fetch_all()).await?;
+        Ok(failures.into_iter().next())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
-use crate::raw::RawEvent;
+use crate::raw::{NOT_ERASED, RawEvent};
 use crate::rejected::RejectedRow;
 
 /// Rows of each kind that an answer has, at most: the newest.
@@ -163,13 +163,6 @@ impl Warehouse {
         fetch_all("events", self.query(sql).bind(message_id).bind(message_id)).await
     }
 
-    /// Whether the visitor asked to be forgotten.
-    pub async fn is_erased(&self, site: &str, visitor: &str) -> Result<bool, WarehouseError> {
-        let query = self.query("SELECT count() FROM erasures WHERE site = ? AND visitor_id = ?");
-        let found: Vec<u64> = fetch_all("erasures", query.bind(site).bind(visitor)).await?;
-        Ok(found.first().is_some_and(|count| *count > 0))
-    }
-
     /// How far each partition of the log in use is.
     pub async fn reached(&self) -> Result<Vec<Reached>, WarehouseError> {
         fetch_all("progress", self.query(REACHED_SQL)).await
@@ -184,10 +177,10 @@ impl Warehouse {
     }
 }
 
-/// The conditions and their values in order. A record of the log that was refused may not tell its site.
+/// The conditions and their values in order; visitors who were erased have left no trace. A record of the log that was refused may not tell its site.
 fn conditions(wanted: &Wanted) -> (String, Vec<&str>) {
-    let mut conditions = vec!["site = ?"];
-    let mut values = vec![wanted.site.as_str()];
+    let mut conditions = vec!["site = ?", NOT_ERASED];
+    let mut values = vec![wanted.site.as_str(), wanted.site.as_str()];
     for (condition, value) in [("message_id = ?", &wanted.message_id), ("visitor_id = ?", &wanted.visitor)] {
         if let Some(value) = value {
             conditions.push(condition);

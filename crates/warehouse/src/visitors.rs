@@ -80,7 +80,7 @@ struct NameRow {
 const BATCH_SQL: &str = "
     SELECT visitor, state FROM journeys
     WHERE generation = ? AND definition = ? AND log_partition = ? AND site = ? AND funnel = ?
-      AND visitor >= toUInt128(?)
+      AND visitor >= toUInt128(?) AND visitor NOT IN (SELECT visitor_hash FROM erasures WHERE site = ?)
     ORDER BY visitor, version DESC LIMIT 1 BY visitor LIMIT ?";
 
 /// A partition whose open minute has no more records than its stored journeys is as far as that minute.
@@ -183,7 +183,8 @@ impl Warehouse {
         from: u128,
     ) -> Result<Vec<StateRow>, WarehouseError> {
         let query = self.query(BATCH_SQL).bind(generation).bind(key.definition).bind(partition);
-        let query = query.bind(&key.site).bind(&key.funnel).bind(from.to_string()).bind(BATCH);
+        let query =
+            query.bind(&key.site).bind(&key.funnel).bind(from.to_string()).bind(&key.site).bind(BATCH);
         within("journeys", READ_TIMEOUT, query.fetch_all()).await
     }
 

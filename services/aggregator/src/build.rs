@@ -9,10 +9,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use event_log::{LogRecord, ReadError, Source};
 use funnel::intake::Incoming;
-use rungs_proto::view::RecordView;
+use prost::Message;
+use rungs_proto::v1::{Control, control::Action};
+use rungs_proto::view::{EventView, RecordView};
 use warehouse::WarehouseError;
 use warehouse::rows::RollingRow;
 
+use crate::erased::{Erased, visitors_of};
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, admit, incoming_of};
 use crate::panics::{Panicked, text_of};
@@ -73,6 +76,8 @@ impl<S: Store> Builder<S> {
             self.store.remove_journeys(&key).await?;
         }
         self.fold_raw(&order, &mut lane).await?;
+        let erased = self.store.erasures((self.partition.partition, self.partition.partitions)).await?;
+        lane.erased = Erased::before((self.partition.epoch, order.cutoff), &erased);
         while lane.fold().changed() > 0 {
             let piece = lane.journey_rows(JOURNEYS_PER_WRITE, order.cutoff, &self.partition);
             self.persist(Write::Journeys(piece)).await?;
@@ -201,15 +206,46 @@ fn fold_records(
         if *clock_ms >= lane.open_end_ms() {
             lane.tick(record.offset, *clock_ms, usize::MAX, out, partition);
         }
-        if let Ok(RecordView::Event(mut event)) = RecordView::decode(&record.value)
-            && event.site == lane.key.site
-            && admit(&mut event, *clock_ms, partition).is_ok()
-        {
-            lane.fold_event(&incoming_of(&event, *clock_ms), record.offset, *clock_ms);
+        match RecordView::decode(&record.value) {
+            Ok(RecordView::Event(event)) if event.site == lane.key.site => {
+                fold_event(lane, event, record.offset, *clock_ms, partition);
+            }
+            Ok(RecordView::Control(bytes)) => erase(lane, bytes, *clock_ms, partition),
+            _ => {}
         }
     }
     if let Some(last) = records.last() {
         lane.joins_at = lane.joins_at.max(last.offset + 1);
         lane.stand_at(*clock_ms);
+    }
+}
+
+fn fold_event(
+    lane: &mut FunnelLane,
+    mut event: EventView<'_>,
+    offset: u64,
+    clock_ms: i64,
+    partition: &PartitionId,
+) {
+    if admit(&mut event, clock_ms, partition).is_err() {
+        return;
+    }
+    let incoming = incoming_of(&event, clock_ms);
+    if lane.erased.contains(&lane.key.site, incoming.visitor) {
+        lane.pass_over(&incoming);
+    } else {
+        lane.fold_event(&incoming, offset, clock_ms);
+    }
+}
+
+/// Removes visitors, if that is what a control record says.
+fn erase(lane: &mut FunnelLane, control: &[u8], clock_ms: i64, partition: &PartitionId) {
+    let Ok(Control { action: Some(Action::Erase(erase)), .. }) = Control::decode(control) else { return };
+    if erase.site == lane.key.site {
+        for (_, visitor) in visitors_of(&erase, partition) {
+            if lane.erased.add(&erase.site, visitor) {
+                lane.erase(visitor, clock_ms);
+            }
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! The aggregator's store on ClickHouse.
 
+use warehouse::erasures::ErasureRow;
 use warehouse::raw::{RawEvent, RawEvents, RawQuery};
 use warehouse::rows::{ProgressRow, RollingRow};
 use warehouse::{Warehouse, WarehouseError};
 
+use crate::erased::{Erasure, MAX_ERASED_VISITORS};
 use crate::store::{GenerationKey, RawRange, RawStream, Store, StoredJourney, Write};
 
 /// Raw events from ClickHouse.
@@ -24,6 +26,7 @@ impl Store for Warehouse {
             Write::Rolling(rows) => self.insert::<RollingRow>("funnel_rolling", rows).await,
             Write::Open(rows) => self.insert::<RollingRow>("funnel_open", rows).await,
             Write::Journeys(rows) => self.insert_journeys(rows).await,
+            Write::Erasures(rows) => self.insert::<ErasureRow>("erasures", rows).await,
             Write::Progress(rows) => self.insert::<ProgressRow>("progress", rows).await,
             Write::Reached { .. } | Write::Barrier(_) => Ok(()),
         }
@@ -55,6 +58,13 @@ impl Store for Warehouse {
 
     async fn count_journeys(&self, key: &GenerationKey) -> Result<u64, WarehouseError> {
         Self::count_journeys(self, &key.funnel, key.generation, key.partition).await
+    }
+
+    async fn erasures(&self, place: (u32, u32)) -> Result<Vec<Erasure>, WarehouseError> {
+        let mut found = Vec::new();
+        let mut take = |row: ErasureRow| found.push(Erasure::from(&row));
+        Self::erasures(self, place, MAX_ERASED_VISITORS, &mut take).await?;
+        Ok(found)
     }
 
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {

@@ -13,6 +13,8 @@ pub struct LaneCounters {
     pub events: IntCounter,
     /// Of them, those that no funnel knows by name.
     pub unmatched: IntCounter,
+    /// Of them, those of visitors who were erased.
+    pub erased: IntCounter,
     /// Records that were not taken.
     pub undecodable: IntCounter,
     /// Records that made counting panic.
@@ -48,6 +50,10 @@ impl LaneCounters {
                 "rungs_aggregator_unmatched_events_total",
                 "Events taken from the log whose name no step and no offer of their site's funnels has: stored, and counted \
                  nowhere. `rungs report` and the console's API say which names.",
+            )?,
+            erased: metrics.counter(
+                "rungs_aggregator_erased_events_total",
+                "Events taken from the log whose visitor was erased before (`rungs forget`): not stored, and counted nowhere.",
             )?,
             undecodable: metrics.counter(
                 "rungs_aggregator_undecodable_records_total",

@@ -9,6 +9,8 @@ pub mod build;
 pub mod clickhouse;
 pub mod counters;
 mod ending;
+pub mod erased;
+mod erased_rows;
 pub mod funnel_lane;
 pub mod joining;
 mod journey_budget;

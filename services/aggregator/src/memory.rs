@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_log::partition_of;
 use warehouse::WarehouseError;
+use warehouse::erasures::ErasureRow;
 use warehouse::native::Block;
 use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
 
+use crate::erased::Erasure;
 use crate::store::{GenerationKey, RawRange, RawStream, Store, StoredJourney, Write};
 
 /// (site, funnel, definition, generation, partition, visitor)
@@ -24,6 +26,8 @@ type RollingKey = (String, String, u64, u64, u32, u32, String, String);
 pub struct Tables {
     /// Raw events as they were pushed: (epoch, offset) decides which copy is the first.
     pub events: BTreeMap<(String, String, String), (u32, u64, RawEvent)>,
+    /// By site and visitor.
+    pub erasures: BTreeMap<(String, String), ErasureRow>,
     pub journeys: BTreeMap<JourneyKey, JourneyRow>,
     pub progress: BTreeMap<ProgressKey, ProgressRow>,
     pub rolling: BTreeMap<RollingKey, RollingRow>,
@@ -70,6 +74,9 @@ impl Tables {
             }
             Write::Open(all) => all.iter().take(rows).for_each(|row| upsert_rolling(&mut self.open, row)),
             Write::Journeys(all) => all.iter().take(rows).for_each(|row| self.upsert_journey(row)),
+            Write::Erasures(all) => all.iter().take(rows).for_each(|row| {
+                self.erasures.insert((row.site.clone(), row.visitor_id.clone()), row.clone());
+            }),
             Write::Progress(all) => all.iter().take(rows).for_each(|row| self.upsert_progress(row)),
             Write::Reached { .. } | Write::Barrier(_) => {}
         }
@@ -250,13 +257,23 @@ impl Store for MemoryStore {
         Ok(())
     }
 
+    async fn erasures(&self, (partition, partitions): (u32, u32)) -> Result<Vec<Erasure>, WarehouseError> {
+        let tables = self.tables();
+        let mine = |row: &&ErasureRow| partition_of(&row.site, &row.visitor_id, partitions) == partition;
+        let mut rows: Vec<&ErasureRow> = tables.erasures.values().filter(mine).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.log_epoch, row.log_offset, row.visitor_id.clone())));
+        Ok(rows.into_iter().map(Erasure::from).collect())
+    }
+
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         let tables = self.tables();
         let wanted = |((site, visitor, _), (epoch, offset, event)): &(
             &(String, String, String),
             &(u32, u64, RawEvent),
         )| {
+            let erased = tables.erasures.get(&(site.clone(), visitor.clone()));
             *site == range.site
+                && erased.is_none_or(|row| (row.log_epoch, row.log_offset) >= range.before)
                 && (*epoch, *offset) < range.before
                 && range.events.contains(&event.event)
                 && partition_of(site, visitor, range.partitions) == range.partition

@@ -1,4 +1,4 @@
-//! Brings a partition back from the warehouse: progress first, journeys second, marker last. Journeys may be ahead of
+//! Brings a partition back from the warehouse: progress first, then who was erased, then journeys, marker last. Journeys may be ahead of
 //! progress where a flush was cut off: their visitors leave out what they contain already, and until the marker no
 //! minute is written (all of those were stored before it).
 
@@ -10,6 +10,7 @@ use funnel::plan::Funnel;
 use warehouse::WarehouseError;
 use warehouse::rows::{BUILDING, COMPLETE, MARKER, PROGRESS, ProgressRow};
 
+use crate::erased::{Erased, Erasure};
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, PlanInForce, rebuilt_of_values};
 use crate::snapshot::RestoreProgress;
@@ -21,6 +22,8 @@ pub struct Restored {
     pub in_force: PlanInForce,
     /// The largest generation of each site's rebuilds and imports.
     pub rebuilt: BTreeMap<String, u64>,
+    /// Visitors who were erased before the position.
+    pub erased: Erased,
     pub next_offset: u64,
     pub clock_ms: i64,
     pub funnels: Vec<FunnelLane>,
@@ -59,7 +62,12 @@ pub async fn restore_with<S: Store>(
 ) -> Result<Restored, RestoreError> {
     told.begin();
     let progress = store.progress(&partition.log_id, partition.partition, PROGRESS).await?;
-    let Some(own) = progress.iter().find(|row| row.funnel.is_empty()) else { return Ok(Restored::default()) };
+    // Who was erased before the position was stored before the progress that says so.
+    let erased =
+        Erasures { all: store.erasures((partition.partition, partition.partitions)).await?, partition };
+    let Some(own) = progress.iter().find(|row| row.funnel.is_empty()) else {
+        return Ok(Restored { erased: erased.before(0), ..Restored::default() });
+    };
     let mut restored = Restored {
         in_force: plan_of(own)?,
         rebuilt: rebuilt_of_values(&own.values),
@@ -85,7 +93,7 @@ pub async fn restore_with<S: Store>(
         let funnel = Arc::new(funnel.clone());
         if let Some(row) = complete {
             let lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
-            match journeys(store, partition, lane, told).await? {
+            match journeys(store, partition, lane, &erased.before(row.next_offset), told).await? {
                 Some(lane) => restored.funnels.push(lane),
                 // All that was stored up to the position is in the raw events; the log goes on from there.
                 None => restored.unfinished.push(BuildOrder {
@@ -108,6 +116,7 @@ pub async fn restore_with<S: Store>(
         restored.next_offset = restored.next_offset.min(lane.joins_at);
         restored.clock_ms = restored.clock_ms.min(lane.fold().clock_ms());
     }
+    restored.erased = erased.before(restored.next_offset);
     Ok(restored)
 }
 
@@ -131,11 +140,25 @@ fn plan_of(own: &ProgressRow) -> Result<PlanInForce, RestoreError> {
     }
 }
 
+/// The erasures of a partition.
+struct Erasures<'p> {
+    all: Vec<Erasure>,
+    partition: &'p PartitionId,
+}
+
+impl Erasures<'_> {
+    /// Those before an offset of the log.
+    fn before(&self, offset: u64) -> Erased {
+        Erased::before((self.partition.epoch, offset), &self.all)
+    }
+}
+
 /// Loads a funnel's journeys; `None` if one is damaged, so that the funnel must be built anew.
 async fn journeys<S: Store>(
     store: &S,
     partition: &PartitionId,
     mut lane: FunnelLane,
+    erased: &Erased,
     told: &RestoreProgress,
 ) -> Result<Option<FunnelLane>, WarehouseError> {
     let key = GenerationKey {
@@ -148,6 +171,10 @@ async fn journeys<S: Store>(
     let mut damaged = 0u64;
     let mut take = |(visitor, state, folded_to): (u128, Vec<u8>, u64)| {
         told.read_one();
+        // What is stored of them is deleted later.
+        if erased.contains(&key.funnel.site, visitor) {
+            return;
+        }
         damaged += u64::from(lane.restore(visitor, &state, folded_to).is_err());
     };
     store.journeys(&key, &mut take).await?;

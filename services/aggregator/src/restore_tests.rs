@@ -47,6 +47,10 @@ impl Store for Uncounted {
         Err(WarehouseError::NoSchema { database: "rungs".into() })
     }
 
+    async fn erasures(&self, place: (u32, u32)) -> Result<Vec<Erasure>, WarehouseError> {
+        self.0.erasures(place).await
+    }
+
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         self.0.raw(range).await
     }

@@ -26,6 +26,7 @@ use warehouse::{Warehouse, WarehouseError};
 
 use crate::counters::LaneCounters;
 use crate::ending::Ending;
+use crate::erased_rows;
 use crate::metrics::FunnelMetrics;
 use crate::partitions::Partitions;
 use crate::rejected;
@@ -94,6 +95,9 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
     let retention =
         SiteRetention::new(aggregator.warehouse.clone(), aggregator.plans.latest(), board.clone());
     drop(aggregator.tasks.spawn("aggregator-retention", retention.run(shutdown.clone())));
+    let interval = Duration::from_millis(aggregator.settings.erasure_interval_ms);
+    let erasing = erased_rows::run(aggregator.warehouse.clone(), board.clone(), interval, shutdown.clone());
+    drop(aggregator.tasks.spawn("aggregator-erased-rows", erasing));
     if let Some(source) = aggregator.rejected.take() {
         let (warehouse, runtime, shutdown) =
             (aggregator.warehouse.clone(), Handle::current(), shutdown.clone());

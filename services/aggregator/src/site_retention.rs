@@ -15,7 +15,7 @@ use runtime::Shutdown;
 use tokio::sync::watch;
 use warehouse::{Kept, Warehouse, WarehouseError};
 
-use crate::snapshot::{Board, LaneState};
+use crate::snapshot::Board;
 
 /// When the rows are looked at again after a plan came into force, and after a failure.
 const SOON: Duration = Duration::from_secs(300);
@@ -49,7 +49,7 @@ impl SiteRetention {
         let (mut looks, mut may_change) = (Looks::default(), true);
         loop {
             let record = self.plans.borrow_and_update().clone();
-            let pause = match record.filter(|_| is_ours(&self.board)) {
+            let pause = match record.filter(|_| self.board.is_first_served()) {
                 Some(record) => looks.after(&self.apply(&record).await),
                 None => TURN,
             };
@@ -120,16 +120,10 @@ impl Looks {
     }
 }
 
-/// Whether this process serves partition 0, and so looks after what there is once.
-fn is_ours(board: &Board) -> bool {
-    let state = board.lane(0).map(|lane| lane.load().state);
-    state.is_some_and(|state| state != LaneState::Elsewhere)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::snapshot::LaneSnapshot;
+    use crate::snapshot::{LaneSnapshot, LaneState};
 
     #[test]
     fn rows_are_looked_at_soon_again_and_then_every_hour_for_ever() {
@@ -162,9 +156,9 @@ mod tests {
         let show = |partition, state| {
             let shown = LaneSnapshot { state, ..LaneSnapshot::default() };
             board.lane(partition).unwrap().store(Arc::new(shown));
-            is_ours(&board)
+            board.is_first_served()
         };
-        assert!(!is_ours(&board));
+        assert!(!board.is_first_served());
         assert!(!show(1, LaneState::Live));
         assert!(show(0, LaneState::Restoring) && show(0, LaneState::Live) && show(0, LaneState::Paused));
         assert!(!show(0, LaneState::Elsewhere), "another one took it over");

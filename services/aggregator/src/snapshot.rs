@@ -122,6 +122,12 @@ impl Board {
         self.lanes.get(partition as usize)
     }
 
+    /// Whether this process serves partition 0, and so looks after what there is once.
+    pub(crate) fn is_first_served(&self) -> bool {
+        let state = self.lane(0).map(|lane| lane.load().state);
+        state.is_some_and(|state| state != LaneState::Elsewhere)
+    }
+
     /// Every lane as it is now.
     pub fn look(&self) -> Vec<Arc<LaneSnapshot>> {
         self.lanes.iter().map(|lane| lane.load_full()).collect()

@@ -4,10 +4,13 @@
 
 use std::future::Future;
 
+use warehouse::erasures::ErasureRow;
 use warehouse::event_batch::SealedBatch;
 use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
 use warehouse::{FunnelKey, WarehouseError};
+
+use crate::erased::Erasure;
 
 /// One step of a flush. Writes of a partition are executed one after the other in the order in which they were made;
 /// each is an upsert, so that repeating it changes nothing.
@@ -21,6 +24,8 @@ pub enum Write {
     Open(Vec<RollingRow>),
     /// Journeys, as of the marker before them.
     Journeys(Vec<JourneyRow>),
+    /// Visitors who asked to be forgotten.
+    Erasures(Vec<ErasureRow>),
     /// Progress and markers.
     Progress(Vec<ProgressRow>),
     /// Everything before the log's offset is stored: readers of the log need no record before it.
@@ -40,6 +45,7 @@ impl Write {
             Self::Rolling(rows) => Some(("funnel_rolling", rows.len())),
             Self::Open(rows) => Some(("funnel_open", rows.len())),
             Self::Journeys(rows) => Some(("journeys", rows.len())),
+            Self::Erasures(rows) => Some(("erasures", rows.len())),
             Self::Progress(rows) => Some(("progress", rows.len())),
             Self::Reached { .. } | Self::Barrier(_) => None,
         }
@@ -78,7 +84,7 @@ pub struct RawRange {
     pub events: Vec<String>,
     pub partition: u32,
     pub partitions: u32,
-    /// Only events that the log had before this offset (or an earlier log had).
+    /// Only events that the log had before this offset (or an earlier log had), without visitors whom it had erased there.
     pub before: (u32, u64),
 }
 
@@ -125,6 +131,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<u64, WarehouseError>> + Send {
         async { Ok(0) }
     }
+
+    /// The visitors of a partition (of so many) who were erased, the latest first.
+    fn erasures(
+        &self,
+        place: (u32, u32),
+    ) -> impl Future<Output = Result<Vec<Erasure>, WarehouseError>> + Send;
 
     /// The distinct raw events of a range, in time order, and how many there are.
     fn raw(&self, range: &RawRange) -> impl Future<Output = Result<(u64, Self::Raw), WarehouseError>> + Send;

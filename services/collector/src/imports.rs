@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use event_log::{Message, Publisher};
 use prost::Message as _;
-use rungs_proto::v1::{Control, ImportCompleted, Record, control, record};
+use rungs_proto::v1::{Control, Record, control, record};
 use serde::Deserialize;
 
 use crate::limits::{MAX_IMPORT_ID_BYTES, MAX_SEEN_IMPORTS};
@@ -96,13 +96,13 @@ pub(crate) fn accepted_rows(body: &[u8]) -> Result<u64, Refusal> {
         .map_err(|error| Refusal::InvalidBody(format!("expected {{\"accepted_rows\":n}}: {error}")))
 }
 
-/// Tells every partition that the import is complete; done when all of them have it.
-pub(crate) async fn complete(
+/// Tells every partition that an import is complete, or what else is to be counted anew; done when all of them have it.
+pub(crate) async fn tell(
     publisher: &dyn Publisher,
     generation: u64,
-    completed: ImportCompleted,
+    action: control::Action,
 ) -> Result<(), Refusal> {
-    let control = Control { generation, action: Some(control::Action::ImportCompleted(completed)) };
+    let control = Control { generation, action: Some(action) };
     let record = Record { body: Some(record::Body::Control(control)) };
     let value = Bytes::from(record.encode_to_vec());
     let message = |partition| Message { partition, value: value.clone() };

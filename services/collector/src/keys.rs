@@ -62,6 +62,11 @@ impl Keys {
         self.accounts.len() > 1
     }
 
+    /// Whether the plan has a funnel.
+    pub(crate) fn has_funnel(&self, site: &str, funnel: &str) -> bool {
+        self.plan.funnel(site, funnel).is_some()
+    }
+
     /// What is kept of each site.
     pub(crate) fn accounts(&self) -> &[Account] {
         &self.accounts

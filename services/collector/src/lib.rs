@@ -16,6 +16,7 @@ mod body;
 mod cors;
 mod derive;
 mod draft;
+mod forget;
 mod imports;
 mod json;
 mod kept;

@@ -9,6 +9,8 @@ pub const MAX_VISITOR_ID_BYTES: usize = 256;
 pub const MAX_MESSAGE_ID_BYTES: usize = 256;
 /// Bytes of an import's id.
 pub const MAX_IMPORT_ID_BYTES: usize = 64;
+/// Visitors that one request erases.
+pub const MAX_FORGOTTEN_AT_ONCE: usize = 1_000;
 /// Levels of objects and arrays in `properties`, `context` or any other field of an event.
 pub const MAX_NESTING: usize = 32;
 /// The earliest event time: 2000-01-01T00:00:00Z, in milliseconds.
@@ -59,6 +61,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ("MAX_VISITOR_ID_BYTES", "256", "bytes of `anonymousId` and of `userId`"),
     ("MAX_MESSAGE_ID_BYTES", "256", "bytes of `messageId`"),
     ("MAX_IMPORT_ID_BYTES", "64", "bytes of an import's id"),
+    ("MAX_FORGOTTEN_AT_ONCE", "1000", "visitors that one request erases"),
     ("MAX_NESTING", "32", "levels of objects and arrays within a field of an event"),
     ("MIN_TIMESTAMP_MS", "946684800000", "the earliest event time (2000-01-01)"),
     ("MAX_FUTURE_MS", "86400000", "how far an event's time may lie in the future"),
@@ -104,6 +107,7 @@ mod tests {
             MAX_VISITOR_ID_BYTES as i64,
             MAX_MESSAGE_ID_BYTES as i64,
             MAX_IMPORT_ID_BYTES as i64,
+            MAX_FORGOTTEN_AT_ONCE as i64,
             MAX_NESTING as i64,
             MIN_TIMESTAMP_MS,
             MAX_FUTURE_MS,

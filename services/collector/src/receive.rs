@@ -1,12 +1,15 @@
 //! One request from its head to its answer: route, body, events, and what all requests share. `store` has the rest of the
 //! way, from the events to the log; `sender` tells who sent a request, `stand_in` whose the events without an id are, `vendors` has what other vendors' clients need
 //! beside it, `bulk` takes bodies that are too large to be held, `clicks` counts a link's click and leads on, `importing` is
-//! about imports, `left_out` tells which events are not wanted.
+//! about imports, `forgetting` erases visitors,
+//! `rebuilding` has funnels counted anew, `left_out` tells which events are not wanted.
 
 mod bulk;
 mod clicks;
+mod forgetting;
 mod importing;
 mod left_out;
+mod rebuilding;
 mod sender;
 mod stand_in;
 mod store;
@@ -141,6 +144,8 @@ impl Incoming<'_> {
             Endpoint::Root => Ok(Answer::Root),
             Endpoint::Pixel => self.pixel().await,
             Endpoint::ImportStatus => self.import_status().await,
+            Endpoint::Rebuild => self.rebuild(payload).await,
+            Endpoint::Forget => self.forget(payload).await,
             Endpoint::ImportComplete => self.import_complete(payload).await,
             Endpoint::Vendor(vendor) => self.vendor(vendor, payload).await,
             Endpoint::SnowplowQuery => self.snowplow_query().await,

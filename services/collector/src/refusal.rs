@@ -36,10 +36,14 @@ pub enum Refusal {
     BodyTooLarge { name: &'static str, limit: usize },
     #[error("the body has more than {limit} events ([collector] max_batch_events): send fewer at a time")]
     TooManyEvents { limit: usize },
+    #[error("the body names more than {limit} visitors (MAX_FORGOTTEN_AT_ONCE): name fewer at a time")]
+    TooManyVisitors { limit: usize },
     #[error("there is nothing at this path")]
     NotFound,
     #[error("no row of this import has arrived; is the id right? Rows of a moment ago may take some seconds")]
     UnknownImport,
+    #[error("the tracking plan in force has no such funnel of the site")]
+    UnknownFunnel,
     #[error("this method is not for this path; it takes {0}")]
     MethodNotAllowed(&'static str),
     #[error("this collector is not connected to a warehouse, which knows the imports")]
@@ -97,10 +101,12 @@ impl Refusal {
             Self::DestinationNotAllowed => (StatusCode::FORBIDDEN, "destination_not_allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnknownImport => (StatusCode::NOT_FOUND, "unknown_import"),
+            Self::UnknownFunnel => (StatusCode::NOT_FOUND, "unknown_funnel"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::TooManyEvents { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_events"),
+            Self::TooManyVisitors { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too_many_visitors"),
             Self::OverQuota { as_busy: false, .. } => (StatusCode::TOO_MANY_REQUESTS, "over_quota"),
             Self::OverQuota { as_busy: true, .. } => (StatusCode::SERVICE_UNAVAILABLE, "over_quota"),
             Self::NoWarehouse => (StatusCode::NOT_IMPLEMENTED, "no_warehouse"),
@@ -140,10 +146,12 @@ impl Refusal {
             Self::DestinationNotAllowed,
             Self::NotFound,
             Self::UnknownImport,
+            Self::UnknownFunnel,
             Self::MethodNotAllowed(""),
             Self::BodyTimeout,
             Self::BodyTooLarge { name: "", limit: 0 },
             Self::TooManyEvents { limit: 0 },
+            Self::TooManyVisitors { limit: 0 },
             Self::OverQuota { quota: OverQuota::default(), as_busy: false },
             Self::NoWarehouse,
             Self::InFlightFull,

@@ -17,6 +17,7 @@ mod rejections;
 mod report;
 mod salts;
 mod settings;
+mod site_key;
 mod standalone;
 mod terminal;
 mod trace;

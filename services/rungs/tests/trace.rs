@@ -121,7 +121,7 @@ fn processes_that_migrate_at_once_make_one_schema() {
     let migrating: Vec<_> = (0..4).map(|_| migrate()).collect();
     for ended in migrating {
         let ended = ended.join().unwrap();
-        assert!(ended.ok && ended.err.contains("the database at_once has schema version 3"), "{}", ended.err);
+        assert!(ended.ok && ended.err.contains("the database at_once has schema version 4"), "{}", ended.err);
     }
     let tables = |database: &str| {
         let sql = "SELECT arrayStringConcat(groupArray(replaceAll(create_table_query, database, '')), ';') FROM \

@@ -1,24 +1,27 @@
-//! Writers of control records: plans that come into force, imports that are complete, sites that are counted anew. Each is
-//! written to every partition, again and again until the log took all of it. Plans have one writer, imports and rebuilds have
+//! Writers of control records: plans that come into force, imports that are complete, sites that are counted anew, visitors who are erased. Each is
+//! written to every partition that it is for, again and again until the log took all of it. Plans have one writer, imports and rebuilds have
 //! two: their records are under way at the same time, so that partitions get them in different orders, and their clocks
 //! are apart.
 
 use std::sync::Arc;
 
-use event_log::{Generations, Message, Publisher};
+use event_log::{Generations, Message, Publisher, partition_of};
 use prost::Message as _;
 use rungs_proto::v1::control::Action;
 use rungs_proto::v1::record::Body;
-use rungs_proto::v1::{Control, ImportCompleted, PlanApplied, Rebuild, Record};
+use rungs_proto::v1::{Control, Erase, ImportCompleted, PlanApplied, Rebuild, Record};
 
 use crate::broker::Broker;
 use crate::fate::{Fate, poll};
 use crate::plans;
 use crate::rules::Rule;
 
-/// The writer of plans, by its place; the others are collectors.
+/// The writer of plans, by its place; the others are collectors, of which the last one erases visitors.
 const PLANS: usize = 0;
-const WRITERS: usize = 3;
+const ERASURES: usize = 3;
+const WRITERS: usize = 4;
+/// Visitors who are erased in a run, at most: what is left has to be worth counting.
+const MAX_ERASED: usize = 2;
 /// So far are the clocks of two writers apart, at most.
 const APART_MS: i64 = 60_000;
 
@@ -32,6 +35,8 @@ pub struct Controls {
     pub plan: u64,
     /// Under which it is announced.
     plan_generation: Option<u64>,
+    /// Who was erased, or is about to be: (site, visitor).
+    pub erased: Vec<(String, String)>,
 }
 
 /// A process that writes control records.
@@ -50,7 +55,7 @@ impl Controls {
         for writer in writers.iter_mut().skip(1) {
             writer.skew_ms = fate.span_ms(2 * APART_MS) - APART_MS;
         }
-        Self { fate, broker, left_out, writers, plan: 0, plan_generation: None }
+        Self { fate, broker, left_out, writers, plan: 0, plan_generation: None, erased: Vec::new() }
     }
 
     /// Whether the log took everything.
@@ -74,20 +79,38 @@ impl Controls {
 
     /// Has a site counted anew. A writer that is not answered says it again, or begins another one.
     pub fn rebuild(&mut self) {
-        let at = 1 + self.fate.below(WRITERS as u64 - 1) as usize;
+        let at = 1 + self.fate.below(ERASURES as u64 - 1) as usize;
         if self.writers[at].open.is_none() {
             let site = (*self.fate.pick(&["s", "t"])).to_owned();
             let import = ImportCompleted { site: site.clone(), import_id: "i".into(), accepted_rows: 0 };
+            // Of whichever site, and in force or not.
+            let funnel = *self.fate.pick(&["", "first", "second", "third"]);
             let action = if self.fate.percent(50) {
                 Action::ImportCompleted(import)
             } else {
-                Action::Rebuild(Rebuild { site })
+                Action::Rebuild(Rebuild { site, funnel: funnel.to_owned() })
             };
             let settled = self.fate.percent(50).then(|| self.next_generation(at));
             self.writers[at].open = Some((action, settled));
             self.fate.note("a site was counted anew");
         }
         self.offer(at);
+    }
+
+    /// Erases a visitor; now and then one who is erased already.
+    pub fn erase(&mut self) {
+        if self.writers[ERASURES].open.is_none() {
+            if self.erased.len() < MAX_ERASED {
+                let site = (*self.fate.pick(&["s", "s", "t"])).to_owned();
+                self.erased.push((site, format!("v{}", self.fate.below(5))));
+            }
+            let at = self.fate.below(self.erased.len() as u64) as usize;
+            let (site, visitor) = self.erased[at].clone();
+            let action = Action::Erase(Erase { site, visitors: vec![visitor] });
+            self.writers[ERASURES].open = Some((action, Some(0)));
+            self.fate.note("a visitor was erased");
+        }
+        self.offer(ERASURES);
     }
 
     /// Tells the plan in force again, as a process that starts does.
@@ -114,10 +137,17 @@ impl Controls {
         let generation = generation.unwrap_or_else(|| self.next_generation(at));
         self.fate
             .say(|| format!("control: {action:?} of generation {}", generation.cast_signed() - plans::T0));
+        let control_of = action.clone();
         let control = Control { generation, action: Some(action) };
         let value: bytes::Bytes = Record { body: Some(Body::Control(control)) }.encode_to_vec().into();
         let message = |partition| Message { partition, value: value.clone() };
-        let messages = (0..Publisher::partitions(self.broker.as_ref())).map(message).collect();
+        let partitions = Publisher::partitions(self.broker.as_ref());
+        let messages = match &control_of {
+            Action::Erase(Erase { site, visitors }) => {
+                vec![message(partition_of(site, &visitors[0], partitions))]
+            }
+            _ => (0..partitions).map(message).collect(),
+        };
         let Ok(receipt) = self.broker.publish(messages) else { return };
         if matches!(poll(&mut (Box::pin(receipt) as _)), std::task::Poll::Ready(Ok(()))) {
             self.writers[at].open = None;

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use funnel::Counts;
+use funnel::intake::visitor_hash;
 use funnel::plan::Funnel;
 use funnel::windows::MINUTE_MS;
 use rungs_proto::v1::record::Body;
 use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow, RollingRow};
 
 use crate::client::{EventKey, key_of};
-use crate::model::{Expected, Known, in_force, known};
+use crate::model::{Expected, Known, erased, in_force, known};
 use crate::plans;
 use crate::world::World;
 
@@ -23,6 +24,7 @@ pub fn judge(world: &mut World) -> Result<(), String> {
     let partitions: Vec<Vec<Known>> =
         (0..world.weather.partitions).map(|partition| known(&world.broker.everything(partition))).collect();
     check_raw(world, &partitions)?;
+    check_erased(world, &partitions)?;
     check_generations(world, &partitions)?;
     for (partition, records) in (0..).zip(&partitions) {
         check_partition(world, partition, records)
@@ -31,7 +33,7 @@ pub fn judge(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-/// Raw events are those of the log, each as its first copy, and hold whatever was acknowledged.
+/// Raw events are those of the log, each as its first copy, and hold whatever was acknowledged, but for erased visitors.
 fn check_raw(world: &World, partitions: &[Vec<Known>]) -> Result<(), String> {
     let tables = world.tables.tables();
     let mut logged: BTreeMap<EventKey, u64> = BTreeMap::new();
@@ -45,6 +47,8 @@ fn check_raw(world: &World, partitions: &[Vec<Known>]) -> Result<(), String> {
             return Err(format!("{key:?} was acknowledged and is not in the log"));
         }
     }
+    let erased: BTreeMap<_, _> = partitions.iter().flat_map(|records| erased(records)).collect();
+    logged.retain(|(site, visitor, _), _| !erased.contains_key(&(site.as_str(), visitor.as_str())));
     for (key, offset) in &logged {
         match tables.events.get(key) {
             None => return Err(format!("{key:?}, at {offset} of the log, is not stored")),
@@ -58,6 +62,29 @@ fn check_raw(world: &World, partitions: &[Vec<Known>]) -> Result<(), String> {
         return Err(format!("{} events are stored, {} were sent", tables.events.len(), logged.len()));
     }
     Ok(())
+}
+
+/// Of whoever was erased nothing is stored any more but that, as of the first record that says so.
+fn check_erased(world: &World, partitions: &[Vec<Known>]) -> Result<(), String> {
+    let tables = world.tables.tables();
+    let erased: BTreeMap<_, _> = partitions.iter().flat_map(|records| erased(records)).collect();
+    for ((site, visitor), (offset, _)) in &erased {
+        let row = tables.erasures.get(&((*site).to_owned(), (*visitor).to_owned()));
+        match row.map(|row| row.log_offset) {
+            Some(stored) if stored == *offset => {}
+            found => return Err(format!("{visitor} of {site} was erased at {offset}; {found:?} is stored")),
+        }
+        let hash = visitor_hash(visitor);
+        if tables.journeys.values().any(|row| row.site == *site && row.visitor == hash) {
+            return Err(format!("{visitor} of {site} was erased at {offset} and has a journey"));
+        }
+    }
+    match tables.erasures.len() == erased.len() {
+        true => Ok(()),
+        false => {
+            Err(format!("{} visitors are stored as erased, {} were", tables.erasures.len(), erased.len()))
+        }
+    }
 }
 
 /// All partitions end with the same plan, and with the same generation of each funnel, so that readers have one.
@@ -166,8 +193,15 @@ fn minutes<'a>(
         (row.log_partition, row.generation, row.definition) == (partition, generation, definition)
             && (&row.site, &row.funnel) == (&funnel.site, &funnel.id)
     };
+    let rows: Vec<&RollingRow> = rows.filter(mine).collect();
+    let mut latest: BTreeMap<u32, u64> = BTreeMap::new();
+    for row in &rows {
+        let version = latest.entry(row.minute).or_default();
+        *version = row.version.max(*version);
+    }
     let mut minutes: BTreeMap<i64, BTreeMap<String, Counts>> = BTreeMap::new();
-    for row in rows.filter(mine) {
+    // As readers do: a value that was not written again counts nothing any more.
+    for row in rows.into_iter().filter(|row| latest[&row.minute] == row.version) {
         minutes.entry(i64::from(row.minute) * 1_000).or_default().insert(row.value.clone(), counts_of(row));
     }
     minutes

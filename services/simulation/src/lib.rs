@@ -20,6 +20,7 @@ pub mod client;
 pub mod collector;
 pub mod controls;
 pub mod disk;
+pub mod eraser;
 pub mod fate;
 pub mod group;
 pub mod judge;

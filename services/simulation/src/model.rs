@@ -40,7 +40,7 @@ pub type Begun = BTreeMap<(String, String), (u64, u64)>;
 /// The plan in force at the end of a partition, and what was begun under it.
 pub fn in_force(records: &[Known]) -> (u64, Begun) {
     let (mut number, mut plan, mut funnels) = (0, Plan::default(), Begun::new());
-    let mut rebuilt: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut rebuilt: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for Known { offset, body, .. } in records {
         let Body::Control(Control { generation, action: Some(action) }) = body else { continue };
         match action {
@@ -53,24 +53,45 @@ pub fn in_force(records: &[Known]) -> (u64, Begun) {
                 let stays = |key: &(String, String)| next.funnel(&key.0, &key.1).is_some_and(same);
                 funnels.retain(|key, _| stays(key));
                 for funnel in &next.funnels {
-                    let largest = rebuilt.get(funnel.site.as_str()).copied().unwrap_or(0).max(*generation);
+                    let of = |only| rebuilt.get(&(funnel.site.as_str(), only)).copied().unwrap_or(0);
+                    let largest = of("").max(of(&funnel.id)).max(*generation);
                     let began = (largest, offset + 1);
                     funnels.entry((funnel.site.clone(), funnel.id.clone())).or_insert(began);
                 }
                 (number, plan) = (applied.number, next);
             }
             Action::PlanApplied(_) => {}
-            Action::ImportCompleted(rungs_proto::v1::ImportCompleted { site, .. })
-            | Action::Rebuild(rungs_proto::v1::Rebuild { site }) => {
-                let largest = rebuilt.entry(site).or_default();
+            Action::ImportCompleted(_) | Action::Rebuild(_) => {
+                let (site, only) = match action {
+                    Action::Rebuild(rebuild) => (rebuild.site.as_str(), rebuild.funnel.as_str()),
+                    Action::ImportCompleted(import) => (import.site.as_str(), ""),
+                    _ => continue,
+                };
+                let largest = rebuilt.entry((site, only)).or_default();
                 *largest = (*largest).max(*generation);
-                for (_, known) in funnels.iter_mut().filter(|((of, _), _)| of == site) {
-                    *known = (known.0.max(*largest), offset + 1);
+                for ((of, id), known) in &mut funnels {
+                    if of == site && (only.is_empty() || id == only) {
+                        let of = |only| rebuilt.get(&(site, only)).copied().unwrap_or(0);
+                        *known = (known.0.max(of("")).max(of(id)), offset + 1);
+                    }
                 }
             }
+            Action::Erase(_) => {}
         }
     }
     (number, funnels)
+}
+
+/// Who was erased in a partition, (site, visitor): the offset of the first record that says so, and the clock there.
+pub fn erased(records: &[Known]) -> BTreeMap<(&str, &str), (u64, i64)> {
+    let mut erased = BTreeMap::new();
+    for Known { offset, clock_ms, body } in records {
+        let Body::Control(Control { action: Some(Action::Erase(erase)), .. }) = body else { continue };
+        for visitor in &erase.visitors {
+            erased.entry((erase.site.as_str(), visitor.as_str())).or_insert((*offset, *clock_ms));
+        }
+    }
+    erased
 }
 
 /// A funnel's generation in a partition: what counts, and when.
@@ -78,6 +99,8 @@ pub struct Expected {
     spec: Spec,
     /// Offset, clock, and the event if it counts.
     records: Vec<(u64, i64, Option<FoldEvent>)>,
+    /// From which record on visitors, as events name them, were never there: its offset and clock.
+    erased: BTreeMap<u128, (u64, i64)>,
     cutoff: u64,
     pub cutoff_clock_ms: i64,
 }
@@ -98,7 +121,18 @@ impl Expected {
         let records: Vec<_> = known.iter().map(&mut record).collect();
         let before = records.iter().filter(|record| record.0 < cutoff);
         let cutoff_clock_ms = before.map(|record| record.1).max().unwrap_or(0);
-        Self { spec: Spec::new(funnel, HORIZON_MS, MAX_TAIL_EVENTS), records, cutoff, cutoff_clock_ms }
+        let erased = erased(known)
+            .into_iter()
+            .filter(|((site, _), _)| *site == funnel.site)
+            .map(|((_, visitor), place)| (number_of(visitor), place))
+            .collect();
+        Self {
+            spec: Spec::new(funnel, HORIZON_MS, MAX_TAIL_EVENTS),
+            records,
+            erased,
+            cutoff,
+            cutoff_clock_ms,
+        }
     }
 
     /// Counts at a minute end, by breakdown value: the history of the build before the cut-off, else the state after all
@@ -108,8 +142,14 @@ impl Expected {
         let counts = |record: &&(u64, i64, Option<FoldEvent>)| {
             if built { record.0 < self.cutoff } else { record.1 < end_ms }
         };
-        let events: Vec<FoldEvent> =
-            self.records.iter().filter(counts).filter_map(|record| record.2).collect();
+        let was_erased = |event: &FoldEvent| {
+            let erased = self.erased.get(&event.visitor);
+            erased.is_some_and(
+                |(offset, clock_ms)| if built { *offset < self.cutoff } else { *clock_ms < end_ms },
+            )
+        };
+        let events = self.records.iter().filter(counts).filter_map(|record| record.2);
+        let events: Vec<FoldEvent> = events.filter(|event| !was_erased(event)).collect();
         let name = |id: u16| id.checked_sub(1).map_or("", |at| CHANNELS[usize::from(at)]).to_owned();
         model::counts(&self.spec, &events, end_ms)
             .into_iter()
@@ -125,11 +165,15 @@ fn folded(event: &Event, ts: i64, funnel: &Funnel) -> Option<FoldEvent> {
     let matches = step.map(|step| 1 << step).or(offer.map(|step| 1 << (step + 16)))?;
     let value = CHANNELS.iter().position(|channel| *channel == event.channel).unwrap() as u16 + 1;
     Some(FoldEvent {
-        visitor: event.visitor_id[1..].parse().unwrap(),
+        visitor: number_of(&event.visitor_id),
         message: 0,
         ts,
         own_ts: event.own_ts_ms,
         matches,
         values: [value, 0, 0, 0],
     })
+}
+
+fn number_of(visitor: &str) -> u128 {
+    visitor[1..].parse().unwrap()
 }

@@ -10,6 +10,8 @@ pub enum Rule {
     MinutesBeforeMarker,
     /// Raw events are stored when the progress is written that says so.
     EventsBeforeProgress,
+    /// Who was erased is stored when the progress is written that passes the record.
+    ErasuresBeforeProgress,
     /// Journeys are stored when the progress is written that says so.
     JourneysBeforeProgress,
     /// Journeys are stamped with the position of their flush, not with that of the flush before.
@@ -36,10 +38,11 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Marker,
         Self::MinutesBeforeMarker,
         Self::EventsBeforeProgress,
+        Self::ErasuresBeforeProgress,
         Self::JourneysBeforeProgress,
         Self::JourneyStamp,
         Self::ProgressClock,

@@ -1,5 +1,6 @@
 //! Which part takes the next step, and which fault strikes.
 
+use crate::eraser;
 use crate::link::Mood;
 use crate::weather::LogKind;
 use crate::world::World;
@@ -54,9 +55,11 @@ fn change_mood(world: &mut World) {
 }
 
 fn change(world: &mut World) {
-    match world.fate.below(10) {
+    match world.fate.below(14) {
         0..4 => world.controls.apply_plan(),
         4..9 => world.controls.rebuild(),
+        9..11 => world.controls.erase(),
+        11..13 => eraser::round(world),
         _ => world.controls.announce_again(),
     }
 }

@@ -1,6 +1,7 @@
 //! Lets a run come to rest: no fault strikes any more, everything that waits is tried again until it is done, and every
 //! partition is served to the end of the log.
 
+use crate::eraser;
 use crate::link::Mood;
 use crate::world::World;
 
@@ -75,4 +76,5 @@ fn finish(world: &mut World) {
             life.close(wall_ms);
         }
     }
+    eraser::last_round(world);
 }

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aggregator::erased::Erasure;
 use aggregator::memory::{MemoryRaw, MemoryStore, Tables};
 use aggregator::store::{GenerationKey, RawRange, Store, StoredJourney, Write};
 use warehouse::WarehouseError;
@@ -124,6 +125,7 @@ impl SimStore {
             Some(Rule::Marker) if marker => return Vec::new(),
             Some(Rule::MinutesBeforeMarker) => matches!(write, Write::Rolling(_)),
             Some(Rule::EventsBeforeProgress) => matches!(write, Write::Events(_)),
+            Some(Rule::ErasuresBeforeProgress) => matches!(write, Write::Erasures(_)),
             Some(Rule::JourneysBeforeProgress) => matches!(write, Write::Journeys(_)),
             _ => false,
         };
@@ -233,6 +235,11 @@ impl Store for SimStore {
             Some(Rule::JourneysAfterProgress) => self.before().journeys(key, take).await,
             _ => self.tables.journeys(key, take).await,
         }
+    }
+
+    async fn erasures(&self, place: (u32, u32)) -> Result<Vec<Erasure>, WarehouseError> {
+        self.read("erasures").await?;
+        self.tables.erasures(place).await
     }
 
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {

@@ -1,6 +1,7 @@
 //! Writes as the store of a run handles them: copied, to be held back, and told in a few words.
 
 use aggregator::store::Write;
+use warehouse::erasures::ErasureRow;
 use warehouse::rows::ProgressRow;
 
 use crate::plans::T0;
@@ -12,6 +13,7 @@ pub fn copy(write: &Write) -> Option<Write> {
         Write::Rolling(rows) => Some(Write::Rolling(rows.clone())),
         Write::Open(rows) => Some(Write::Open(rows.clone())),
         Write::Journeys(rows) => Some(Write::Journeys(rows.clone())),
+        Write::Erasures(rows) => Some(Write::Erasures(rows.clone())),
         Write::Progress(rows) => Some(Write::Progress(rows.clone())),
         Write::Reached { .. } | Write::Barrier(_) => None,
     }
@@ -30,6 +32,10 @@ pub fn brief(write: &Write) -> String {
         Write::Journeys(rows) => {
             let stamps: Vec<u64> = rows.iter().map(|row| row.version).collect();
             format!("journeys stamped {stamps:?}")
+        }
+        Write::Erasures(rows) => {
+            let row = |row: &ErasureRow| format!("{} {} at {}", row.site, row.visitor_id, row.log_offset);
+            rows.iter().map(row).collect::<Vec<_>>().join(", ") + " erased"
         }
         Write::Progress(rows) => {
             let row = |row: &ProgressRow| {

@@ -129,6 +129,7 @@ fn aggregator() -> Vec<Row> {
         (S, "max_journeys", number!(One, 1_000..=10_000_000_000, aggregator.max_journeys), "Journeys (a visitor in a funnel) in memory, at most, over all partitions of the process: about 300 bytes each. Beyond, it forgets those that no window counts, and else reads no further."),
         (S, "minute_history", number!(Days, 1..=3_660, aggregator.minute_history_days), "How long minute ends are answered."),
         (S, "hour_history", number!(Days, 1..=36_600, aggregator.hour_history_days), "How long hour ends are answered."),
+        (S, "erasure_interval", number!(Milliseconds, SECOND..=DAY, aggregator.erasure_interval_ms), "Rows of visitors who were erased are looked for this often and deleted: ClickHouse rewrites the parts that have some. Reads leave them out at once."),
         (S, "raw_retention", number!(Days, 1..=36_600, aggregator.raw_retention_days), "How long raw events are kept, from when they were written."),
     ]
 }

@@ -8,6 +8,7 @@ mod database;
 #[path = "../embedded_support/mod.rs"]
 mod embedded_support;
 mod engine;
+mod erasures;
 mod history;
 mod imports;
 mod live;

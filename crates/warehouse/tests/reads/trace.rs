@@ -90,12 +90,3 @@ async fn the_newest_position_of_each_partition_of_the_log_in_use_is_told() {
         reached.iter().map(|partition| (partition.log_partition, partition.log_partitions)).collect();
     assert_eq!(places, [(0, 2), (1, 2)]);
 }
-
-#[tokio::test]
-async fn a_forgotten_visitor_is_told_to_be_one() {
-    let warehouse = database().await;
-    let erase = "INSERT INTO erasures (site, visitor_id) VALUES ('shop', 'ann')";
-    warehouse.client().query_raw(erase).execute().await.unwrap();
-    assert!(warehouse.is_erased("shop", "ann").await.unwrap());
-    assert!(!warehouse.is_erased("blog", "ann").await.unwrap());
-}

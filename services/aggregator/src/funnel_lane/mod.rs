@@ -14,6 +14,8 @@ use funnel::windows::MINUTE_MS;
 use warehouse::FunnelKey;
 use warehouse::rows::{ProgressRow, RollingRow};
 
+use crate::erased::Erased;
+
 mod rows;
 
 /// A gap in the log as long as this has every minute end, however short the minute history is.
@@ -50,6 +52,8 @@ pub struct FunnelLane {
     /// and the partition's clock there. Builds of a generation that start again keep it, so that each of them makes the
     /// same state and another writer's journeys fit.
     cutoff: (u64, i64),
+    /// Visitors who asked to be forgotten before where it stands, while it follows the log without its lane.
+    pub erased: Erased,
     /// Records before this offset are folded already.
     pub joins_at: u64,
     /// Journeys may be ahead until this offset: no minute before it is written.
@@ -80,6 +84,7 @@ impl FunnelLane {
             fold: Fold::new(spec, Values::new(&plan.breakdowns), clock_ms),
             settings: settings.clone(),
             cutoff: (joins_at, clock_ms),
+            erased: Erased::default(),
             joins_at,
             quiet_until: 0,
             provisional_end_ms: 0,
@@ -186,6 +191,20 @@ impl FunnelLane {
         self.provisional_end_ms = 0;
         self.fold.advance(clock_ms);
         Some(self.fold.fold(&event, offset))
+    }
+
+    /// Passes over an event of a visitor who was erased: its breakdown values get their ids like any others, because ids
+    /// depend on the records of the log alone, not on who read them when.
+    pub fn pass_over(&mut self, event: &Incoming<'_>) {
+        let _ = matched(&self.compiled, &mut self.fold, event);
+    }
+
+    /// Removes a visitor from the journeys and from all counts, at a record at which the partition's clock stands there.
+    pub fn erase(&mut self, visitor: u128, clock_ms: i64) {
+        // The minute may have been written already, with the visitor.
+        self.provisional_end_ms = 0;
+        self.fold.advance(clock_ms);
+        self.fold.erase(visitor);
     }
 
     /// Folds one of the distinct raw events, which come in time order; the history up to it was written before.

@@ -10,7 +10,7 @@ use crate::funnel_lane::PartitionId;
 /// 2000-01-01, the earliest time of an event; the collector's limit too.
 const MIN_TIMESTAMP_MS: i64 = 946_684_800_000;
 /// Bytes of site, visitor, user, message id and event name; the collector's limits are not larger.
-const MAX_NAME_BYTES: usize = 256;
+pub(crate) const MAX_NAME_BYTES: usize = 256;
 const DAY_MS: i64 = 86_400_000;
 /// The raw table has a part for each month of receipt, and an insert that reaches too many months is refused. So a stamp
 /// that is further from the partition's clock than this is moved; it only informs.

@@ -19,11 +19,13 @@ use warehouse::event_batch::EventBatch;
 use warehouse::rows::{EventRow, RollingRow};
 
 use crate::counters::LaneCounters;
+use crate::erased::Erased;
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::restore::Restored;
 use crate::store::ROWS_PER_WRITE;
 
 mod effects;
+mod erasing;
 mod event_rows;
 mod flush;
 mod foreign;
@@ -38,7 +40,7 @@ pub use effects::{BuildOrder, Effects, Refused};
 pub use event_rows::incoming_of;
 use event_rows::row_of;
 pub use foreign::admit;
-pub(crate) use foreign::{WRONG_PARTITION, is_at_home};
+pub(crate) use foreign::{MAX_NAME_BYTES, WRONG_PARTITION, is_at_home};
 pub(crate) use orders::rebuilt_of_values;
 use round::Round;
 
@@ -74,8 +76,10 @@ pub struct Lane {
     settings: FoldSettings,
     limits: FlushLimits,
     in_force: PlanInForce,
-    /// The largest generation of the rebuilds and imports of each site.
+    /// The largest generation of the rebuilds and imports of each site, and of the rebuilds of single funnels ([`orders`]).
     rebuilt: BTreeMap<String, u64>,
+    /// Visitors who asked to be forgotten before this position.
+    erased: Erased,
     matcher: PlanMatcher,
     /// Sites of the plan that keep their events for a time of their own, in days.
     retentions: HashMap<String, u16>,
@@ -116,6 +120,7 @@ impl Lane {
             limits,
             in_force: PlanInForce::default(),
             rebuilt: BTreeMap::new(),
+            erased: Erased::default(),
             matcher: PlanMatcher::default(),
             retentions: HashMap::new(),
             funnels: Vec::new(),
@@ -144,6 +149,7 @@ impl Lane {
         self.retentions = retentions_of(&found.in_force.plan);
         self.in_force = found.in_force;
         self.rebuilt = found.rebuilt;
+        self.erased = found.erased;
         self.funnels = found.funnels;
         self.last_flush.1 = found.next_offset;
         for order in found.unfinished {
@@ -286,9 +292,10 @@ impl Lane {
     fn event(&mut self, offset: u64, event: &EventView<'_>) {
         let ts = event.ts_ms.min(self.clock_ms);
         let incoming = incoming_of(event, self.clock_ms);
+        let erased = self.erased.contains(event.site, incoming.visitor);
         let mut duplicate = false;
         let funnels = self.matcher.funnels_for(event.site, event.event);
-        if funnels.is_empty() {
+        if funnels.is_empty() && !erased {
             self.counters.unmatched.inc();
         }
         for FunnelIndex(index) in funnels {
@@ -296,12 +303,18 @@ impl Lane {
             let Some(funnel) = self.funnels.get_mut(at).filter(|funnel| funnel.joins_at <= offset) else {
                 continue;
             };
-            if let Some(folded) = funnel.fold_event(&incoming, offset, self.clock_ms) {
+            if erased {
+                funnel.pass_over(&incoming);
+            } else if let Some(folded) = funnel.fold_event(&incoming, offset, self.clock_ms) {
                 self.counters.folded(folded);
                 duplicate |= folded == Folded::Duplicate;
             }
         }
         self.counters.events.inc();
+        if erased {
+            self.counters.erased.inc();
+            return;
+        }
         self.is_untouched = false;
         if !duplicate {
             let retention_days = match self.retentions.is_empty() {
@@ -324,8 +337,13 @@ impl Lane {
             Some(Action::PlanApplied(applied)) => {
                 self.apply_plan(applied.number, control.generation, plan_text, effects)
             }
-            Some(Action::ImportCompleted(import)) => self.rebuild(&import.site, control.generation, effects),
-            Some(Action::Rebuild(rebuild)) => self.rebuild(&rebuild.site, control.generation, effects),
+            Some(Action::ImportCompleted(import)) => {
+                self.rebuild(&import.site, "", control.generation, effects)
+            }
+            Some(Action::Rebuild(rebuild)) => {
+                self.rebuild(&rebuild.site, &rebuild.funnel, control.generation, effects)
+            }
+            Some(Action::Erase(erase)) => self.erase(offset, erase, effects),
             None => {}
         }
     }
@@ -339,6 +357,8 @@ impl Lane {
         }
         let (site, id) = (built.key.site.as_str(), built.key.funnel.as_str());
         let place = (built.generation, built.cutoff());
+        // From here on the lane knows them.
+        built.erased = Erased::default();
         self.building.retain(|order| (order.generation, order.cutoff) != place || !order.is_of(site, id));
         self.funnels.retain(|lane| !lane.is_of(site, id));
         self.funnels.push(built);

@@ -71,8 +71,7 @@ impl Lane {
         let plan = Arc::clone(&self.in_force.plan);
         for funnel in &plan.funnels {
             if self.live_of(funnel).is_none() && self.order_of(funnel).is_none() {
-                let rebuilt = self.rebuilt.get(&funnel.site).copied().unwrap_or(0);
-                let generation = generation.max(rebuilt);
+                let generation = generation.max(self.rebuilt_of(funnel));
                 match self.is_untouched {
                     true => self.begin_here(funnel, generation),
                     false => self.build_from_here(funnel, generation, false, effects),
@@ -97,17 +96,18 @@ impl Lane {
         self.last_flush = (0, u64::MAX);
     }
 
-    /// Builds all funnels of a site anew; the live ones go on until their successors are there. A funnel that was built
+    /// Builds all funnels of a site anew, or the `only` one that is named; the live ones go on until their successors are there. A funnel that was built
     /// as of here or later has this record already: it is read again after a restart.
     ///
     /// Writers have clocks of their own, and partitions get their records in different orders. So a funnel's generation is
-    /// the largest one of its site's rebuilds and of the plan that brought it, in whatever order they come.
-    pub(super) fn rebuild(&mut self, site: &str, generation: u64, effects: &mut Effects) {
-        let rebuilt = self.rebuilt.entry(site.to_owned()).or_default();
+    /// the largest one of its site's rebuilds, of its own and of the plan that brought it, in whatever order they come.
+    pub(super) fn rebuild(&mut self, site: &str, only: &str, generation: u64, effects: &mut Effects) {
+        let rebuilt = self.rebuilt.entry(rebuilt_key(site, only)).or_default();
         *rebuilt = generation.max(*rebuilt);
-        let rebuilt = *rebuilt;
         let plan = Arc::clone(&self.in_force.plan);
-        for funnel in plan.funnels.iter().filter(|funnel| funnel.site == site) {
+        let is_meant = |funnel: &&Funnel| funnel.site == site && (only.is_empty() || funnel.id == only);
+        for funnel in plan.funnels.iter().filter(is_meant) {
+            let rebuilt = self.rebuilt_of(funnel);
             let live = self.live_of(funnel).map(|lane| (lane.generation, lane.cutoff()));
             let open = self.order_of(funnel).map(|order| (order.generation, order.cutoff));
             let known = [live, open].into_iter().flatten();
@@ -122,6 +122,12 @@ impl Lane {
             self.build_from_here(funnel, settled, reused, effects);
         }
         self.relink();
+    }
+
+    /// The largest generation of the rebuilds that a funnel was among.
+    fn rebuilt_of(&self, funnel: &Funnel) -> u64 {
+        let of = |only| self.rebuilt.get(&rebuilt_key(&funnel.site, only)).copied().unwrap_or(0);
+        of("").max(of(&funnel.id))
     }
 
     fn live_of(&self, funnel: &Funnel) -> Option<&FunnelLane> {
@@ -168,7 +174,12 @@ impl Lane {
     }
 }
 
-/// The largest generation of each site's rebuilds, as the partition's progress keeps them.
+/// What a rebuild is kept under: a site's, or that of one of its funnels. No id has a slash in it.
+fn rebuilt_key(site: &str, only: &str) -> String {
+    if only.is_empty() { site.to_owned() } else { format!("{site}/{only}") }
+}
+
+/// The largest generation of each site's and funnel's rebuilds, as the partition's progress keeps them.
 pub(super) fn rebuilt_to_values(rebuilt: &BTreeMap<String, u64>) -> Vec<String> {
     rebuilt.iter().map(|(site, generation)| format!("{generation}:{site}")).collect()
 }

@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use rungs_proto::v1::record::Body;
-use rungs_proto::v1::{Control, ImportCompleted, PlanApplied, Record, control::Action};
+use rungs_proto::v1::{Control, ImportCompleted, PlanApplied, Rebuild, Record, control::Action};
 
 use super::*;
 use crate::funnel_lane::PartitionId;
@@ -105,6 +105,27 @@ fn a_record_that_is_read_again_orders_nothing() {
     finish(&mut lane);
     lane.next_offset = 1;
     assert!(take(&mut lane, 6, import()).is_empty());
+}
+
+fn rebuild(funnel: &str) -> Action {
+    Action::Rebuild(Rebuild { site: "s".into(), funnel: funnel.into() })
+}
+
+#[test]
+fn one_funnel_is_built_anew_and_ends_with_the_same_generation_in_whatever_order_records_come() {
+    for at_once in [false, true] {
+        let (plan, one, other) = ((5, plan()), (100, rebuild("f")), (200, rebuild("other")));
+        let orders = [[plan.clone(), one.clone(), other.clone()], [one, other, plan]];
+        let generations = orders.map(|records| ends_with(&records, at_once).0);
+        assert_eq!(generations, [100, 100], "at once: {at_once}");
+    }
+    let mut lane = lane();
+    take(&mut lane, 5, plan());
+    finish(&mut lane);
+    assert!(take(&mut lane, 6, rebuild("other")).is_empty(), "another funnel is meant");
+    assert_eq!(take(&mut lane, 7, rebuild("f")).len(), 1);
+    let kept = rebuilt_of_values(&lane.partition_row().values);
+    assert_eq!(kept, BTreeMap::from([("s/f".to_owned(), 7), ("s/other".to_owned(), 6)]));
 }
 
 #[test]

@@ -59,6 +59,10 @@ pub(crate) enum Endpoint {
     Script(Script),
     /// A page that tells what this is.
     Root,
+    /// `POST /v1/forget`
+    Forget,
+    /// `POST /v1/rebuild`
+    Rebuild,
     /// `POST /v1/imports/{id}/complete`
     ImportComplete,
     /// `GET /v1/imports/{id}`
@@ -87,6 +91,8 @@ pub(crate) const ROUTES: &[(&str, Endpoint)] = &[
     ("/v1/beacon", Endpoint::Beacon),
     ("/v1/pixel.gif", Endpoint::Pixel),
     ("/v1/click", Endpoint::Click),
+    ("/v1/forget", Endpoint::Forget),
+    ("/v1/rebuild", Endpoint::Rebuild),
     ("/rungs.js", Endpoint::Script(Script::Tag)),
     ("/rungs-extra.js", Endpoint::Script(Script::Extra)),
     ("/", Endpoint::Root),
@@ -188,6 +194,8 @@ impl Endpoint {
             Self::Click => "click",
             Self::Script(_) => "tag",
             Self::Root => "root",
+            Self::Forget => "forget",
+            Self::Rebuild => "rebuild",
             Self::ImportComplete | Self::ImportStatus => "imports",
             Self::Unknown => "unknown",
         }

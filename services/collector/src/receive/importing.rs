@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use actix_web::web::Payload;
 use rungs_proto::v1::ImportCompleted;
+use rungs_proto::v1::control::Action;
 use runtime::now_ms;
 
 use super::Incoming;
@@ -34,7 +35,7 @@ impl Incoming<'_> {
         self.check_known(&site, import_id).await?;
         let generation = self.state.generations.next(now_ms());
         let completed = ImportCompleted { site, import_id: import_id.to_owned(), accepted_rows };
-        imports::complete(self.state.direct.as_ref(), generation, completed).await?;
+        imports::tell(self.state.direct.as_ref(), generation, Action::ImportCompleted(completed)).await?;
         tracing::info!(import_id, accepted_rows, generation, "import completed");
         Ok(Answer::Json(format!("{{\"generation\":{generation}}}")))
     }
@@ -66,9 +67,22 @@ impl Incoming<'_> {
 
     /// Whether the caller may send events of an import.
     pub(super) fn check_import(&self, caller: Caller<'_>, id: &str) -> Result<(), Refusal> {
-        require_secret(caller)?;
-        self.check_site(caller)?;
+        self.check_secret(caller)?;
         imports::check_id(id)
+    }
+
+    /// Whether the caller has a secret key, of the site that the request says it is for.
+    pub(super) fn check_secret(&self, caller: Caller<'_>) -> Result<(), Refusal> {
+        require_secret(caller)?;
+        self.check_site(caller)
+    }
+
+    /// The site whose secret key the request has, which must be the one that it says it is for, if it does.
+    pub(super) fn site_of_secret_key(&self) -> Result<String, Refusal> {
+        let keys = self.state.keys.load();
+        let caller = self.caller(keys.as_deref().ok_or(Refusal::NoPlan)?, None)?;
+        self.check_secret(caller)?;
+        Ok(caller.site.id.clone())
     }
 
     /// The site of the secret key and the id in the path.
@@ -81,7 +95,7 @@ impl Incoming<'_> {
     }
 
     /// The site that an import says it is for, if it does, must be the key's: rows in another site's funnels are hard to
-    /// get out again.
+    /// get out again, and whoever is erased by mistake does not come back.
     fn check_site(&self, caller: Caller<'_>) -> Result<(), Refusal> {
         match keys::in_query(self.request.query_string(), "site") {
             Some(asked) if asked != caller.site.id => {

@@ -7,10 +7,12 @@ mod clickhouse;
 mod collector;
 mod console;
 mod demo_visitors;
+mod forget;
 mod import;
 mod migrate;
 mod plan;
 mod ready;
+mod rebuild;
 mod report;
 mod trace;
 mod up;
@@ -51,6 +53,8 @@ pub(crate) enum Command {
     Report(report::Arguments),
     Trace(trace::Arguments),
     Annotate(annotate::Arguments),
+    Forget(forget::Arguments),
+    Rebuild(rebuild::Arguments),
     Migrate(migrate::Arguments),
     Clickhouse(clickhouse::Arguments),
     Collector(collector::Arguments),
@@ -71,6 +75,8 @@ pub(crate) async fn run(command: Command) -> Result<(), Failure> {
         Command::Report(arguments) => report::run(arguments).await,
         Command::Trace(arguments) => trace::run(arguments).await,
         Command::Annotate(arguments) => annotate::run(arguments).await,
+        Command::Rebuild(arguments) => rebuild::run(arguments).await,
+        Command::Forget(arguments) => forget::run(arguments).await,
         Command::Migrate(arguments) => migrate::run(arguments).await,
         Command::Clickhouse(arguments) => clickhouse::run(arguments).await,
         Command::Collector(arguments) => collector::run(arguments).await,

@@ -54,6 +54,9 @@ fn text(
             "{count} events of the site, or of no known one, were rejected in the last hour: {reason}"
         ));
     }
+    if wanted.visitor.is_none() {
+        hint("a visitor who was erased leaves no event: --visitor tells of one".to_owned());
+    }
     hint(
         "was it sent at all? A request that was not answered with 200 stored nothing (rungs_collector_requests_total by \
          status)"

@@ -13,6 +13,12 @@ use crate::failure::Failure;
 
 /// Prints what is found to standard output.
 pub(crate) async fn run(warehouse: &Warehouse, wanted: &Wanted, horizon_ms: i64) -> Result<(), Failure> {
+    if let Some(visitor) = &wanted.visitor
+        && let Some(erased_at) = warehouse.erased_at(&wanted.site, visitor).await?
+    {
+        print!("{}", story::erased(visitor, erased_at));
+        return Ok(());
+    }
     let stored = warehouse.trace_stored(wanted).await?;
     let rejected = warehouse.trace_rejected(wanted).await?;
     let reached = warehouse.reached().await?;
@@ -23,11 +29,6 @@ pub(crate) async fn run(warehouse: &Warehouse, wanted: &Wanted, horizon_ms: i64)
     let plan = plan_in_force(&reached)?;
     print!("{}", story::stored(&stored, &plan, &reached, horizon_ms));
     print!("{}", story::rejected(&rejected));
-    if let Some(visitor) = &wanted.visitor
-        && warehouse.is_erased(&wanted.site, visitor).await?
-    {
-        println!("The visitor asked to be forgotten: builds and reports leave these events out.");
-    }
     Ok(())
 }
 

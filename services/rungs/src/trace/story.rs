@@ -31,6 +31,15 @@ pub(super) fn stored(rows: &[Traced], plan: &Plan, reached: &[Reached], horizon_
     out
 }
 
+/// A visitor of whom nothing else is told any more.
+pub(super) fn erased(visitor: &str, at_ms: i64) -> String {
+    let text = format!(
+        "erased: visitor {visitor}, {}. Nothing of theirs is counted, listed or taken any more",
+        time(at_ms)
+    );
+    on_one_line(&text) + "\n"
+}
+
 fn one(out: &mut String, row: &Traced, copies: usize, plan: &Plan, reached: &[Reached], horizon_ms: i64) {
     let (event, stored) = (&row.event, &row.stored);
     let mut line = |text: String| {

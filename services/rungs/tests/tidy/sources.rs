@@ -5,7 +5,7 @@ use crate::{docs, none, tree};
 const MAX_LINES: usize = 400;
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 33] = [
+const SLEEPS: [(&str, &str); 35] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -21,12 +21,14 @@ const SLEEPS: [(&str, &str); 33] = [
     ("crates/warehouse/src/embedded/response.rs", "gathers small parts of an answer"),
     ("crates/warehouse/src/live.rs", "a pause until partitions wrote the same minute"),
     ("crates/warehouse/tests/embedded_measure.rs", "measures over a time; run by hand"),
+    ("crates/warehouse/tests/reads/erasures.rs", "waits for a mutation, with a deadline"),
     ("crates/warehouse/tests/reads/retention.rs", "waits for a mutation or a merge, with a deadline"),
     ("load-tests/", "measures over a time, and sends when a request is due"),
     (
         "services/aggregator/src/lane_thread/",
         "a look at the clock at the end of the log; tests wait with a deadline",
     ),
+    ("services/aggregator/src/erased_rows.rs", "another look at the rows a while later"),
     ("services/aggregator/src/run.rs", "clean-up now and then"),
     ("services/aggregator/src/site_retention.rs", "another look at the rows a while later"),
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),

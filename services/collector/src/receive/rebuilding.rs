@@ -1,0 +1,49 @@
+//! `POST /v1/rebuild`: has a site's funnels, or one of them, counted anew from the raw events. Answered when every partition
+//! of the log has it; readers keep the old numbers until the new ones are complete.
+
+use actix_web::web::Payload;
+use rungs_proto::v1::Rebuild;
+use rungs_proto::v1::control::Action;
+use serde::Deserialize;
+
+use super::{Incoming, now_ms};
+use crate::answer::Answer;
+use crate::imports;
+use crate::refusal::Refusal;
+
+/// The body; an empty one is for all funnels.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(default)]
+    funnel: String,
+}
+
+impl Incoming<'_> {
+    pub(super) async fn rebuild(&self, payload: Payload) -> Result<Answer, Refusal> {
+        let mut permit = self.state.in_flight.permit();
+        let body = self.body(payload, &mut permit).await?;
+        let site = self.site_of_secret_key()?;
+        let Body { funnel } = parse(&body)?;
+        self.check_funnel(&site, &funnel)?;
+        let generation = self.state.generations.next(now_ms());
+        tracing::info!(site, funnel, generation, "funnels are counted anew");
+        imports::tell(self.state.direct.as_ref(), generation, Action::Rebuild(Rebuild { site, funnel }))
+            .await?;
+        Ok(Answer::Json(format!("{{\"generation\":{generation}}}")))
+    }
+
+    fn check_funnel(&self, site: &str, funnel: &str) -> Result<(), Refusal> {
+        let keys = self.state.keys.load();
+        let is_planned = keys.as_deref().is_some_and(|keys| keys.has_funnel(site, funnel));
+        if funnel.is_empty() || is_planned { Ok(()) } else { Err(Refusal::UnknownFunnel) }
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Body, Refusal> {
+    if body.is_empty() {
+        return Ok(Body::default());
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::InvalidBody(format!("expected {{\"funnel\":\"…\"}} or nothing: {error}")))
+}

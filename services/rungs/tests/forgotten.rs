@@ -1,0 +1,140 @@
+//! `rungs forget` on a running program: an erased visitor leaves numbers, lists and tables, stays away over `kill -9` and
+//! whatever is sent again, and everybody else stays.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod program;
+
+use program::answers::{visitors, visitors_of};
+use program::sending::{Event, Form, acknowledged};
+use program::{Ended, Program};
+
+const PLAN: &str = r#"
+[[sites]]
+id = "shop"
+write_keys = ["wk"]
+secret_keys_sha256 = ["b5a797b61eb1e833f42c5f119c6ce8e2a1cc50d0b5523e700a0951f014cb746c"]
+[[funnels]]
+site = "shop"
+id = "purchase"
+conversion_window = "2h"
+rolling_windows = ["1h"]
+breakdowns = ["channel"]
+[[funnels.steps]]
+id = "view"
+event = "view"
+[[funnels.steps]]
+id = "buy"
+event = "buy"
+"#;
+const SECRET_KEY: &str = "sk_shop_demo";
+const SETTINGS: &str = "[aggregator]\nevents_interval = \"50ms\"\njourneys_interval = \"150ms\"\nerasure_interval = \"1s\"\n\
+    [log]\npartitions = 2\n[logging]\nlevel = \"warn\"\n";
+
+/// Sends that the visitors viewed and bought.
+fn climb(program: &Program, names: &[&str]) {
+    let step = |visitor: &str, event: &str| Event {
+        visitor: visitor.into(),
+        event: event.into(),
+        id: format!("{visitor} {event}"),
+        at_ms: None,
+        channel: visitor.into(),
+    };
+    let events: Vec<Event> = names.iter().flat_map(|name| [step(name, "view"), step(name, "buy")]).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let request = Form::Batch.request(&reqwest::Client::new(), &program.collector, "wk", &events);
+        assert_eq!(acknowledged(request).await, Some(events.len() as u64));
+    });
+}
+
+/// An event without a visitor's name in time: it is rejected, and a sample of it kept.
+fn be_rejected(program: &Program, visitor: &str) {
+    let body = serde_json::json!({"event": "view", "anonymousId": visitor, "timestamp": "never"}).to_string();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let request = reqwest::Client::new().post(format!("{}/v1/events", program.collector));
+        let answer = request.header("x-write-key", "wk").body(body).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+    });
+}
+
+fn forget(program: &Program, more: &[&str]) -> Ended {
+    program.run(&[&["forget", "--url", &program.collector, "--site", "shop"], more].concat())
+}
+
+fn until_live(program: &Program, wanted: &[u64]) {
+    let live = |program: &Program| program.live("shop/purchase", "1h", "channel");
+    program.until_or(
+        || format!("{wanted:?} in {}", live(program)),
+        |program| live(program)["steps"].is_array() && visitors(&live(program)) == wanted,
+    );
+}
+
+/// Rows that tables hold of a visitor: raw events, rejected ones, all journeys.
+fn left(program: &Program, visitor: &str) -> String {
+    program.clickhouse(&format!(
+        "SELECT (SELECT count() FROM events WHERE visitor_id = '{visitor}'), \
+         (SELECT count() FROM rejected_events WHERE visitor_id = '{visitor}'), \
+         (SELECT uniqExact(visitor) FROM journeys)"
+    ))
+}
+
+fn until_left(program: &Program, visitor: &str, wanted: &str) {
+    let wanted = wanted.replace(' ', "\t");
+    program.until_or(
+        || format!("{wanted:?} of {visitor}, not {:?}", left(program, visitor)),
+        |program| left(program, visitor) == wanted,
+    );
+}
+
+#[test]
+fn an_erased_visitor_is_gone_from_numbers_and_tables_and_does_not_come_back() {
+    let program = Program::start_with(PLAN, SETTINGS);
+    program.until_ready();
+    climb(&program, &["ann", "bob", "cy"]);
+    be_rejected(&program, "ann");
+    until_live(&program, &[3, 3]);
+    until_left(&program, "ann", "2 1 3");
+
+    let refused = forget(&program, &["--key", "wk", "--visitor", "ann"]);
+    assert!(!refused.ok && refused.err.contains("secret key"), "{}", refused.err);
+    let key_file = program.write("key", &format!("{SECRET_KEY}\n"));
+    let ended = forget(&program, &["--key-file", &key_file, "--visitor", "ann"]);
+    assert!(ended.ok && ended.out == "erased: ann\n", "{}{}", ended.out, ended.err);
+
+    until_live(&program, &[2, 2]);
+    let live = program.live("shop/purchase", "1h", "channel");
+    assert!(visitors_of(&live, "ann").iter().all(|count| *count == 0), "{live}");
+    assert_eq!(visitors_of(&live, "bob"), [1, 1]);
+    until_left(&program, "ann", "0 0 2");
+    assert_eq!(program.clickhouse("SELECT site, visitor_id FROM erasures"), "shop\tann");
+    let told =
+        program.run(&["trace", "--clickhouse", &program.clickhouse, "--site", "shop", "--visitor", "ann"]);
+    assert!(told.ok && told.out.starts_with("erased: visitor ann"), "{}{}", told.out, told.err);
+
+    let program = program.kill().start();
+    program.until_ready();
+    climb(&program, &["ann", "dan"]);
+    until_live(&program, &[3, 3]);
+    program.until("counted as erased", |program| {
+        program.metrics().lines().any(|line| line == "rungs_aggregator_erased_events_total 2")
+    });
+    until_left(&program, "ann", "0 0 3");
+    until_left(&program, "dan", "2 0 3");
+
+    // A build from raw, and reports of the past, leave the visitor out too.
+    program.change_plan(&PLAN.replace("conversion_window = \"2h\"", "conversion_window = \"3h\""));
+    program.until("built anew", |program| {
+        program.clickhouse(
+            "SELECT countDistinct(definition) FROM progress WHERE funnel != '' AND state = 'complete'",
+        ) == "2"
+    });
+    until_live(&program, &[3, 3]);
+
+    let file = program.write("leaving", "bob\ncy\n");
+    let ended = forget(&program, &["--key", SECRET_KEY, "--visitors", &file]);
+    assert!(ended.ok && ended.out == "erased: bob\nerased: cy\n", "{}{}", ended.out, ended.err);
+    until_live(&program, &[1, 1]);
+    until_left(&program, "bob", "0 0 1");
+    assert_eq!(program.stop(), Some(0));
+}
