@@ -130,7 +130,7 @@ mod tests {
     impl SaltTopic for InMemory {
         fn append(&self, day: i64, salt: Salt) -> Result<(), String> {
             self.1.lock().unwrap().push(day);
-            self.0.send_modify(|known| drop(Arc::make_mut(known.as_mut().unwrap()).take(day, salt)));
+            self.0.send_if_modified(|known| Arc::make_mut(known.as_mut().unwrap()).take(day, salt));
             Ok(())
         }
 

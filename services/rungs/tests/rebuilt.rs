@@ -6,7 +6,8 @@ mod program;
 
 use program::Program;
 use program::answers::visitors;
-use program::sending::{Event, Form, acknowledged, now_ms};
+use program::sending::{Event, Form, acknowledged};
+use runtime::now_ms;
 
 const DAY_MS: i64 = 86_400_000;
 const SETTINGS: &str = "[log]\npartitions = 2\n[logging]\nlevel = \"warn\"\n";

@@ -4,9 +4,10 @@
 use actix_web::web::Payload;
 use rungs_proto::v1::Rebuild;
 use rungs_proto::v1::control::Action;
+use runtime::now_ms;
 use serde::Deserialize;
 
-use super::{Incoming, now_ms};
+use super::Incoming;
 use crate::answer::Answer;
 use crate::imports;
 use crate::refusal::Refusal;
