@@ -17,6 +17,7 @@ mod publisher;
 mod reader;
 mod rejected;
 mod settings;
+mod sight;
 mod source;
 mod topics;
 

@@ -26,6 +26,9 @@ use super::source::Ends;
 const MIN_BUFFER_KBYTES: u64 = 1_024;
 const MAX_BUFFER_KBYTES: u64 = 65_536;
 
+/// What a fetched record takes in librdkafka's memory beside its bytes, about: most of it, where records are small.
+const RECORD_OVERHEAD_BYTES: u64 = 500;
+
 /// A leader that does not tell its partition's bounds within this time is away.
 const BOUNDS_LIMIT: Duration = Duration::from_secs(3);
 
@@ -169,14 +172,15 @@ impl OnDemand {
 }
 
 /// librdkafka fetches ahead until a partition's buffer is full and looks again after `fetch.queue.backoff.ms` (a second
-/// by default, in which a reader would run dry). A partition's end is told, since `read` must know it.
+/// by default, in which a reader would run dry). Full means either bound, of bytes or of records. A partition's end is told, since `read` must know it.
 fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
     let mut config = settings::client(settings)?;
     let share = settings.fetch_buffer_bytes / 1_000 / u64::from(settings.partitions.max(1));
-    let buffer = share.clamp(MIN_BUFFER_KBYTES, MAX_BUFFER_KBYTES).to_string();
+    let buffer = share.clamp(MIN_BUFFER_KBYTES, MAX_BUFFER_KBYTES);
+    let (records, buffer) = ((buffer * 1_000 / RECORD_OVERHEAD_BYTES).to_string(), buffer.to_string());
     let defaults = [
         ("fetch.queue.backoff.ms", "5"),
-        ("queued.min.messages", "1000000"),
+        ("queued.min.messages", records.as_str()),
         ("queued.max.messages.kbytes", buffer.as_str()),
         ("fetch.max.bytes", "16777216"),
         ("fetch.error.backoff.ms", "100"),
