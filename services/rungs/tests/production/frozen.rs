@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{Cluster, value};
 use crate::judge::Truth;
 use crate::load::{Load, Pace};
+use crate::part::Part;
 use crate::program::sending::now_ms;
 use crate::{SHOP, alone, outage, seed};
 
@@ -19,6 +20,11 @@ impl Cluster {
         self.metrics(&self.collector).map_or(-1.0, |text| value(&text, metric, &[]))
     }
 
+    /// Of each aggregator.
+    fn memory_mib(&self) -> Vec<u64> {
+        self.aggregators.values().map(Part::memory_mib).collect()
+    }
+
     fn until_drained(&mut self) {
         self.until("the spill is drained", |cluster| {
             cluster.of_collector("rungs_collector_spill_records") == 0.0
@@ -31,6 +37,7 @@ impl Cluster {
 fn while_the_broker_is_frozen_the_collector_goes_on_and_everything_arrives_in_order() {
     let _alone = alone();
     let mut cluster = Cluster::start(SHOP, 2);
+    let others = cluster.load_visitors();
     let history_since_ms = now_ms();
     let load = Load::start(cluster.collector.address("--listen"), Pace::STEADY, seed());
     load.until_more(500);
@@ -86,7 +93,7 @@ fn while_the_broker_is_frozen_the_collector_goes_on_and_everything_arrives_in_or
     println!("  thawed: whole after {:.1} s", thawed.elapsed().as_secs_f64());
 
     let acknowledged = load.stop();
-    cluster.judge(&Truth { plan: SHOP, acknowledged, others: 0, history_since_ms });
+    cluster.judge(&Truth { plan: SHOP, acknowledged, others, history_since_ms });
     cluster.stop();
 }
 
@@ -94,18 +101,16 @@ fn while_the_broker_is_frozen_the_collector_goes_on_and_everything_arrives_in_or
 fn while_clickhouse_is_frozen_or_stopped_memory_stays_flat_and_history_is_complete_afterwards() {
     let _alone = alone();
     let mut cluster = Cluster::start(SHOP, 2);
+    let others = cluster.load_visitors();
     let history_since_ms = now_ms();
     // More than a steady load: what an aggregator could hold in memory is to be noticed.
     let pace = Pace { batch: 100, visitors_of_a_client: 20_000, ..Pace::STEADY };
     let load = Load::start(cluster.collector.address("--listen"), pace, seed());
     load.until_more(5_000);
-    let memory =
-        |cluster: &Cluster| cluster.aggregators.values().map(|part| part.memory_mib()).max().unwrap();
-    let before = memory(&cluster);
     load.trouble();
 
     for frozen in [true, false] {
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), cluster.memory_mib());
         if frozen {
             cluster.clickhouse.freeze()
         } else {
@@ -114,7 +119,9 @@ fn while_clickhouse_is_frozen_or_stopped_memory_stays_flat_and_history_is_comple
         std::thread::sleep(outage());
         load.until_more(5_000);
         let lag = cluster.sum("rungs_aggregator_lag_records", &[]).unwrap();
-        let (grown, away) = (memory(&cluster).saturating_sub(before), began.elapsed().as_secs_f64());
+        let grown =
+            before.iter().zip(cluster.memory_mib()).map(|(before, now)| now.saturating_sub(*before)).max();
+        let (grown, away) = (grown.unwrap(), began.elapsed().as_secs_f64());
         let back = Instant::now();
         if frozen {
             cluster.clickhouse.thaw()
@@ -134,6 +141,6 @@ fn while_clickhouse_is_frozen_or_stopped_memory_stays_flat_and_history_is_comple
     let (failures, slowest) = load.trouble();
     assert_eq!(failures, 0, "requests that were not answered with 200; the slowest took {slowest:?}");
     let acknowledged = load.stop();
-    cluster.judge(&Truth { plan: SHOP, acknowledged, others: 0, history_since_ms });
+    cluster.judge(&Truth { plan: SHOP, acknowledged, others, history_since_ms });
     cluster.stop();
 }
