@@ -11,6 +11,7 @@ mod engine;
 mod history;
 mod imports;
 mod live;
+mod notes;
 mod raw;
 mod retention;
 mod schema;
