@@ -96,10 +96,9 @@ impl<S: Store> Attempts<S> {
                 Err(error) => {
                     let funnel = &self.order.funnel.id;
                     tracing::warn!(%error, funnel, "a build from raw events failed; trying again");
-                    match error {
-                        BuildError::Poisonous(found) => self.refusals.condemn(&found.record),
-                        BuildError::PoisonousRaw(found) => self.refusals.condemn_raw(&found, now_ms()),
-                        _ => {}
+                    if self.leave_out(&error) {
+                        // The next attempt gets further.
+                        pause = FIRST_BUILD_PAUSE;
                     }
                 }
             }
@@ -107,6 +106,16 @@ impl<S: Store> Attempts<S> {
             drop(tokio::time::timeout(pause, self.stop.asked().requested()).await);
             pause = (pause * 2).min(LONGEST_BUILD_PAUSE);
         }
+    }
+
+    /// Refuses from now on what made the attempt panic, if it is known.
+    fn leave_out(&self, error: &BuildError) -> bool {
+        match error {
+            BuildError::Poisonous(found) => self.refusals.condemn(&found.record),
+            BuildError::PoisonousRaw(found) => self.refusals.condemn_raw(found, now_ms()),
+            _ => return false,
+        }
+        true
     }
 
     /// Builds on a thread of its own. A panic is an attempt that failed.
