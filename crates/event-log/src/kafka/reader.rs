@@ -48,6 +48,8 @@ pub(super) struct Watching {
     topic: String,
     ends: Arc<Ends>,
     replaced: AtomicBool,
+    /// Partitions with records that wait to be read, as the last statistics told.
+    waiting: Mutex<Vec<i32>>,
 }
 
 /// A fetching consumer and the thread that serves it, and that ends it: librdkafka may wait for a broker then.
@@ -63,8 +65,12 @@ impl Reader {
     /// Makes one; brokers need not be there.
     pub(super) fn open(settings: &KafkaSettings, ends: &Arc<Ends>) -> Result<Self, KafkaError> {
         let topic = settings.events_topic();
-        let context =
-            Watching { topic: topic.clone(), ends: Arc::clone(ends), replaced: AtomicBool::new(false) };
+        let context = Watching {
+            topic: topic.clone(),
+            ends: Arc::clone(ends),
+            replaced: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        };
         let consumer: Arc<Fetching> = Arc::new(configured(settings)?.create_with_context(context)?);
         let ended = Arc::new(AtomicBool::new(false));
         let (served, until) = (Arc::clone(&consumer), Arc::clone(&ended));
@@ -212,6 +218,21 @@ fn serve(consumer: &Arc<Fetching>, ended: &AtomicBool) {
     while !ended.load(Ordering::Acquire) {
         // Messages come by the partitions' queues; here come errors of the client, which its context logged.
         drop(consumer.poll(POLL));
+        tell_ends(consumer);
+    }
+}
+
+/// Asks where partitions end whose records wait: once its buffer is full nothing is fetched, so that nothing tells how far
+/// the reader lags.
+fn tell_ends(consumer: &Fetching) {
+    let Watching { topic, ends, waiting, .. } = consumer.context().as_ref();
+    let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+    for partition in waiting {
+        // A leader that is away tells nothing; the others are asked a second later.
+        let Ok((_, end)) = consumer.fetch_watermarks(topic, partition, BOUNDS_LIMIT) else { return };
+        if let (Ok(partition), Ok(end)) = (u32::try_from(partition), u64::try_from(end)) {
+            ends.raise(partition, end);
+        }
     }
 }
 
@@ -231,6 +252,9 @@ impl ClientContext for Watching {
 
     fn stats(&self, statistics: Statistics) {
         let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        let waiting = topic.partitions.values().filter(|partition| partition.fetchq_cnt > 0);
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) =
+            waiting.map(|partition| partition.partition).collect();
         for partition in topic.partitions.values() {
             let visible = u64::try_from(partition.ls_offset.max(0)).unwrap_or(0);
             if let Ok(partition) = u32::try_from(partition.partition) {

@@ -353,6 +353,29 @@ mod tests {
     }
 
     #[test]
+    fn how_far_a_reader_lags_is_known_although_it_fetches_no_more() {
+        let (_brokers, mut settings) = written();
+        settings.fetch_buffer_bytes = 1;
+        let id = identity::log_id(&settings, &settings.events_topic()).unwrap();
+        let fetches = Fetches::new(&settings, id);
+        assert!(!fetches.read(0, 0, 1).unwrap().is_empty());
+        let publisher = KafkaPublisher::open(&settings).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut written = RECORDS;
+        // The first of these fill the buffer; of the others nothing is fetched.
+        for more in [3_000, 500, 500, 500] {
+            let message = || Message { partition: 0, value: Bytes::from_static(b"a record") };
+            runtime.block_on(publisher.publish((0..more).map(|_| message()).collect()).unwrap()).unwrap();
+            written += more;
+            let deadline = Instant::now() + std::time::Duration::from_secs(30);
+            while fetches.ends.get(0) < written {
+                assert!(Instant::now() < deadline, "{} of {written}", fetches.ends.get(0));
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
     fn a_reader_is_not_replaced_by_one_of_another_log() {
         let (brokers, settings) = written();
         let fetches = Fetches::new(&settings, LogId("a log before".to_owned()));
