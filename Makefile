@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint simulate bench clean tag libchdb kafka esbuild grafana-schema sdks deploy-tools tools
+.PHONY: help build run test lint simulate faults bench clean tag libchdb kafka esbuild grafana-schema sdks deploy-tools tools
 
 CARGO ?= cargo
 
@@ -51,7 +51,11 @@ lint: tools ## Formatting and lints only
 SEEDS ?= 10000
 
 simulate: tools ## Simulate the pipeline from SEEDS=n seeds on all cores, or tell each step of SEED=n
-	$(CARGO) run --release --locked -p simulation -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+	$(CARGO) run --profile simulation --locked -p simulation -- $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
+
+faults: libchdb kafka ## Kills, freezes and outages of every part at full size: 1 million events and visitors, ten rounds, 60 s
+	RUNGS_FAULT_EVENTS=1000000 RUNGS_FAULT_ROUNDS=10 RUNGS_FAULT_SECONDS=60 RUNGS_FAULT_BROKERS=3 RUNGS_FAULT_VISITORS=1000000 \
+		$(CARGO) test --locked -p rungs --test production -- --nocapture
 
 bench: build ## Throughput and latency, as ratios to the bare limits of this machine
 	$(CARGO) run --release --locked -p load-tests --bin rungs-bench

@@ -29,8 +29,42 @@ pub(crate) fn dashboard() -> Value {
     .add(8, 9, write_seconds())
     .add(8, 9, written_rows())
     .add(8, 9, failed_writes())
+    .row("Within `rungs up`")
+    .add(8, 9, local_log())
+    .add(8, 9, clickhouse_memory())
+    .add(8, 9, clickhouse_parts())
     .processes("an aggregator", "rungs_log_partitions")
     .json()
+}
+
+fn local_log() -> Panel {
+    Panel::lines(
+        "Local log",
+        "What waits for ClickHouse, and what the log takes on disk. Empty where Kafka takes its place.",
+    )
+    .over_time("rungs_local_log_unreleased_bytes", "{{instance}} waits")
+    .over_time("rungs_local_log_max_bytes", "{{instance}} may wait")
+    .over_time("rungs_local_log_table_bytes + rungs_local_log_journal_bytes", "{{instance}} on disk")
+    .unit("bytes")
+    .zero_based()
+}
+
+fn clickhouse_memory() -> Panel {
+    Panel::lines("Embedded ClickHouse: memory", "Empty where a server takes its place.")
+        .over_time("rungs_clickhouse_memory_bytes", "{{instance}}")
+        .over_time("rungs_clickhouse_max_memory_bytes", "{{instance}} at most")
+        .unit("bytes")
+        .zero_based()
+}
+
+fn clickhouse_parts() -> Panel {
+    Panel::lines(
+        "Embedded ClickHouse: parts",
+        "By table. Growing without end: merges do not keep up with inserts.",
+    )
+    .over_time("rungs_clickhouse_parts", "{{table}}")
+    .unit("short")
+    .zero_based()
 }
 
 fn objective() -> Panel {

@@ -51,7 +51,7 @@ pub(crate) fn dashboard() -> Value {
         .sql_annotation(
             "Notes",
             "purple",
-            "SELECT at AS time, text FROM annotations FINAL WHERE site = ${site:sqlstring} \
+            "SELECT at AS time, text FROM annotations FINAL WHERE site = ${site:sqlstring} AND text != '' \
              AND toUnixTimestamp64Milli(at) BETWEEN ${__from} AND ${__to} ORDER BY time DESC LIMIT 500",
         )
         .add(6, 4, began())

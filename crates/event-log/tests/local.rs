@@ -6,8 +6,9 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use event_log::local::{LocalLog, LocalLogSettings, OpenError};
+use event_log::local::{LocalLog, LocalLogMetrics, LocalLogSettings, OpenError};
 use event_log::{ManualClock, Message, PlanRecord, PlanTopic, PublishError, Publisher, ReadError, Source};
+use runtime::Metrics;
 use support::{message, publish, until, values, wait};
 
 fn settings(dir: &Path) -> LocalLogSettings {
@@ -207,4 +208,25 @@ fn memory_of_large_records_is_given_back_by_reading_in_portions() {
     let portion = log.read(0, 4, 250_000).unwrap();
     assert_eq!(portion.iter().map(|record| record.offset).collect::<Vec<_>>(), [4, 5, 6]);
     assert!(portion.iter().all(|record| record.value == value));
+}
+
+#[test]
+fn its_metrics_tell_how_full_it_is_and_what_its_storage_takes() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(settings(dir.path()));
+    let metrics = Metrics::new().unwrap();
+    let shown = LocalLogMetrics::register(&metrics).unwrap();
+    let value = |name: &str| -> u64 {
+        shown.show(&log);
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("rungs_local_log_{name} ")));
+        line.unwrap_or_else(|| panic!("{name}\n{text}")).parse().unwrap()
+    };
+    assert_eq!((value("unreleased_bytes"), value("segments")), (0, 1));
+    publish(&log, vec![message(0, &text_of(100_000))]).unwrap();
+    assert!((100_000..110_000).contains(&value("unreleased_bytes")));
+    assert!(value("memtable_bytes") > 0 && value("journals") == 1 && value("journal_bytes") > 0);
+    assert_eq!(value("max_bytes"), log.max_bytes());
+    log.release(0, 1);
+    until("what was released is not counted any more", || value("unreleased_bytes") == 0);
 }

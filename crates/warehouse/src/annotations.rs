@@ -17,6 +17,7 @@ pub struct Annotation {
     pub id: String,
     /// UTC milliseconds.
     pub at: i64,
+    /// Empty: the note was removed.
     pub text: String,
 }
 
@@ -27,6 +28,21 @@ impl Warehouse {
     /// ClickHouse's; trying again is safe.
     pub async fn annotate(&self, note: &Annotation) -> Result<(), WarehouseError> {
         self.insert::<Annotation>("annotations", std::slice::from_ref(note)).await
+    }
+
+    /// Removes a note: one without a text is written in its place, which no reader shows. Whether there was one.
+    ///
+    /// # Errors
+    /// ClickHouse's; trying again is safe.
+    pub async fn remove_annotation(&self, site: &str, id: &str) -> Result<bool, WarehouseError> {
+        let sql = "SELECT count() FROM annotations FINAL WHERE site = ? AND id = ? AND text != ''";
+        let found: Vec<u64> = fetch_all("annotations", self.query(sql).bind(site).bind(id)).await?;
+        if found.first().is_none_or(|count| *count == 0) {
+            return Ok(false);
+        }
+        self.annotate(&Annotation { site: site.to_owned(), id: id.to_owned(), at: 0, text: String::new() })
+            .await?;
+        Ok(true)
     }
 
     /// A site's notes at or after `from_ms` and before `to_ms` (UTC milliseconds), by their time.
@@ -40,7 +56,7 @@ impl Warehouse {
         to_ms: i64,
     ) -> Result<Vec<Annotation>, WarehouseError> {
         let sql = format!(
-            "SELECT ?fields FROM (SELECT * FROM annotations FINAL WHERE site = ? \
+            "SELECT ?fields FROM (SELECT * FROM annotations FINAL WHERE site = ? AND text != '' \
              AND toUnixTimestamp64Milli(at) >= ? AND toUnixTimestamp64Milli(at) < ? \
              ORDER BY at DESC, id LIMIT {MAX_ANNOTATIONS}) ORDER BY at, id"
         );

@@ -13,12 +13,14 @@ use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
 use rungs_proto::view::{EventView, RecordView};
 use warehouse::WarehouseError;
+use warehouse::raw::RawEvent;
 use warehouse::rows::RollingRow;
 
 use crate::erased::{Erased, visitors_of};
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, admit, incoming_of};
 use crate::panics::{Panicked, text_of};
+use crate::refused_raw::{PanickedRaw, RefusedRaw};
 use crate::store::{
     GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
 };
@@ -44,6 +46,8 @@ pub enum BuildError {
     Log(#[from] ReadError),
     #[error(transparent)]
     Poisonous(#[from] Panicked),
+    #[error(transparent)]
+    PoisonousRaw(#[from] PanickedRaw),
     #[error("it panicked: {0}. Please report it")]
     Panicked(String),
     #[error("the system gives it no thread: {0}")]
@@ -58,6 +62,8 @@ pub struct Builder<S: Store> {
     pub source: Arc<dyn Source>,
     pub partition: PartitionId,
     pub settings: FoldSettings,
+    /// What is left out of the raw events.
+    pub refused: RefusedRaw,
     /// Whether the order is still wanted.
     pub wanted: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -99,13 +105,16 @@ impl<S: Store> Builder<S> {
         let mut rows = Vec::new();
         let cutoff = (order.cutoff, order.clock_ms);
         while let Some(event) = events.next().await? {
+            if self.refused.contains(&lane.key.site, &event) {
+                continue;
+            }
+            let ts = event.ts.min(order.clock_ms);
             if done == 0 {
-                lane.start_history_at(event.ts.min(order.clock_ms));
+                lane.start_history_at(ts);
             }
             done += 1;
-            let incoming = Incoming { ts: event.ts.min(order.clock_ms), ..event.incoming() };
-            self.write_history(lane, incoming.ts, cutoff, &mut rows).await?;
-            lane.fold_raw(&incoming);
+            self.write_history(lane, ts, cutoff, &mut rows).await?;
+            fold_one(lane, event, ts)?;
             if done % 256 == 0 && told.elapsed() >= PROGRESS_INTERVAL {
                 told = Instant::now();
                 self.check_wanted()?;
@@ -169,6 +178,15 @@ impl<S: Store> Builder<S> {
     fn check_wanted(&self) -> Result<(), BuildError> {
         if (self.wanted)() { Ok(()) } else { Err(BuildError::Cancelled) }
     }
+}
+
+/// Folds a raw event as of its corrected time; if that panics, the funnel is not to be used any more.
+fn fold_one(lane: &mut FunnelLane, event: RawEvent, ts: i64) -> Result<(), PanickedRaw> {
+    let fold = || lane.fold_raw(&Incoming { ts, ..event.incoming() });
+    catch_unwind(AssertUnwindSafe(fold)).map_err(|panic| {
+        let cause = text_of(panic.as_ref());
+        PanickedRaw { site: lane.key.site.clone(), event: Box::new(event), cause }
+    })
 }
 
 /// Takes records of the log for one funnel only; `clock_ms` is the partition's clock before them.

@@ -17,7 +17,7 @@ pub struct LaneCounters {
     pub erased: IntCounter,
     /// Records that were not taken.
     pub undecodable: IntCounter,
-    /// Records that made counting panic.
+    /// Records and raw events that made counting panic.
     pub panicked: IntCounter,
     /// How long things take.
     pub timing: Timing,
@@ -63,8 +63,8 @@ impl LaneCounters {
             )?,
             panicked: metrics.counter(
                 "rungs_aggregator_panicked_records_total",
-                "Records of the log that made counting panic, a defect of this program: each is refused from then on, counted nowhere, \
-                 and found by `rungs trace` as `panicked`.",
+                "Records of the log, and raw events in a build from raw, that made counting panic, a defect of this program: each is \
+                 refused from then on, counted nowhere or in no build, and found by `rungs trace` as `panicked`.",
             )?,
             timing: Timing::register(metrics)?,
             outcomes: OUTCOMES.map(|(_, outcome)| folded.with_label_values(&[outcome])),

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod panics;
 mod partitions;
 mod refused;
+pub mod refused_raw;
 mod rejected;
 pub mod restore;
 pub mod run;

@@ -23,6 +23,7 @@ use crate::journey_budget::JourneyBudget;
 use crate::lane::{Effects, FlushLimits, Lane};
 use crate::lane_thread::LaneThread;
 use crate::refused::Refusals;
+use crate::refused_raw::RefusedRaw;
 use crate::restore::{RestoreError, Restored, restore_with};
 use crate::run::{Aggregator, AggregatorError};
 use crate::screened::{Poisonous, Screened};
@@ -126,14 +127,14 @@ impl Shared {
         let Aggregator { settings, source, .. } = &self.aggregator;
         let (log_id, partitions) = (source.id().0, source.partitions());
         let id = PartitionId { log_id, epoch: self.epoch, partition, partitions };
-        let poisonous = Poisonous::default();
+        let (poisonous, raw) = (Poisonous::default(), RefusedRaw::default());
         loop {
             let known = poisonous.len();
             let Some(found) = self.restored(&id, &stop).await? else { return Ok(()) };
             let (fold, limits) = (fold_settings(settings), flush_limits(settings));
             let mut lane = Lane::new(id.clone(), fold, limits, self.counters.clone());
             let effects = resume(&mut lane, found);
-            self.run_lane(lane, effects, &stop, &poisonous).await?;
+            self.run_lane(lane, effects, &stop, (&poisonous, &raw)).await?;
             match (stop.ending(), poisonous.len() > known) {
                 (Some(_), _) => return Ok(()),
                 (None, true) => self.show(partition, LaneState::Restoring),
@@ -162,7 +163,7 @@ impl Shared {
         lane: Lane,
         effects: Effects,
         stop: &Stop,
-        poisonous: &Poisonous,
+        (poisonous, raw): (&Poisonous, &RefusedRaw),
     ) -> Result<(), AggregatorError> {
         let Aggregator { settings, source, plans, foreign, warehouse, tasks, drain_limit, .. } =
             &self.aggregator;
@@ -171,6 +172,7 @@ impl Shared {
             foreign: foreign.clone(),
             place: (partition, source.partitions()),
             poisonous: poisonous.clone(),
+            raw: raw.clone(),
             panicked: self.counters.panicked.clone(),
         };
         let (source, translate) = (Arc::clone(source), Arc::clone(&foreign.translate));

@@ -1,13 +1,16 @@
 //! What becomes of a record of the log that is not taken: it is shown to people with its place, the reason, and what can
 //! be told of it. One that made a fold panic is also counted, and emptied for whoever reads it again ([`Poisonous`]),
-//! whether the lane found it or one of its builds.
+//! whether the lane found it or one of its builds. A raw event that does so is counted and shown as well, and builds leave
+//! it out ([`RefusedRaw`]).
 
 use event_log::LogRecord;
 use event_log::rejected::{REJECTED_SAMPLE_BYTES, Rejected};
+use funnel::intake::{message_hash, visitor_hash};
 use prometheus::IntCounter;
 use rungs_proto::view::RecordView;
 
 use crate::lane::WRONG_PARTITION;
+use crate::refused_raw::{PanickedRaw, RefusedRaw};
 use crate::run::Foreign;
 use crate::screened::{Poisonous, Translate, is_json, translated};
 
@@ -23,6 +26,7 @@ pub(crate) struct Refusals {
     /// The partition, of so many.
     pub(crate) place: (u32, u32),
     pub(crate) poisonous: Poisonous,
+    pub(crate) raw: RefusedRaw,
     /// Counts those that panicked.
     pub(crate) panicked: IntCounter,
 }
@@ -40,6 +44,14 @@ impl Refusals {
         if self.poisonous.add(record.offset) {
             self.panicked.inc();
             self.show(record, PANICKED);
+        }
+    }
+
+    /// Refuses a raw event from now on that made a build panic. Several builds may find the same one.
+    pub(crate) fn condemn_raw(&self, found: &PanickedRaw, now_ms: i64) {
+        if self.raw.add(&found.site, &found.event) {
+            self.panicked.inc();
+            self.foreign.rejections.write(raw_rejection(found, now_ms));
         }
     }
 
@@ -87,6 +99,24 @@ fn rejection(
         name(&mut rejected, value);
     }
     rejected
+}
+
+/// The rejection of a raw event. Its place in the log is `events`' to tell: it may be one of a log before.
+fn raw_rejection(found: &PanickedRaw, now_ms: i64) -> Rejected {
+    let PanickedRaw { site, event, cause } = found;
+    let (visitor, message) = (visitor_hash(&event.visitor_id), message_hash(&event.message_id));
+    Rejected {
+        id: format!("raw-{:016x}-{visitor:032x}-{message:016x}", message_hash(site)),
+        received_at_ms: now_ms,
+        endpoint: "build".to_owned(),
+        reason: PANICKED.to_owned(),
+        message: format!("{PANICKED_MEANS}; it is stored, and builds from raw leave it out: {cause}"),
+        site: site.clone(),
+        event: event.event.clone(),
+        message_id: event.message_id.clone(),
+        visitor_id: event.visitor_id.clone(),
+        ..Rejected::default()
+    }
 }
 
 /// The names in a JSON text that is no event of ours.

@@ -10,6 +10,7 @@ use crate::counters::LaneCounters;
 use crate::funnel_lane::{FoldSettings, PartitionId};
 use crate::lane::FlushLimits;
 use crate::refused::Refusals;
+use crate::refused_raw::RefusedRaw;
 use crate::run::Foreign;
 use crate::screened::{Poisonous, Translate};
 
@@ -47,7 +48,8 @@ pub(crate) fn refusals(partition: u32) -> (Refusals, QueuedRejections) {
     let translate: Translate = Arc::new(|_, _| unreachable!("there is no JSON"));
     let foreign = Foreign { topic: "log".into(), rejections: Arc::new(rejections), translate };
     let (poisonous, panicked) = (Poisonous::default(), counters().panicked);
-    (Refusals { foreign, place: (partition, partition + 1), poisonous, panicked }, shown)
+    let (place, raw) = ((partition, partition + 1), RefusedRaw::default());
+    (Refusals { foreign, place, poisonous, raw, panicked }, shown)
 }
 
 /// Counters that nobody scrapes.

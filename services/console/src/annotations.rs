@@ -1,9 +1,10 @@
 //! `/api/v1/annotations`: notes on a site's time line ("email sent"), drawn beside its numbers. Whoever may read the numbers
-//! may read them; writing asks for a secret key of the site or for the console's token, and on a console without a token
+//! may read them; writing and removing asks for a secret key of the site or for the console's token, and on a console without a token
 //! this machine's programs may write too.
 
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};
+use funnel::Plan;
 use runtime::now_ms;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -58,8 +59,34 @@ pub(crate) async fn write(
     params.only(&[])?;
     let plan = state.plan().ok_or(ApiError::NoPlan)?;
     let wanted = read(&request, body)?;
-    if !secret::opens(&plan, &wanted.site, &request)? {
-        access::admit_writer(state.token(), &request).map_err(|refused| match refused {
+    admit(&state, &plan, &wanted.site, &request)?;
+    let note = note(wanted, now_ms())?;
+    state.source.annotate(&note).await?;
+    let Annotation { site, id, at, text } = note;
+    Ok(HttpResponse::Ok().json(json!({ "site": site, "id": id, "at": at, "text": text })))
+}
+
+/// `DELETE /api/v1/annotations?site=shop&id=ID`
+pub(crate) async fn remove(
+    state: Data<State>,
+    params: Params,
+    request: HttpRequest,
+) -> Result<HttpResponse, ApiError> {
+    params.only(&["site", "id"])?;
+    let plan = state.plan().ok_or(ApiError::NoPlan)?;
+    let required = |name| params.get(name).ok_or_else(|| ApiError::bad_parameter(name, "is missing"));
+    let (site, id) = (required("site")?, required("id")?);
+    admit(&state, &plan, site, &request)?;
+    match state.source.remove_annotation(site, id).await? {
+        true => Ok(HttpResponse::Ok().json(json!({ "site": site, "id": id }))),
+        false => Err(ApiError::UnknownNote { site: site.to_owned(), id: id.to_owned() }),
+    }
+}
+
+/// Lets in who may write notes of a site, if there is one of this name.
+fn admit(state: &State, plan: &Plan, site: &str, request: &HttpRequest) -> Result<(), ApiError> {
+    if !secret::opens(plan, site, request)? {
+        access::admit_writer(state.token(), request).map_err(|refused| match refused {
             // Whoever showed a key, be it as a user name, is told about that one.
             ApiError::TokenNeeded | ApiError::SecretKeyNeeded | ApiError::LoopbackOnly
                 if secret::shown(request.headers()).is_some() =>
@@ -69,11 +96,7 @@ pub(crate) async fn write(
             refused => refused,
         })?;
     }
-    known_site(&plan, &wanted.site)?;
-    let note = note(wanted, now_ms())?;
-    state.source.annotate(&note).await?;
-    let Annotation { site, id, at, text } = note;
-    Ok(HttpResponse::Ok().json(json!({ "site": site, "id": id, "at": at, "text": text })))
+    known_site(plan, site).map(drop)
 }
 
 /// JSON only: a page of another origin cannot send it without asking first, and is not answered.

@@ -20,6 +20,8 @@ pub enum ApiError {
     UnknownSite { site: String, sites: Vec<String> },
     #[error("the site {site:?} has no funnel {funnel:?}; it has {}", listed(funnels))]
     UnknownFunnel { site: String, funnel: String, funnels: Vec<String> },
+    #[error("the site {site:?} has no note {id:?}")]
+    UnknownNote { site: String, id: String },
     #[error("no plan is in force yet: apply one with `rungs plan apply FILE`")]
     NoPlan,
     #[error(
@@ -71,6 +73,7 @@ impl ApiError {
             Self::ForeignHost { .. } => (StatusCode::FORBIDDEN, "foreign_host"),
             Self::UnknownSite { .. } => (StatusCode::NOT_FOUND, "unknown_site"),
             Self::UnknownFunnel { .. } => (StatusCode::NOT_FOUND, "unknown_funnel"),
+            Self::UnknownNote { .. } => (StatusCode::NOT_FOUND, "unknown_note"),
             Self::OutsideHistory => (StatusCode::NOT_FOUND, "outside_history"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::IncompleteHistory => (StatusCode::CONFLICT, "incomplete_history"),
@@ -102,11 +105,28 @@ impl ApiError {
             Self::UnknownBreakdown { breakdowns, .. } => {
                 json!({ "parameter": "breakdown", "breakdowns": breakdowns })
             }
+            Self::UnknownNote { .. } => json!({ "parameter": "id" }),
             Self::UnknownSite { sites, .. } => json!({ "parameter": "site", "sites": sites }),
             Self::UnknownFunnel { funnels, .. } => json!({ "parameter": "funnel", "funnels": funnels }),
             _ => Value::Null,
         };
         json!({ "code": self.code(), "message": self.to_string(), "detail": detail })
+    }
+}
+
+impl ApiError {
+    /// The answer, with the name of the request where there is one.
+    pub(crate) fn answer(&self, request_id: Option<&str>) -> HttpResponse {
+        let (mut response, mut body) = (HttpResponse::build(self.status_code()), self.body());
+        match self.status_code() {
+            StatusCode::SERVICE_UNAVAILABLE => response.insert_header(("Retry-After", "2")),
+            StatusCode::UNAUTHORIZED => response.insert_header(("WWW-Authenticate", "Bearer")),
+            _ => &mut response,
+        };
+        if let (Some(id), Some(body)) = (request_id, body.as_object_mut()) {
+            body.insert("request_id".to_owned(), id.into());
+        }
+        response.json(body)
     }
 }
 
@@ -116,13 +136,7 @@ impl ResponseError for ApiError {
     }
 
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponse::build(self.status_code());
-        match self.status_code() {
-            StatusCode::SERVICE_UNAVAILABLE => response.insert_header(("Retry-After", "2")),
-            StatusCode::UNAUTHORIZED => response.insert_header(("WWW-Authenticate", "Bearer")),
-            _ => &mut response,
-        };
-        response.json(self.body())
+        self.answer(None)
     }
 }
 

@@ -27,6 +27,7 @@ mod params;
 mod readiness;
 pub mod recent;
 pub mod report;
+mod request_id;
 mod routes;
 mod secret;
 mod server;

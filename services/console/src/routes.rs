@@ -4,13 +4,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use actix_web::HttpResponse;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::{Compress, Next, from_fn};
 use actix_web::web::{self, Data, PayloadConfig, ServiceConfig};
-use actix_web::{HttpResponse, ResponseError};
 use funnel::Plan;
 use funnel::plan::Funnel;
 use tokio::sync::watch;
@@ -20,6 +20,7 @@ use crate::api_error::ApiError;
 use crate::hub::Hub;
 use crate::metrics::ConsoleMetrics;
 use crate::params::FunnelPath;
+use crate::request_id::RequestId;
 use crate::source::NumberSource;
 use crate::{
     annotations, assets, catalog, event_names, history, live, recent, report, secret, stream, visitors,
@@ -118,6 +119,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
                 .app_data(PayloadConfig::new(MAX_BODY_BYTES))
                 .get(annotations::list)
                 .post(annotations::write)
+                .delete(annotations::remove)
                 .default_service(web::to(unknown)),
         )
         .route("/openapi.json", web::get().to(assets::openapi))
@@ -146,7 +148,7 @@ async fn admitted(
     match admit_request(state.token.as_deref(), request.request()) {
         Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
         Err(_) if asks_for_a_key(&request) => Ok(next.call(request).await?.map_into_boxed_body()),
-        Err(refused) => Ok(request.into_response(refused.error_response())),
+        Err(refused) => Ok(request.into_response(HttpResponse::from_error(refused))),
     }
 }
 
@@ -154,7 +156,7 @@ async fn admitted(
 fn asks_for_a_key(request: &ServiceRequest) -> bool {
     let takes_keys = match *request.method() {
         Method::GET => request.path().ends_with("/visitors"),
-        Method::POST => request.path() == "/api/v1/annotations",
+        Method::POST | Method::DELETE => request.path() == "/api/v1/annotations",
         _ => false,
     };
     takes_keys && secret::shown(request.headers()).is_some()
@@ -175,10 +177,11 @@ pub(crate) async fn observed(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let started = Instant::now();
     let is_api = request.path().starts_with("/api/");
+    let id = RequestId::of(request.headers());
     let response = next.call(request).await?;
     let route = route_name(response.request().match_pattern().as_deref());
     state.metrics.answered(route, response.status().as_u16(), started.elapsed());
-    let mut response = response.map_into_boxed_body();
+    let mut response = id.name(response.map_into_boxed_body());
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }

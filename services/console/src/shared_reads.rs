@@ -25,6 +25,7 @@ pub const LIVE: Pace = Pace {
     interval: Duration::from_secs(1),
     oldest: Duration::from_secs(2),
     linger: Duration::from_secs(10),
+    rest: 0,
 };
 
 /// How often something is read.
@@ -36,6 +37,9 @@ pub struct Pace {
     pub oldest: Duration,
     /// Reads go on for this long after somebody asked.
     pub linger: Duration,
+    /// The next read waits this many times as long as the last one took: dear reads get a share of ClickHouse's time, however
+    /// many ask, and their answers may be that much older.
+    pub rest: u32,
 }
 
 /// What a read gave.
@@ -66,7 +70,7 @@ struct Place<V> {
     newest: watch::Receiver<Newest<V>>,
 }
 
-/// When it was read last, and what came of it; `None` before.
+/// Until when it is new enough, and what was read last; `None` before.
 type Newest<V> = Option<(Instant, Outcome<V>)>;
 
 impl<K, V> SharedReads<K, V>
@@ -85,8 +89,8 @@ where
     /// Those of the read.
     pub async fn newest(&self, key: K) -> Outcome<V> {
         if let Some(mut newest) = self.join(&key) {
-            let oldest = self.0.pace.oldest;
-            let is_new = |newest: &Newest<V>| newest.as_ref().is_some_and(|(at, _)| at.elapsed() <= oldest);
+            let is_new =
+                |newest: &Newest<V>| newest.as_ref().is_some_and(|(until, _)| Instant::now() <= *until);
             // An error: the task has ended, because everything does.
             if let Ok(newest) = newest.wait_for(is_new).await
                 && let Some((_, outcome)) = newest.as_ref()
@@ -123,8 +127,12 @@ where
         loop {
             let begun = Instant::now();
             let outcome = (self.0.read)(key.clone()).await;
-            newest.send_replace(Some((Instant::now(), outcome)));
-            tokio::time::sleep_until(begun + self.0.pace.interval).await;
+            let (read, pace) = (Instant::now(), self.0.pace);
+            let took = read - begun;
+            // Who asks does not wait for a dear read that is late on purpose.
+            let longer = if pace.rest > 0 { took * (pace.rest + 1) } else { Duration::ZERO };
+            newest.send_replace(Some((read + pace.oldest + longer, outcome)));
+            tokio::time::sleep_until((begun + pace.interval).max(read + took * pace.rest)).await;
             if self.is_deserted(key) {
                 return;
             }
@@ -201,6 +209,21 @@ mod tests {
         assert_eq!((number(&reads).await, asked.elapsed()), (1, Duration::ZERO), "the second is being read");
         tokio::time::sleep(Duration::from_millis(600)).await;
         assert_eq!((number(&reads).await, asked.elapsed()), (2, Duration::from_millis(600)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_dear_read_rests_as_many_times_as_long_as_it_took_however_many_ask() {
+        let (mut reads, count) = reads(Duration::from_secs(5));
+        Arc::get_mut(&mut reads.0).unwrap().pace = Pace { rest: 9, ..LIVE };
+        let asks = (0..50).map(|_| number(&reads));
+        assert_eq!(futures_util::future::join_all(asks).await, vec![1; 50]);
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(49) {
+            let asked = Instant::now();
+            assert!(number(&reads).await <= 2 && asked.elapsed() <= Duration::ZERO, "nobody waits");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!(count.load(Ordering::Relaxed) <= 2, "{count:?}");
     }
 
     #[tokio::test(start_paused = true)]

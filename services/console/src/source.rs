@@ -172,4 +172,11 @@ pub trait NumberSource: Send + Sync + 'static {
 
     /// Stores a note.
     fn annotate<'a>(&'a self, note: &'a Annotation) -> BoxFuture<'a, Result<(), SourceError>>;
+
+    /// Removes a note; whether there was one.
+    fn remove_annotation<'a>(
+        &'a self,
+        site: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<bool, SourceError>>;
 }

@@ -34,14 +34,23 @@ pub struct WarehouseSource {
     horizon_ms: i64,
     live: SharedReads<LiveKey, Arc<Live>>,
     arriving: SharedReads<String, Arc<Arriving>>,
-    days: SharedReads<DayKey, (Span, Arc<ReportCounts>)>,
+    today: SharedReads<DayKey, (Span, Arc<ReportCounts>)>,
+    past_days: SharedReads<DayKey, (Span, Arc<ReportCounts>)>,
 }
 
 /// Reading a day's events takes longer than reading counts, and grows with the day.
-const DAYS: Pace = Pace {
+const TODAY: Pace = Pace {
     interval: Duration::from_secs(10),
     oldest: Duration::from_secs(20),
     linger: Duration::from_secs(30),
+    rest: 9,
+};
+/// What is over changes by late events and imports only; "until now, a day earlier" moves on by a minute.
+const PAST_DAYS: Pace = Pace {
+    interval: Duration::from_secs(60),
+    oldest: Duration::from_secs(70),
+    linger: Duration::from_secs(30),
+    rest: 9,
 };
 
 /// Which day's numbers. The funnel is the one that the key names.
@@ -86,8 +95,10 @@ impl WarehouseSource {
         let live = SharedReads::new(reading(warehouse.clone()), LIVE, tasks.clone(), shutdown.clone());
         let read = reading_arrivals(warehouse.clone(), horizon_ms);
         let arriving = SharedReads::new(read, LIVE, tasks.clone(), shutdown.clone());
-        let days = SharedReads::new(reading_days(warehouse.clone()), DAYS, tasks, shutdown);
-        Self { warehouse, horizon_ms, live, arriving, days }
+        let read = reading_days(warehouse.clone());
+        let today = SharedReads::new(read.clone(), TODAY, tasks.clone(), shutdown.clone());
+        let past_days = SharedReads::new(read, PAST_DAYS, tasks, shutdown);
+        Self { warehouse, horizon_ms, live, arriving, today, past_days }
     }
 
     fn key(&self, funnel: &Funnel) -> FunnelKey {
@@ -207,7 +218,11 @@ impl NumberSource for WarehouseSource {
         &'a self,
         wanted: &'a WantedDay,
     ) -> BoxFuture<'a, Result<(Span, Arc<ReportCounts>), SourceError>> {
-        self.days.newest(DayKey { key: self.key(&wanted.funnel), wanted: wanted.clone() }).boxed()
+        let reads = match wanted.day {
+            Day::Today => &self.today,
+            Day::Yesterday | Day::YesterdayUntilNow | Day::DayBeforeYesterday => &self.past_days,
+        };
+        reads.newest(DayKey { key: self.key(&wanted.funnel), wanted: wanted.clone() }).boxed()
     }
 
     fn visitors<'a>(
@@ -241,5 +256,13 @@ impl NumberSource for WarehouseSource {
 
     fn annotate<'a>(&'a self, note: &'a Annotation) -> BoxFuture<'a, Result<(), SourceError>> {
         async move { Ok(self.warehouse.annotate(note).await?) }.boxed()
+    }
+
+    fn remove_annotation<'a>(
+        &'a self,
+        site: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<bool, SourceError>> {
+        async move { Ok(self.warehouse.remove_annotation(site, id).await?) }.boxed()
     }
 }

@@ -33,12 +33,20 @@ impl ConsoleClient {
         let url = &self.url;
         let address = Url::parse(&format!("{url}{path}"))
             .map_err(|error| Failure::usage(format!("--url {url}: {error}")))?;
-        let request = self.client.post(address).json(body);
-        let request = match key {
-            Some(key) => request.header("X-Secret-Key", key),
-            None => request,
-        };
-        self.answer(request).await
+        self.answer(with_key(self.client.post(address).json(body), key)).await
+    }
+
+    /// Removes what an address names, as who has a secret key where one is given; the body of a successful answer.
+    pub(crate) async fn delete(
+        &self,
+        path: &str,
+        parameters: &[(&str, &str)],
+        key: Option<&str>,
+    ) -> Result<String, Failure> {
+        let url = &self.url;
+        let address = Url::parse_with_params(&format!("{url}{path}"), parameters)
+            .map_err(|error| Failure::usage(format!("--url {url}: {error}")))?;
+        self.answer(with_key(self.client.delete(address), key)).await
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<String, Failure> {
@@ -61,6 +69,13 @@ impl ConsoleClient {
                 refusal(&text).unwrap_or_else(|| format!("the console answered {status}: {text}")),
             )),
         }
+    }
+}
+
+fn with_key(request: RequestBuilder, key: Option<&str>) -> RequestBuilder {
+    match key {
+        Some(key) => request.header("X-Secret-Key", key),
+        None => request,
     }
 }
 

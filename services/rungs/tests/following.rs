@@ -205,6 +205,13 @@ fn a_note_is_written_by_a_command_and_read_by_the_page() {
         notes.as_array().unwrap().iter().map(|note| note["text"].as_str().unwrap()).collect();
     assert_eq!(texts, ["email sent, second try", "now"]);
     assert_eq!(notes[0]["at"], 1_715_760_300_000_i64);
+    let removed = annotate(&["--remove", "sale"]);
+    assert!(removed.ok && removed.out == "removed (id sale)\n", "{}{}", removed.out, removed.err);
+    let notes = get(&program, "/api/v1/annotations?site=shop", &[])["annotations"].clone();
+    assert_eq!(notes.as_array().unwrap().len(), 1, "{notes}");
+    let again = annotate(&["--remove", "sale"]);
+    assert!(!again.ok && again.err.contains("unknown_note"), "{}", again.err);
+    assert!(annotate(&["--id", "sale", "email sent after all"]).ok, "it can be written again");
     let refused = annotate(&["--key", "sk_nobodys", "x"]);
     assert!(!refused.ok && refused.err.contains("wrong_secret_key"), "{}", refused.err);
     let unknown = program.run(&["annotate", "--url", &program.console, "--site", "none", "x"]);

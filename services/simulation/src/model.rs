@@ -12,7 +12,7 @@ use rungs_proto::v1::control::Action;
 use rungs_proto::v1::record::Body;
 use rungs_proto::v1::{Control, Event, Record};
 
-use crate::client::key_of;
+use crate::client::{POISON_MS, key_of};
 use crate::plans::{self, CHANNELS, HORIZON_MS, MAX_TAIL_EVENTS};
 
 /// A record of a partition.
@@ -115,7 +115,8 @@ impl Expected {
             let horizon_start = clock_ms - HORIZON_MS;
             let ts = event.ts_ms.min(*clock_ms);
             let late = ts < horizon_start || event.own_ts_ms < horizon_start;
-            let counts = first && (*offset < cutoff || !late) && event.site == funnel.site;
+            let stored = *offset < cutoff && event.own_ts_ms != POISON_MS;
+            let counts = first && (stored || !late) && event.site == funnel.site;
             (*offset, *clock_ms, counts.then(|| folded(event, ts, funnel)).flatten())
         };
         let records: Vec<_> = known.iter().map(&mut record).collect();

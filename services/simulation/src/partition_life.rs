@@ -10,6 +10,7 @@ use aggregator::counters::LaneCounters;
 use aggregator::funnel_lane::{FoldSettings, PartitionId};
 use aggregator::lane::{BuildOrder, Effects, FlushLimits, Lane};
 use aggregator::memory::MemoryStore;
+use aggregator::refused_raw::RefusedRaw;
 use aggregator::restore::{RestoreError, Restored, restore};
 use aggregator::store::Write;
 use event_log::{ReadError, Source};
@@ -43,6 +44,7 @@ pub struct Life {
     /// The process.
     pub member: usize,
     store: SimStore,
+    refused: RefusedRaw,
     stage: Stage,
 }
 
@@ -66,7 +68,8 @@ impl Life {
             around.left_out,
             &name,
         );
-        let mut life = Self { around, name, partition, member, store, stage: Stage::Over };
+        let refused = RefusedRaw::default();
+        let mut life = Self { around, name, partition, member, store, refused, stage: Stage::Over };
         life.restore();
         life
     }
@@ -222,6 +225,7 @@ impl Life {
             source: Arc::clone(&self.around.broker) as Arc<dyn Source>,
             partition: self.id(),
             settings: fold_settings(),
+            refused: self.refused.clone(),
             wanted: Arc::new(move || orders.contains(&wanted) && alive.load(Ordering::Relaxed)),
         }
     }
@@ -238,8 +242,9 @@ impl Life {
                     serving.waiting.push(built);
                 }
                 Poll::Ready(Err(BuildError::Cancelled)) => {}
-                Poll::Ready(Err(_)) => {
+                Poll::Ready(Err(error)) => {
                     self.around.fate.note("a build began again");
+                    self.leave_out(&error);
                     let builder = self.builder(serving, &order);
                     let again = order.clone();
                     under_way.push((order, Box::pin(async move { builder.build(again).await })));
@@ -251,6 +256,15 @@ impl Life {
             let mut effects = Effects::default();
             serving.waiting.join(&mut serving.lane, self.around.broker.as_ref(), wall_ms, &mut effects);
             self.carry_out(serving, effects);
+        }
+    }
+
+    /// Leaves a raw event out from now on that broke a build.
+    fn leave_out(&self, error: &BuildError) {
+        if let BuildError::PoisonousRaw(found) = error {
+            self.around.fate.note("a raw event was left out");
+            self.around.fate.say(|| format!("{}: {found}", self.name));
+            self.refused.add(&found.site, &found.event);
         }
     }
 

@@ -36,6 +36,8 @@ pub struct Weather {
     pub clock_steps: u64,
     /// Events that were sent before.
     pub copies: u64,
+    /// Events that no build can fold.
+    pub poison: u64,
     /// How often processes crash and partitions change hands, relative to everything else.
     pub unrest: u64,
     /// How often plans and imports come.
@@ -63,6 +65,7 @@ impl Weather {
             bad_publishes: some(25),
             clock_steps: some(3),
             copies: some(30),
+            poison: some(10),
             unrest: some(10),
             changes: some(2),
             journeys_batch_rows: *fate.pick(&[1, 2, 1_000]),

@@ -55,6 +55,7 @@ fn whatever_fails_and_is_repeated_everything_acknowledged_is_stored_and_counted_
         "a member went on without its partition",
         "a partition was given back",
         "a plan was applied",
+        "a raw event was left out",
         "a read of the log failed",
         "a read of the warehouse failed",
         "a site was counted anew",

@@ -18,6 +18,7 @@ mod reader;
 mod rejected;
 mod salts;
 mod settings;
+mod sight;
 mod source;
 mod topics;
 

@@ -5,8 +5,8 @@
 //! visitor, so that producers in other languages choose the same partition; control records have none.
 //!
 //! What is in flight is bounded by `max_in_flight_bytes`, and a message that is not acknowledged within
-//! [`DELIVERY_LIMIT_MS`] fails its call. An idempotent producer can end for good (a fatal error); then a new one takes
-//! its place and the calls of the old one fail.
+//! [`DELIVERY_LIMIT_MS`] fails its call. An idempotent producer can end for good (a fatal error), or lose sight of a
+//! partition ([`Sight`]); then a new one takes its place and the calls of the old one fail.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -24,12 +24,17 @@ use super::KafkaError;
 use super::call::{Call, InFlight, OnEnd, SendError};
 use super::client::{self, POLL};
 use super::settings::{self, KafkaSettings};
+use super::sight::{Place, Sight};
 use crate::{Message, PublishError, Publisher, Receipt, partitioner};
 
 /// A message that is not acknowledged within this time fails; milliseconds.
 pub const DELIVERY_LIMIT_MS: u64 = 30_000;
 /// A new client after a fatal error is made at most this often.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
+/// Messages of a partition fail for so long before it is looked whether the producer lost sight of it.
+const BLIND_LIMIT: Duration = Duration::from_secs(10);
+/// How long brokers may take to say whether a partition has a leader.
+const LEADER_LIMIT: Duration = Duration::from_secs(2);
 /// How long the calls of a client that ended may take to be answered.
 const PURGE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -51,6 +56,7 @@ struct Shared {
     client: RwLock<Arc<Client>>,
     closed: AtomicBool,
     ended: AtomicBool,
+    blind_limit: Duration,
 }
 
 /// Where a record goes.
@@ -62,6 +68,10 @@ pub(crate) struct Target<'a> {
 impl KafkaPublisher {
     /// Makes the producer. Brokers need not be there; [`topics::ensure`](super::ensure_topics) tells whether they are.
     pub fn open(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+        Self::open_with(settings, BLIND_LIMIT)
+    }
+
+    fn open_with(settings: &KafkaSettings, blind_limit: Duration) -> Result<Self, KafkaError> {
         settings::partition_count(settings)?;
         let shared = Arc::new(Shared {
             topic: settings.events_topic(),
@@ -69,6 +79,7 @@ impl KafkaPublisher {
             client: RwLock::new(Arc::new(client(settings)?)),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            blind_limit,
             settings: settings.clone(),
         });
         let polled = Arc::clone(&shared);
@@ -120,7 +131,7 @@ impl KafkaPublisher {
                 partition: i32::try_from(message.partition).unwrap_or(-1),
             };
             if let Err(error) = hand_over(&client, &target, key, &message.value, &call) {
-                call.fail(error);
+                call.fail(unsent(&client, &target, &error));
                 call.ended(messages.len() - sent);
                 break;
             }
@@ -150,7 +161,7 @@ impl KafkaPublisher {
         }
         if let Err((error, record)) = client.send(record) {
             drop(record);
-            call.fail(failure(&error));
+            call.fail(unsent(&client, target, &error));
             call.ended(1);
         }
         call.ended(1);
@@ -210,6 +221,17 @@ impl Shared {
             let client = self.client();
             client.poll(POLL);
             if client.context().fatal.load(Ordering::Acquire) {
+                tracing::warn!("the Kafka producer ended for good; a new one takes its place");
+                self.renew(&client);
+            } else if let Some((topic, partition)) =
+                client.context().sight.suspect(Instant::now(), self.blind_limit)
+                && has_leader(&client, &(topic.clone(), partition))
+            {
+                tracing::warn!(
+                    topic,
+                    partition,
+                    "the Kafka producer does not find a partition's leader any more; a new one takes its place"
+                );
                 self.renew(&client);
             }
         }
@@ -224,10 +246,18 @@ impl Shared {
                 return std::thread::sleep(RENEWAL_PAUSE);
             }
         }
-        tracing::warn!("the Kafka producer ended for good; a new one takes its place");
         end(old);
         std::thread::sleep(RENEWAL_PAUSE);
     }
+}
+
+/// Whether the brokers know a leader of a place; not, where they do not answer.
+fn has_leader(client: &Client, (topic, partition): &Place) -> bool {
+    let metadata = client.client().fetch_metadata(Some(topic), LEADER_LIMIT);
+    metadata.is_ok_and(|metadata| {
+        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        partitions.any(|found| (*partition < 0 || found.id() == *partition) && found.leader() >= 0)
+    })
 }
 
 /// Fails what a client has in flight and answers it.
@@ -265,7 +295,7 @@ fn client(settings: &KafkaSettings) -> Result<Client, KafkaError> {
     config.set("enable.idempotence", "true").set("acks", "all");
     // What is in flight is bounded by bytes before librdkafka is asked.
     config.set("queue.buffering.max.messages", "0").set("queue.buffering.max.kbytes", "2097151");
-    Ok(config.create_with_context(Deliveries { fatal: AtomicBool::new(false) })?)
+    Ok(config.create_with_context(Deliveries::default())?)
 }
 
 fn hand_over(
@@ -274,11 +304,17 @@ fn hand_over(
     key: Option<&[u8]>,
     value: &[u8],
     call: &Arc<Call>,
-) -> Result<(), SendError> {
+) -> Result<(), ClientError> {
     let mut record = BaseRecord::with_opaque_to(target.topic, Arc::clone(call)).payload(value);
     record.key = key;
     record.partition = Some(target.partition);
-    client.send(record).map_err(|(error, _)| failure(&error))
+    client.send(record).map_err(|(error, _)| error)
+}
+
+/// Why the client did not take a message.
+fn unsent(client: &Client, target: &Target<'_>, error: &ClientError) -> SendError {
+    client.context().failed(target.topic, target.partition, error);
+    failure(error)
 }
 
 fn failure(error: &ClientError) -> SendError {
@@ -302,8 +338,18 @@ fn failure(error: &ClientError) -> SendError {
 }
 
 /// Takes acknowledgements on the polling thread.
+#[derive(Default)]
 struct Deliveries {
     fatal: AtomicBool,
+    sight: Sight,
+}
+
+impl Deliveries {
+    fn failed(&self, topic: &str, partition: i32, error: &ClientError) {
+        if let Some(code) = error.rdkafka_error_code() {
+            self.sight.failed(topic, partition, code, Instant::now());
+        }
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -324,8 +370,17 @@ impl ProducerContext for Deliveries {
 
     fn delivery(&self, delivered: &DeliveryResult<'_>, call: Arc<Call>) {
         call.answered(match delivered {
-            Ok(message) => Ok(message.offset()),
-            Err((error, _)) => Err(failure(error)),
+            Ok(message) => {
+                self.sight.acknowledged(message.topic(), message.partition());
+                Ok(message.offset())
+            }
+            Err((error, message)) => {
+                self.failed(message.topic(), message.partition(), error);
+                Err(failure(error))
+            }
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

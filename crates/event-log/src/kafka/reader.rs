@@ -26,6 +26,9 @@ use super::source::Ends;
 const MIN_BUFFER_KBYTES: u64 = 1_024;
 const MAX_BUFFER_KBYTES: u64 = 65_536;
 
+/// What a fetched record takes in librdkafka's memory beside its bytes, about: most of it, where records are small.
+const RECORD_OVERHEAD_BYTES: u64 = 500;
+
 /// A leader that does not tell its partition's bounds within this time is away.
 const BOUNDS_LIMIT: Duration = Duration::from_secs(3);
 
@@ -45,6 +48,8 @@ pub(super) struct Watching {
     topic: String,
     ends: Arc<Ends>,
     replaced: AtomicBool,
+    /// Partitions with records that wait to be read, as the last statistics told.
+    waiting: Mutex<Vec<i32>>,
 }
 
 /// A fetching consumer and the thread that serves it, and that ends it: librdkafka may wait for a broker then.
@@ -60,8 +65,12 @@ impl Reader {
     /// Makes one; brokers need not be there.
     pub(super) fn open(settings: &KafkaSettings, ends: &Arc<Ends>) -> Result<Self, KafkaError> {
         let topic = settings.events_topic();
-        let context =
-            Watching { topic: topic.clone(), ends: Arc::clone(ends), replaced: AtomicBool::new(false) };
+        let context = Watching {
+            topic: topic.clone(),
+            ends: Arc::clone(ends),
+            replaced: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        };
         let consumer: Arc<Fetching> = Arc::new(configured(settings)?.create_with_context(context)?);
         let ended = Arc::new(AtomicBool::new(false));
         let (served, until) = (Arc::clone(&consumer), Arc::clone(&ended));
@@ -169,14 +178,15 @@ impl OnDemand {
 }
 
 /// librdkafka fetches ahead until a partition's buffer is full and looks again after `fetch.queue.backoff.ms` (a second
-/// by default, in which a reader would run dry). A partition's end is told, since `read` must know it.
+/// by default, in which a reader would run dry). Full means either bound, of bytes or of records. A partition's end is told, since `read` must know it.
 fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
     let mut config = settings::client(settings)?;
     let share = settings.fetch_buffer_bytes / 1_000 / u64::from(settings.partitions.max(1));
-    let buffer = share.clamp(MIN_BUFFER_KBYTES, MAX_BUFFER_KBYTES).to_string();
+    let buffer = share.clamp(MIN_BUFFER_KBYTES, MAX_BUFFER_KBYTES);
+    let (records, buffer) = ((buffer * 1_000 / RECORD_OVERHEAD_BYTES).to_string(), buffer.to_string());
     let defaults = [
         ("fetch.queue.backoff.ms", "5"),
-        ("queued.min.messages", "1000000"),
+        ("queued.min.messages", records.as_str()),
         ("queued.max.messages.kbytes", buffer.as_str()),
         ("fetch.max.bytes", "16777216"),
         ("fetch.error.backoff.ms", "100"),
@@ -208,6 +218,21 @@ fn serve(consumer: &Arc<Fetching>, ended: &AtomicBool) {
     while !ended.load(Ordering::Acquire) {
         // Messages come by the partitions' queues; here come errors of the client, which its context logged.
         drop(consumer.poll(POLL));
+        tell_ends(consumer);
+    }
+}
+
+/// Asks where partitions end whose records wait: once its buffer is full nothing is fetched, so that nothing tells how far
+/// the reader lags.
+fn tell_ends(consumer: &Fetching) {
+    let Watching { topic, ends, waiting, .. } = consumer.context().as_ref();
+    let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+    for partition in waiting {
+        // A leader that is away tells nothing; the others are asked a second later.
+        let Ok((_, end)) = consumer.fetch_watermarks(topic, partition, BOUNDS_LIMIT) else { return };
+        if let (Ok(partition), Ok(end)) = (u32::try_from(partition), u64::try_from(end)) {
+            ends.raise(partition, end);
+        }
     }
 }
 
@@ -227,6 +252,9 @@ impl ClientContext for Watching {
 
     fn stats(&self, statistics: Statistics) {
         let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        let waiting = topic.partitions.values().filter(|partition| partition.fetchq_cnt > 0);
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) =
+            waiting.map(|partition| partition.partition).collect();
         for partition in topic.partitions.values() {
             let visible = u64::try_from(partition.ls_offset.max(0)).unwrap_or(0);
             if let Ok(partition) = u32::try_from(partition.partition) {

@@ -293,3 +293,101 @@ impl Source for KafkaSource {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::kafka::KafkaPublisher;
+    use crate::{Message, Publisher};
+
+    const RECORDS: u64 = 10;
+
+    /// A partition with records on brokers that answer as they are told.
+    fn written() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, KafkaSettings) {
+        let brokers = MockCluster::new(1).unwrap();
+        let mut settings = KafkaSettings::new(brokers.bootstrap_servers());
+        settings.partitions = 1;
+        brokers.create_topic(&settings.events_topic(), 1, 1).unwrap();
+        let publisher = KafkaPublisher::open(&settings).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for number in 0..RECORDS {
+            let value = Bytes::from(number.to_string());
+            let receipt = publisher.publish(vec![Message { partition: 0, value }]).unwrap();
+            runtime.block_on(receipt).unwrap();
+        }
+        (brokers, settings)
+    }
+
+    #[test]
+    fn a_reader_that_does_not_find_its_partition_any_more_is_replaced_and_the_records_are_read() {
+        let (brokers, settings) = written();
+        let id = identity::log_id(&settings, &settings.events_topic()).unwrap();
+        let fetches = Fetches::new(&settings, id);
+        let first = fetches.reader(0).unwrap();
+        fetches.check_range(&first, 0, 0).unwrap();
+
+        let unknown = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART; 200];
+        brokers.request_errors(RDKafkaApiKey::ListOffsets, &unknown);
+        let mut refused = 0;
+        while Arc::ptr_eq(&first, &fetches.reader(0).unwrap()) {
+            assert!(fetches.read(0, 0, 1 << 20).is_err());
+            refused += 1;
+            assert!(refused < 10, "it is not replaced");
+        }
+        assert!(refused > 1, "one answer is not enough");
+        brokers.clear_request_errors(RDKafkaApiKey::ListOffsets);
+
+        let (mut found, mut attempts) = (Vec::new(), 0);
+        while found.len() < RECORDS as usize {
+            attempts += 1;
+            assert!(attempts < 20, "{found:?}");
+            found.extend(fetches.read(0, found.len() as u64, 1 << 20).unwrap_or_default());
+        }
+        let offsets: Vec<u64> = found.iter().map(|record| record.offset).collect();
+        assert_eq!(offsets, (0..RECORDS).collect::<Vec<_>>());
+        assert!(!Arc::ptr_eq(&first, &fetches.reader(0).unwrap()));
+    }
+
+    #[test]
+    fn how_far_a_reader_lags_is_known_although_it_fetches_no_more() {
+        let (_brokers, mut settings) = written();
+        settings.fetch_buffer_bytes = 1;
+        let id = identity::log_id(&settings, &settings.events_topic()).unwrap();
+        let fetches = Fetches::new(&settings, id);
+        assert!(!fetches.read(0, 0, 1).unwrap().is_empty());
+        let publisher = KafkaPublisher::open(&settings).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut written = RECORDS;
+        // The first of these fill the buffer; of the others nothing is fetched.
+        for more in [3_000, 500, 500, 500] {
+            let message = || Message { partition: 0, value: Bytes::from_static(b"a record") };
+            runtime.block_on(publisher.publish((0..more).map(|_| message()).collect()).unwrap()).unwrap();
+            written += more;
+            let deadline = Instant::now() + std::time::Duration::from_secs(30);
+            while fetches.ends.get(0) < written {
+                assert!(Instant::now() < deadline, "{} of {written}", fetches.ends.get(0));
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_reader_is_not_replaced_by_one_of_another_log() {
+        let (brokers, settings) = written();
+        let fetches = Fetches::new(&settings, LogId("a log before".to_owned()));
+        let first = fetches.reader(0).unwrap();
+        brokers.request_errors(
+            RDKafkaApiKey::ListOffsets,
+            &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART; 200],
+        );
+        let refused = (0..10).find_map(|_| {
+            assert!(fetches.check_range(&first, 0, 0).is_err());
+            fetches.reader(0).err()
+        });
+        assert!(refused.is_some_and(|why| why.contains("it is another log now")));
+    }
+}

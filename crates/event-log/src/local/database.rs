@@ -53,6 +53,22 @@ pub(super) enum Durability {
     Kill,
 }
 
+/// What the storage below a log takes and does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineState {
+    /// Parts of the log that are removed as a whole.
+    pub segments: u64,
+    /// Tables of the segments on disk.
+    pub table_bytes: u64,
+    pub journals: u64,
+    pub journal_bytes: u64,
+    /// What is not in tables yet, in memory.
+    pub memtable_bytes: u64,
+    /// Memtables that wait to become tables.
+    pub waiting_flushes: u64,
+    pub running_compactions: u64,
+}
+
 /// An open database.
 pub(super) struct Durable {
     db: Database,
@@ -117,6 +133,18 @@ impl Durable {
                 *failed = Some(seqno);
                 Err(CommitError::Failed(cause.to_string()))
             }
+        }
+    }
+
+    /// What it takes and does now; the tables are the caller's to add up.
+    pub(super) fn state(&self) -> EngineState {
+        EngineState {
+            journals: self.db.journal_count() as u64,
+            journal_bytes: self.db.journal_disk_space().unwrap_or(0),
+            memtable_bytes: self.db.write_buffer_size(),
+            waiting_flushes: self.db.outstanding_flushes() as u64,
+            running_compactions: self.db.active_compactions() as u64,
+            ..EngineState::default()
         }
     }
 

@@ -15,6 +15,7 @@ mod database;
 mod folder;
 mod group;
 mod journal;
+mod metrics;
 mod plans;
 mod queue;
 mod release;
@@ -32,6 +33,8 @@ use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
+pub use database::EngineState;
+pub use metrics::LocalLogMetrics;
 pub use salts::SaltFile;
 pub use settings::{LocalLogSettings, OpenError};
 
@@ -115,6 +118,17 @@ impl LocalLog {
         let request = Request { messages: Vec::new(), bytes: 0, answer };
         self.shared.queue.push(request, 0, u64::MAX, u64::MAX)?;
         Ok(receipt)
+    }
+
+    /// What the storage takes and does now; `None` while it is reopened after a failure. Looks at files: for a thread that
+    /// may wait.
+    pub fn engine(&self) -> Option<EngineState> {
+        self.shared.with_store(|store| Ok(store.engine())).ok()
+    }
+
+    /// Bytes of records that are stored and not released, at most.
+    pub fn max_bytes(&self) -> u64 {
+        self.shared.settings.max_bytes
     }
 
     /// Bytes of stored records that were not released, which `max_bytes` bounds.

@@ -9,7 +9,7 @@ use bytes::{Buf, BufMut};
 use fjall::Keyspace;
 
 use super::compressed;
-use super::database::{CommitError, Durability, Durable};
+use super::database::{CommitError, Durability, Durable, EngineState};
 use super::group::{Group, Mark};
 use super::segment::{self, Segment};
 use crate::LogId;
@@ -100,6 +100,15 @@ impl Store {
             {
                 self.database.delete(orphan);
             }
+        }
+    }
+
+    /// What it takes and does now.
+    pub(super) fn engine(&self) -> EngineState {
+        EngineState {
+            segments: self.segments.len() as u64,
+            table_bytes: self.segments.iter().map(|segment| segment.groups.disk_space()).sum(),
+            ..self.database.state()
         }
     }
 

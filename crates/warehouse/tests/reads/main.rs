@@ -12,6 +12,7 @@ mod erasures;
 mod history;
 mod imports;
 mod live;
+mod notes;
 mod raw;
 mod retention;
 mod schema;

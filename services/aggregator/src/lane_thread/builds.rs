@@ -33,6 +33,7 @@ impl<S: Store> LaneThread<S> {
             source: Arc::clone(&self.source),
             partition: self.lane.partition.clone(),
             settings: self.settings.clone(),
+            refused: self.refusals.raw.clone(),
             wanted: Arc::new(wanted),
         };
         let task = Attempts {
@@ -95,8 +96,9 @@ impl<S: Store> Attempts<S> {
                 Err(error) => {
                     let funnel = &self.order.funnel.id;
                     tracing::warn!(%error, funnel, "a build from raw events failed; trying again");
-                    if let BuildError::Poisonous(found) = error {
-                        self.refusals.condemn(&found.record);
+                    if self.leave_out(&error) {
+                        // The next attempt gets further.
+                        pause = FIRST_BUILD_PAUSE;
                     }
                 }
             }
@@ -104,6 +106,16 @@ impl<S: Store> Attempts<S> {
             drop(tokio::time::timeout(pause, self.stop.asked().requested()).await);
             pause = (pause * 2).min(LONGEST_BUILD_PAUSE);
         }
+    }
+
+    /// Refuses from now on what made the attempt panic, if it is known.
+    fn leave_out(&self, error: &BuildError) -> bool {
+        match error {
+            BuildError::Poisonous(found) => self.refusals.condemn(&found.record),
+            BuildError::PoisonousRaw(found) => self.refusals.condemn_raw(found, now_ms()),
+            _ => return false,
+        }
+        true
     }
 
     /// Builds on a thread of its own. A panic is an attempt that failed.
@@ -135,7 +147,9 @@ mod tests {
     use super::*;
     use crate::memory::MemoryStore;
     use crate::refused::PANICKED;
+    use crate::refused_raw::RefusedRaw;
     use crate::small_lane::{PLAN, first_of, fold_settings, refusals};
+    use warehouse::raw::RawEvent;
 
     fn attempts(
         turn: &Arc<Mutex<()>>,
@@ -147,6 +161,7 @@ mod tests {
             source: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
             partition: first_of(1, "log".into()),
             settings: fold_settings(),
+            refused: RefusedRaw::default(),
             wanted: Arc::new(wanted),
         };
         let funnel = Arc::new(Plan::parse("plan.toml", PLAN).unwrap().funnels[0].clone());
@@ -180,6 +195,38 @@ mod tests {
         let found: Vec<_> = shown.iter().map(|shown| (shown.reason.as_str(), shown.bytes)).collect();
         assert_eq!(found, [(PANICKED, 11)]);
         assert_eq!((refusals.panicked.get(), refusals.poisonous.contains(0)), (1, true));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_raw_event_that_panics_is_shown_once_and_the_builds_go_on_without_it() {
+        let (refusals, mut shown) = refusals(0);
+        let tasks = Tasks::new();
+        for generation in [1, 2] {
+            let (sender, mut built) = mpsc::channel(1);
+            let mut build = attempts(&Arc::default(), sender, || true);
+            let store = MemoryStore::default();
+            for (message_id, own_ts) in [("fine", 5_000), ("what breaks", i64::MIN), ("fine as well", 7_000)]
+            {
+                let (event, visitor_id, ts) = ("a".to_owned(), message_id.to_owned(), 5_000);
+                let message_id = message_id.to_owned();
+                let key = ("s".to_owned(), visitor_id.clone(), message_id.clone());
+                // Its own time lies further from its time than numbers reach.
+                let event = RawEvent { visitor_id, message_id, event, ts, own_ts, ..RawEvent::default() };
+                store.tables().events.insert(key, (1, 0, event));
+            }
+            let builder = Arc::get_mut(&mut build.builder).unwrap();
+            (builder.store, builder.refused) = (store, refusals.raw.clone());
+            build.order = BuildOrder { generation, cutoff: 1, clock_ms: 9_000, ..build.order };
+            build.refusals = refusals.clone();
+            drop(tasks.spawn("build", build.run()));
+            let built = tokio::time::timeout(Duration::from_secs(60), built.recv()).await.unwrap().unwrap();
+            assert_eq!(built.lane.fold().visitors(), 2, "in generation {generation}");
+        }
+        let shown = shown.take(10, Duration::ZERO);
+        let found: Vec<_> =
+            shown.iter().map(|shown| (&*shown.reason, &*shown.site, &*shown.message_id)).collect();
+        assert_eq!(found, [(PANICKED, "s", "what breaks")]);
+        assert_eq!((refusals.panicked.get(), refusals.poisonous.len()), (1, 0));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -172,6 +172,25 @@ async fn every_mistake_has_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_has_the_name_that_a_proxy_gave_it_or_one_of_its_own() {
+    let console = Running::start(None);
+    let named = async |name: &str| {
+        let request = console.client.get(format!("{}/api/v1/none", console.url)).header("x-request-id", name);
+        let response = request.send().await.unwrap();
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        assert_eq!(response.json::<Value>().await.unwrap()["request_id"], id);
+        id
+    };
+    assert_eq!(named("proxy-17.a_b").await, "proxy-17.a_b");
+    for strange in ["", "a b", "<b>", &"x".repeat(65)] {
+        let id = named(strange).await;
+        assert!(id.len() == 16 && id != named(strange).await, "{strange}: {id}");
+    }
+    let answered = console.get("/api/v1/sites").await;
+    assert_eq!(answered.headers()["x-request-id"].len(), 16, "answers have one as well");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ready_is_said_once_clickhouse_answered() {
     let console = Running::start(None);
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);

@@ -265,6 +265,20 @@ impl NumberSource for Fake {
         ready(Ok(())).boxed()
     }
 
+    fn remove_annotation<'a>(
+        &'a self,
+        site: &'a str,
+        id: &'a str,
+    ) -> BoxFuture<'a, Result<bool, SourceError>> {
+        let mut found = false;
+        self.change(|state| {
+            let before = state.notes.len();
+            state.notes.retain(|note| (note.site.as_str(), note.id.as_str()) != (site, id));
+            found = state.notes.len() < before;
+        });
+        ready(Ok(found)).boxed()
+    }
+
     fn report<'a>(
         &'a self,
         funnel: &'a Funnel,

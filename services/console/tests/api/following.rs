@@ -178,6 +178,35 @@ async fn a_proxys_own_user_name_is_no_secret_key_and_the_token_opens_beside_it()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_note_is_removed_by_whom_it_may_be_written() {
+    let console = Running::start(Some("token"));
+    let note = json!({"site": "shop", "text": "x", "id": "a note"});
+    assert_eq!(console.note(&note, &[KEY]).await.0, 200);
+    let remove = async |query: &str, headers: &[(&str, &str)]| {
+        let request = console.client.delete(format!("{}/api/v1/annotations?{query}", console.url));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, response.json::<Value>().await.unwrap()["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let (query, token) = ("site=shop&id=a%20note", ("authorization", "Bearer token"));
+    let refused = |status, code: &str| (status, code.to_owned());
+    assert_eq!(remove(query, &[]).await, refused(401, "secret_key_needed"));
+    assert_eq!(remove(query, &[PROXIED]).await, refused(401, "token_needed"));
+    assert_eq!(remove(query, &[("x-secret-key", "sk_ladder_demo")]).await, refused(401, "wrong_secret_key"));
+    let evil = ("origin", "https://evil.example");
+    assert_eq!(remove(query, &[token, evil]).await, refused(403, "foreign_origin"));
+    assert_eq!(remove("site=shop", &[token]).await, refused(400, "bad_parameter"));
+    assert_eq!(remove("site=none&id=x", &[token]).await, refused(404, "unknown_site"));
+    assert_eq!(remove("site=ladder&id=a%20note", &[token]).await, refused(404, "unknown_note"));
+    let notes = async || console.json("/api/v1/annotations?site=shop").await["annotations"].clone();
+    assert_eq!(notes().await.as_array().unwrap().len(), 1);
+    assert_eq!(remove(query, &[KEY, PROXIED]).await.0, 200);
+    assert_eq!(notes().await, json!([]));
+    assert_eq!(remove(query, &[token]).await, refused(404, "unknown_note"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_token_programs_of_this_machine_may_write_and_pages_of_others_not() {
     let console = Running::start(None);
     let note = json!({"site": "shop", "text": "x"});

@@ -70,7 +70,9 @@ impl Running {
     pub(crate) async fn refusal(&self, path: &str) -> (u16, String, Value) {
         let response = self.get(path).await;
         let status = response.status().as_u16();
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
         let body: Value = response.json().await.unwrap();
+        assert_eq!(body["request_id"], id, "{path}");
         assert!(!body["message"].as_str().unwrap().is_empty());
         (status, body["code"].as_str().unwrap().to_owned(), body)
     }

@@ -1,4 +1,4 @@
-//! `rungs annotate`: a note on a site's time line.
+//! `rungs annotate`: a note on a site's time line, or one that is to go.
 
 use clap::Args;
 use jiff::Zoned;
@@ -32,9 +32,12 @@ pub(crate) struct Arguments {
     /// The console's token, in place of a secret key
     #[arg(long, value_name = "TOKEN", env = "RUNGS_CONSOLE__TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Removes the note of this id instead: neither the page nor Grafana draw it any more
+    #[arg(long, value_name = "ID", conflicts_with_all = ["text", "at", "id"])]
+    remove: Option<String>,
     /// What happened: one line of at most 280 characters
-    #[arg(value_name = "TEXT")]
-    text: String,
+    #[arg(value_name = "TEXT", required_unless_present = "remove")]
+    text: Option<String>,
 }
 
 const EXAMPLE: &str = "The live page draws notes into its lines, Grafana's Live ladder over its panels. On the console's own machine no \
@@ -46,17 +49,23 @@ Examples:
   rungs annotate --site shop \"email sent\"
   rungs annotate --site shop --at 10:02 \"email sent\"
   rungs annotate --site shop --at 2024-05-15T10:02+02:00 --id spring-sale \"spring sale began\"
+  rungs annotate --site shop --remove spring-sale
   rungs annotate --url https://rungs.example --key SECRET --site shop \"new checkout\"";
 
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { url, site, at, id, key, token, text } = arguments;
+    let Arguments { url, site, at, id, key, token, remove, text } = arguments;
+    let console = ConsoleClient::new(url.trim_end_matches('/'), token.as_deref());
+    if let Some(id) = remove {
+        console.delete("/api/v1/annotations", &[("site", &site), ("id", &id)], key.as_deref()).await?;
+        println!("{}", on_one_line(&format!("removed (id {id})")));
+        return Ok(());
+    }
     let mut note = json!({ "site": site, "text": text });
     for (name, value) in [("at", at.map(Value::from)), ("id", id.map(Value::from))] {
         if let (Some(value), Some(note)) = (value, note.as_object_mut()) {
             note.insert(name.to_owned(), value);
         }
     }
-    let console = ConsoleClient::new(url.trim_end_matches('/'), token.as_deref());
     let answer = console.post("/api/v1/annotations", &note, key.as_deref()).await?;
     let stored: Value = serde_json::from_str(&answer)
         .map_err(|error| Failure::new(format!("the console's answer is strange: {error}")))?;

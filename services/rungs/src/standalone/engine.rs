@@ -16,7 +16,7 @@ use super::Options;
 use crate::failure::Failure;
 
 /// Memory that the embedded ClickHouse may use before it refuses queries.
-const CLICKHOUSE_MEMORY_BYTES: u64 = 2 << 30;
+pub(super) const CLICKHOUSE_MEMORY_BYTES: u64 = 2 << 30;
 /// Connections of the embedded ClickHouse; one of them serves inserts only.
 const CLICKHOUSE_WORKERS: usize = 3;
 

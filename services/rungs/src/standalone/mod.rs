@@ -7,6 +7,7 @@
 
 mod banner;
 pub(crate) mod engine;
+mod engine_metrics;
 mod services;
 
 use std::net::SocketAddr;

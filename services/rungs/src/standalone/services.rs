@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::Options;
 use super::engine::Engines;
+use super::engine_metrics;
 use crate::failure::Failure;
 use crate::import_status::WarehouseImports;
 use crate::plans::in_force::PlanInForce;
@@ -107,6 +108,7 @@ impl Services {
             tasks: process.tasks.clone(),
             drain_limit: DRAIN_LIMIT,
         };
+        engine_metrics::show(process, engines)?;
         let collector = collector.bind(&process.shutdown)?;
         let console = rungs_console::Server::bind(console, process.shutdown.clone())?;
         let admin = start_admin(options, process, plans)?;

@@ -21,7 +21,7 @@ const KNOWN: [(&str, [u64; 5]); 3] =
 #[test]
 fn the_clickstream_and_many_events_through_two_aggregators_give_the_definitions_numbers() {
     let _alone = alone();
-    let events = number("RUNGS_FAULT_EVENTS", 100_000) as usize;
+    let events = number("RUNGS_FAULT_EVENTS", 300_000) as usize;
     let mut cluster = Cluster::start(SHOP, 2);
     cluster.import(CLICKSTREAM);
     for (window, known) in KNOWN {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::part::Part;
 use crate::program::{Ended, root};
+use crate::{load, number};
 
 /// Whatever is waited for comes within this time, or the test fails.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -119,6 +120,26 @@ impl Cluster {
             settings.ca_file = Some(self.kafka.ca_file());
         }
         settings
+    }
+
+    /// Gives the aggregators the state of as many visitors as `RUNGS_FAULT_VISITORS` says, in ClickHouse and in memory; how
+    /// many events that took.
+    pub(crate) fn load_visitors(&mut self) -> usize {
+        let (count, began) = (number("RUNGS_FAULT_VISITORS", 2_000), Instant::now());
+        load::visitors(self.collector.address("--listen"), count as usize);
+        let stored = |cluster: &Self| -> u64 {
+            cluster.clickhouse("SELECT count() FROM events").and_then(|rows| rows.parse().ok()).unwrap_or(0)
+        };
+        let mut known = 0;
+        while known < count {
+            self.until("more of the visitors are stored", |cluster| stored(cluster) > known);
+            known = stored(self);
+        }
+        self.until("all of them are counted", |cluster| {
+            cluster.sum("rungs_aggregator_lag_records", &[]) == Some(0.0)
+        });
+        println!("  {count} visitors of state loaded in {:.1} s", began.elapsed().as_secs_f64());
+        count as usize
     }
 
     /// Another aggregator, or one that was stopped, as the same member of its group. Does not wait for it.

@@ -51,6 +51,43 @@ impl Pace {
     };
 }
 
+/// Events of a request of [`visitors`].
+const LOADED_AT_ONCE: usize = 5_000;
+/// Its requests at the same time.
+const LOADERS: usize = 4;
+
+/// Sends an event of each of so many visitors, as fast as the collector takes them.
+pub(crate) fn visitors(collector: &str, count: usize) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (collector, http) = (format!("http://{collector}"), reqwest::Client::new());
+    runtime.block_on(async {
+        let load = |loader: usize| {
+            let (collector, http) = (collector.clone(), http.clone());
+            async move {
+                for first in (loader * LOADED_AT_ONCE..count).step_by(LOADERS * LOADED_AT_ONCE) {
+                    let events: Vec<Event> = (first..count.min(first + LOADED_AT_ONCE)).map(loaded).collect();
+                    let request = || Form::GzippedNdjson.request(&http, &collector, KEY, &events);
+                    while acknowledged(request()).await != Some(events.len() as u64) {
+                        tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+                    }
+                }
+            }
+        };
+        futures_util::future::join_all((0..LOADERS).map(load)).await;
+    });
+}
+
+/// The event of one of [`visitors`]; its id is none of a client's.
+fn loaded(number: usize) -> Event {
+    Event {
+        visitor: format!("loaded-{number}"),
+        event: EVENTS[number % 2].to_owned(),
+        id: format!("loaded{number}"),
+        at_ms: Some((now_ms() - 1_000 - number as i64 % HOUR_MS) / 1_000 * 1_000),
+        channel: CHANNELS[number % CHANNELS.len()].to_owned(),
+    }
+}
+
 /// What a client knows.
 #[derive(Default)]
 pub(crate) struct Ledger {

@@ -2,9 +2,9 @@
 //! of it are killed, frozen, added and removed: nothing that was acknowledged is lost, nothing is counted twice, and
 //! every number and every minute of history is the definition's ([`judge`]).
 //!
-//! The tests run one after the other; each prints how long its faults lasted. More of everything:
+//! The tests run one after the other; each prints how long its faults lasted. `make faults` runs the full size:
 //! `RUNGS_FAULT_EVENTS=1000000` events, `RUNGS_FAULT_ROUNDS=10` rounds of kills on `RUNGS_FAULT_BROKERS=3` brokers,
-//! `RUNGS_FAULT_SECONDS=60` of outage.
+//! `RUNGS_FAULT_SECONDS=60` of outage, all faults with the state of `RUNGS_FAULT_VISITORS=1000000` visitors.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../program/mod.rs"]
@@ -43,7 +43,7 @@ fn number(variable: &str, default: u64) -> u64 {
 
 /// How long an outage lasts.
 fn outage() -> Duration {
-    Duration::from_secs(number("RUNGS_FAULT_SECONDS", 15))
+    Duration::from_secs(number("RUNGS_FAULT_SECONDS", 20))
 }
 
 /// A seed, printed so that a run can be followed.

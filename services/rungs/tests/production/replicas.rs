@@ -14,6 +14,7 @@ use crate::{SHOP, alone, seed};
 fn aggregators_that_come_go_freeze_and_wake_change_no_number() {
     let _alone = alone();
     let mut cluster = Cluster::start(SHOP, 1);
+    let others = cluster.load_visitors();
     let history_since_ms = now_ms();
     let load = Load::start(cluster.collector.address("--listen"), Pace::STEADY, seed());
     load.until_more(500);
@@ -67,7 +68,7 @@ fn aggregators_that_come_go_freeze_and_wake_change_no_number() {
 
     load.until_more(200);
     let acknowledged = load.stop();
-    cluster.judge(&Truth { plan: SHOP, acknowledged, others: 0, history_since_ms });
+    cluster.judge(&Truth { plan: SHOP, acknowledged, others, history_since_ms });
     cluster.stop();
 }
 

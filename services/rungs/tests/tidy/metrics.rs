@@ -8,6 +8,7 @@ use aggregator::metrics::FunnelMetrics;
 use aggregator::snapshot::Board;
 use collector::{Collector, SpillMetrics};
 use event_log::SystemClock;
+use event_log::local::LocalLogMetrics;
 use event_log::memory::MemoryLog;
 use rungs_console::{Console, Server, WarehouseSource};
 use runtime::metrics::{MetricInfo, MetricKind};
@@ -15,17 +16,19 @@ use runtime::settings::{ClickHouseSettings, CollectorSettings, ConsoleSettings};
 use runtime::{Health, Metrics, Shutdown, Tasks};
 use tokio::sync::watch;
 use warehouse::Warehouse;
+use warehouse::embedded::ClickHouseMetrics;
 
 use crate::{docs, generated, none, tree};
 
 const LINUX_ONLY: &str = "Linux process metrics";
 
 /// The tables of the document: name, and how the names in it begin.
-const TABLES: [(&str, &[&str]); 6] = [
+const TABLES: [(&str, &[&str]); 7] = [
     ("funnel metrics", &["rungs_funnel_"]),
     ("aggregator metrics", &["rungs_aggregator_", "rungs_log_"]),
     ("collector metrics", &["rungs_collector_", "rungs_rejections_"]),
     ("console metrics", &["rungs_console_"]),
+    ("engine metrics", &["rungs_local_log_", "rungs_clickhouse_"]),
     ("process metrics", &["rungs_build_", "rungs_task"]),
     (LINUX_ONLY, &["process_"]),
 ];
@@ -52,6 +55,8 @@ fn registered() -> Vec<MetricInfo> {
     };
     drop(collector.bind(&shutdown).unwrap());
     SpillMetrics::register(&metrics).unwrap();
+    LocalLogMetrics::register(&metrics).unwrap();
+    ClickHouseMetrics::register(&metrics, 0).unwrap();
     collector::unkept_rejections(&metrics).unwrap();
     let url = Some("http://127.0.0.1:1".to_owned());
     let warehouse = Warehouse::connect(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
