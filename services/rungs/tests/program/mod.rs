@@ -153,7 +153,7 @@ impl Program {
         self.said.lock().unwrap().clone()
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.as_ref().unwrap().path()
     }
 
