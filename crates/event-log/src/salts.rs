@@ -99,13 +99,14 @@ impl Salts {
     }
 }
 
-/// Forgets past days, and writes the salts that the present and the coming day lack. To be called every minute or so.
+/// Forgets past days and, where salts are wanted, writes those that the present and the coming day lack. To be called every
+/// minute or so.
 ///
 /// # Errors
 /// As [`SaltTopic::append`].
-pub fn keep_up(topic: &dyn SaltTopic, now_ms: i64) -> Result<(), String> {
+pub fn keep_up(topic: &dyn SaltTopic, now_ms: i64, are_wanted: bool) -> Result<(), String> {
     topic.forget_before(day_of(now_ms - KEPT_AFTER_MS));
-    let Some(known) = topic.known().borrow().clone() else { return Ok(()) };
+    let Some(known) = topic.known().borrow().clone().filter(|_| are_wanted) else { return Ok(()) };
     let ahead = DAY_MS - AHEAD_FROM_HOUR * HOUR_MS;
     for day in day_of(now_ms)..=day_of(now_ms + ahead) {
         if !known.by_day.contains_key(&day) {
@@ -149,7 +150,7 @@ mod tests {
     #[test]
     fn a_day_has_one_salt_written_half_a_day_ahead_and_forgotten_when_it_is_over() {
         let topic = InMemory(watch::Sender::new(None), Mutex::default());
-        let at = |hours: i64| keep_up(&topic, hours * HOUR_MS).unwrap();
+        let at = |hours: i64| keep_up(&topic, hours * HOUR_MS, true).unwrap();
         at(1);
         assert!(topic.1.lock().unwrap().is_empty(), "not before the topic was read");
         topic.0.send_replace(Some(Arc::default()));
@@ -163,6 +164,8 @@ mod tests {
         at(26);
         assert_eq!(topic.known().borrow().as_ref().unwrap().at(25 * HOUR_MS), Some(&before));
         assert_eq!(*topic.1.lock().unwrap(), [0, 1]);
+        keep_up(&topic, 49 * HOUR_MS, false).unwrap();
+        assert!(days().is_empty(), "also where no site wants them any more");
     }
 
     #[test]

@@ -77,7 +77,7 @@ fn of_salts_written_at_once_one_counts_for_everybody_and_a_restart_finds_it() {
     let topics = [open(), open(), open()];
     std::thread::scope(|scope| {
         for topic in &topics {
-            scope.spawn(|| keep_up(topic, NOON_MS).unwrap());
+            scope.spawn(|| keep_up(topic, NOON_MS, true).unwrap());
         }
     });
     topics[0].append(20_002, Salt::random()).unwrap();

@@ -32,7 +32,11 @@ fn naive(schema: &SiteSchema, event: &str, properties: &Value) -> Vec<Rule> {
     let broken = [
         (Rule::Required, !planned.required.iter().all(is_there)),
         (Rule::DataType, !planned.properties.iter().all(is_right)),
-        (Rule::PlannedProperty, !planned.additional_properties && !sent.keys().all(is_planned)),
+        (
+            Rule::PlannedProperty,
+            !planned.additional_properties
+                && !sent.keys().all(|name| is_planned(name) || name.starts_with('$')),
+        ),
     ];
     broken.into_iter().filter(|(_, is_broken)| *is_broken).map(|(rule, _)| rule).collect()
 }

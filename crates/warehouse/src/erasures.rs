@@ -16,8 +16,12 @@ use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
 use crate::generations::current_log;
 
-/// Visitors whose rows of a table are deleted at once, at most: a statement has 256 KiB.
-pub const MAX_REMOVED_AT_ONCE: usize = 300;
+/// Visitors whose rows of a table are deleted at once, at most.
+pub const MAX_REMOVED_AT_ONCE: usize = 5_000;
+/// Bytes of their ids, at most: a statement has 256 KiB, and an id may be twice as long in it.
+const MAX_NAMED_BYTES: usize = 96 << 10;
+/// Bytes of an id in a statement beside its own: quotes and a comma.
+const BESIDE_AN_ID: usize = 4;
 
 /// A visitor who was erased, and the place of the record that says so.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
@@ -95,10 +99,10 @@ const PASSED_SQL: &str = concat!(
     ORDER BY log_partition"
 );
 
-/// Erasures that nothing begins before any more. Its values: the log's number, and for each partition what is folded and
+/// Erasures that nothing begins before any more. Its values: the log's number, twice, and for each partition what is folded and
 /// the first cut-off. A build that is not done after a day is not waited for.
 const DUE: &str = "log_epoch < ? OR (
-    log_offset < arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1)
+    log_epoch = ? AND log_offset < arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1)
     AND (log_offset < arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1)
          OR erased_at < now64(3) - INTERVAL 1 DAY))";
 
@@ -120,7 +124,7 @@ impl Due {
     }
 
     fn bind(&self, query: Query) -> Query {
-        let query = query.bind(self.epoch).bind(&self.folded).bind(&self.folded);
+        let query = query.bind(self.epoch).bind(self.epoch).bind(&self.folded).bind(&self.folded);
         query.bind(&self.cutoffs).bind(&self.cutoffs)
     }
 }
@@ -172,9 +176,10 @@ impl Warehouse {
                 removal.failing = removal.failing.or(Some(failure).filter(|failure| !failure.is_empty()));
                 continue;
             }
-            self.remove(holder, &found).await?;
-            removal.visitors += found.len();
-            removal.is_partial |= found.len() >= MAX_REMOVED_AT_ONCE;
+            let first = within_a_statement(&found);
+            self.remove(holder, first).await?;
+            removal.visitors += first.len();
+            removal.is_partial |= first.len() < found.len() || found.len() >= MAX_REMOVED_AT_ONCE;
         }
         Ok(removal)
     }
@@ -209,5 +214,28 @@ impl Warehouse {
             .into_iter()
             .fold(self.query(&sql), |query, (site, visitors)| query.bind(site).bind(visitors));
         within(table, INSERT_TIMEOUT, query.execute()).await
+    }
+}
+
+/// As many as one statement can name; one at least.
+fn within_a_statement(found: &[(String, String)]) -> &[(String, String)] {
+    let mut bytes = 0;
+    let fitting = found.iter().take_while(|(_, visitor)| {
+        bytes += visitor.len() + BESIDE_AN_ID;
+        bytes <= MAX_NAMED_BYTES
+    });
+    let count = fitting.count().max(1);
+    found.get(..count).unwrap_or(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_names_as_many_visitors_as_it_has_room_for() {
+        let named = |count: usize, length: usize| vec![("shop".to_owned(), "v".repeat(length)); count];
+        let fit = |count, length| within_a_statement(&named(count, length)).len();
+        assert_eq!([fit(0, 36), fit(1, 256), fit(2_000, 36), fit(5_000, 256)], [0, 1, 2_000, 378]);
     }
 }

@@ -14,16 +14,24 @@ use crate::snapshot::Board;
 /// Rounds in a row that find a change of a table failing, after which somebody has to be told.
 const FAILING_ROUNDS: u32 = 3;
 
-/// Runs until shutdown is requested, a round each interval.
+/// Where a round could not do all, the next one comes so soon.
+const UNFINISHED_PAUSE: Duration = Duration::from_secs(30);
+
+/// Runs until shutdown is requested, a round each interval, or sooner while there is more to do.
 pub(crate) async fn run(warehouse: Warehouse, board: Board, interval: Duration, shutdown: Shutdown) {
-    let mut failing = 0;
+    let (mut failing, mut pause) = (0, interval);
     loop {
         tokio::select! {
             () = shutdown.requested() => return,
-            () = tokio::time::sleep(interval) => {}
+            () = tokio::time::sleep(pause) => {}
         }
+        pause = interval;
         if board.is_first_served() {
-            tell(&warehouse.remove_erased().await, &mut failing);
+            let found = warehouse.remove_erased().await;
+            tell(&found, &mut failing);
+            if found.is_ok_and(|removal| removal.is_partial && removal.failing.is_none()) {
+                pause = interval.min(UNFINISHED_PAUSE);
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use event_log::{Message, Publisher, partition_of};
 use prost::Message as _;
 use rungs_proto::v1::{Control, Erase, Record, control, record};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::limits::{MAX_FORGOTTEN_AT_ONCE, MAX_VISITOR_ID_BYTES};
@@ -20,7 +21,8 @@ use crate::rejection::Reason;
 /// The body.
 #[derive(Debug, Deserialize)]
 struct Body {
-    visitors: Vec<Value>,
+    /// As they were sent: of a number its own digits are the id.
+    visitors: Vec<Box<RawValue>>,
 }
 
 /// The visitors of a request, in its order.
@@ -35,7 +37,7 @@ impl Forgotten {
         if visitors.len() > MAX_FORGOTTEN_AT_ONCE {
             return Err(Refusal::TooManyVisitors { limit: MAX_FORGOTTEN_AT_ONCE });
         }
-        Ok(Self(visitors.into_iter().map(id).collect()))
+        Ok(Self(visitors.iter().map(|visitor| id(visitor.get())).collect()))
     }
 
     /// Hands a record for each partition to the log; done when all of them are durable.
@@ -83,12 +85,10 @@ impl Forgotten {
 }
 
 /// A visitor's id, as events have it: a text or a number.
-fn id(value: Value) -> Result<String, String> {
-    let id = match value {
-        Value::String(text) => text,
-        Value::Number(number) => number.to_string(),
-        _ => return Err("a visitor is a text or a number".to_owned()),
-    };
+fn id(json: &str) -> Result<String, String> {
+    let is_number = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+    let text = if is_number { Some(json.to_owned()) } else { serde_json::from_str(json).unwrap_or_default() };
+    let Some(id) = text else { return Err("a visitor is a text or a number".to_owned()) };
     match id.len() {
         0 => Err("a visitor's id is not empty".to_owned()),
         1..=MAX_VISITOR_ID_BYTES => Ok(id),
@@ -116,6 +116,15 @@ mod tests {
             }
         }
         assert_eq!(found, names.into_iter().map(str::to_owned).collect());
+    }
+
+    #[test]
+    fn a_number_is_erased_by_its_own_digits_as_events_keep_it() {
+        let body = br#"{"visitors":[1e3,123456789012345678901,-0.50,null,true,"1\u0032"]}"#;
+        let forgotten = Forgotten::parse(body).unwrap();
+        let ids: Vec<_> = forgotten.0.iter().map(|id| id.as_deref().ok()).collect();
+        let numbers = [Some("1e3"), Some("123456789012345678901"), Some("-0.50")];
+        assert_eq!(ids, [&numbers[..], &[None, None, Some("12")]].concat());
     }
 
     #[test]

@@ -129,10 +129,12 @@ where
             let outcome = (self.0.read)(key.clone()).await;
             let (read, pace) = (Instant::now(), self.0.pace);
             let took = read - begun;
+            // One that failed is tried again as if it had cost nothing: its error must not stay.
+            let rest = if outcome.is_ok() { pace.rest } else { 0 };
             // Who asks does not wait for a dear read that is late on purpose.
-            let longer = if pace.rest > 0 { took * (pace.rest + 1) } else { Duration::ZERO };
+            let longer = if rest > 0 { took * (rest + 1) } else { Duration::ZERO };
             newest.send_replace(Some((read + pace.oldest + longer, outcome)));
-            tokio::time::sleep_until((begun + pace.interval).max(read + took * pace.rest)).await;
+            tokio::time::sleep_until((begun + pace.interval).max(read + took * rest)).await;
             if self.is_deserted(key) {
                 return;
             }
@@ -263,16 +265,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_error_is_shared_until_the_next_read() {
+    async fn an_error_is_shared_until_the_next_read_which_comes_soon_however_long_it_took() {
         let fails = Arc::new(AtomicU64::new(1));
         let still = Arc::clone(&fails);
         let read: Read<String, u64> = Arc::new(move |_| {
             let fails = still.load(Ordering::Relaxed) > 0;
             let error = WarehouseError::Timeout { statement: "live", limit: INTERVAL };
             let outcome = if fails { Err(error.into()) } else { Ok(1) };
-            futures_util::future::ready(outcome).boxed()
+            let takes = Duration::from_secs(if fails { 60 } else { 0 });
+            tokio::time::sleep(takes).map(|()| outcome).boxed()
         });
-        let reads = Reads::new(read, LIVE, Tasks::new(), Shutdown::new());
+        let dear = Pace { rest: 9, ..LIVE };
+        let reads = Reads::new(read, dear, Tasks::new(), Shutdown::new());
         assert!(reads.newest("7d".to_owned()).await.is_err());
         fails.store(0, Ordering::Relaxed);
         assert!(reads.newest("7d".to_owned()).await.is_err());

@@ -51,15 +51,13 @@ pub(crate) async fn pass_on(
 async fn look_after(process: &Process, topic: &Arc<dyn SaltTopic>, mut plan: Plans) {
     let mut known = topic.known();
     loop {
-        let is_wanted = plan.borrow_and_update().as_ref().is_some_and(|plan| is_cookieless(plan));
+        let are_wanted = plan.borrow_and_update().as_ref().is_some_and(|plan| is_cookieless(plan));
         known.borrow_and_update();
-        if is_wanted {
-            let topic = topic.clone();
-            // Storing blocks.
-            let kept = tokio::task::spawn_blocking(move || keep_up(topic.as_ref(), now_ms()));
-            if let Ok(Err(error)) = kept.await {
-                tracing::warn!(%error, "a salt could not be written; tried again");
-            }
+        let kept = topic.clone();
+        // Storing blocks.
+        let kept = tokio::task::spawn_blocking(move || keep_up(kept.as_ref(), now_ms(), are_wanted));
+        if let Ok(Err(error)) = kept.await {
+            tracing::warn!(%error, "a salt could not be written; tried again");
         }
         tokio::select! {
             () = process.shutdown.requested() => return,

@@ -223,8 +223,7 @@ impl Shared {
             if client.context().fatal.load(Ordering::Acquire) {
                 tracing::warn!("the Kafka producer ended for good; a new one takes its place");
                 self.renew(&client);
-            } else if let Some((topic, partition)) =
-                client.context().sight.suspect(Instant::now(), self.blind_limit)
+            } else if let Some((topic, partition)) = client.context().sight.suspect(self.blind_limit)
                 && has_leader(&client, &(topic.clone(), partition))
             {
                 tracing::warn!(

@@ -14,11 +14,13 @@ use rdkafka::error::RDKafkaErrorCode;
 
 /// (topic, partition); -1: the producer chooses.
 pub(super) type Place = (String, i32);
+/// When the first and the last message failed.
+type Failing = (Instant, Instant);
 
-/// Places whose messages fail, and since when.
+/// Places whose messages fail.
 #[derive(Debug, Default)]
 pub(super) struct Sight {
-    failing: Mutex<BTreeMap<Place, Instant>>,
+    failing: Mutex<BTreeMap<Place, Failing>>,
     /// Nearly always not: a message that is acknowledged costs no lock then.
     any: AtomicBool,
 }
@@ -45,26 +47,26 @@ impl Sight {
             Code::LeaderNotAvailable,
         ];
         if unsent.contains(&code) {
-            self.failing().entry((topic.to_owned(), partition)).or_insert(now);
+            self.failing().entry((topic.to_owned(), partition)).or_insert((now, now)).1 = now;
             self.any.store(true, Ordering::Release);
         }
     }
 
-    /// A place that is suspect at `now`, its messages having failed for `limit`. One of all that are is told, once: they
-    /// have to fail for as long again.
-    pub(super) fn suspect(&self, now: Instant, limit: Duration) -> Option<Place> {
+    /// A place that is suspect, its messages having failed for `limit`, not only once. One of all that are is told, once:
+    /// they have to fail for as long again.
+    pub(super) fn suspect(&self, limit: Duration) -> Option<Place> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
         let mut failing = self.failing();
-        let is_due = |since: &Instant| now.saturating_duration_since(*since) >= limit;
-        let place = failing.iter().find(|(_, since)| is_due(since)).map(|(place, _)| place.clone())?;
-        failing.retain(|_, since| !is_due(since));
+        let is_due = |(first, last): &Failing| last.saturating_duration_since(*first) >= limit;
+        let place = failing.iter().find(|(_, times)| is_due(times)).map(|(place, _)| place.clone())?;
+        failing.retain(|_, times| !is_due(times));
         self.any.store(!failing.is_empty(), Ordering::Release);
         Some(place)
     }
 
-    fn failing(&self) -> MutexGuard<'_, BTreeMap<Place, Instant>> {
+    fn failing(&self) -> MutexGuard<'_, BTreeMap<Place, Failing>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,28 +78,27 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(10);
     const TIMED_OUT: RDKafkaErrorCode = RDKafkaErrorCode::MessageTimedOut;
 
-    fn suspect(sight: &Sight, now: Instant) -> Option<Place> {
-        sight.suspect(now, LIMIT)
-    }
-
     #[test]
     fn a_partition_is_suspect_once_its_messages_failed_for_the_limit() {
         let (sight, began) = (Sight::default(), Instant::now());
         sight.failed("t", 3, TIMED_OUT, began);
-        sight.failed("t", 3, TIMED_OUT, began + LIMIT / 2);
-        assert_eq!(suspect(&sight, began + LIMIT - Duration::from_millis(1)), None);
-        assert_eq!(suspect(&sight, began + LIMIT), Some(("t".to_owned(), 3)));
-        assert_eq!(suspect(&sight, began + 9 * LIMIT), None, "told once");
+        sight.failed("t", 3, TIMED_OUT, began + LIMIT - Duration::from_millis(1));
+        assert_eq!(sight.suspect(LIMIT), None);
+        sight.failed("t", 3, TIMED_OUT, began + LIMIT);
+        assert_eq!(sight.suspect(LIMIT), Some(("t".to_owned(), 3)));
+        assert_eq!(sight.suspect(LIMIT), None, "told once");
     }
 
     #[test]
     fn one_that_is_acknowledged_in_between_is_not_suspect_and_others_are() {
         let (sight, began) = (Sight::default(), Instant::now());
-        (0..3).for_each(|partition| sight.failed("t", partition, TIMED_OUT, began));
+        let fail = |now| (0..3).for_each(|partition| sight.failed("t", partition, TIMED_OUT, now));
+        fail(began);
         sight.acknowledged("t", 0);
         sight.acknowledged("other", 1);
-        assert_eq!(suspect(&sight, began + LIMIT), Some(("t".to_owned(), 1)));
-        assert_eq!(suspect(&sight, began + LIMIT), None);
+        fail(began + LIMIT);
+        assert_eq!(sight.suspect(LIMIT), Some(("t".to_owned(), 1)));
+        assert_eq!(sight.suspect(LIMIT), None);
     }
 
     #[test]
@@ -105,7 +106,8 @@ mod tests {
         let (sight, began) = (Sight::default(), Instant::now());
         for code in [RDKafkaErrorCode::MessageSizeTooLarge, RDKafkaErrorCode::PurgeInflight] {
             sight.failed("t", 0, code, began);
+            sight.failed("t", 0, code, began + LIMIT);
         }
-        assert_eq!(suspect(&sight, began + LIMIT), None);
+        assert_eq!(sight.suspect(LIMIT), None);
     }
 }

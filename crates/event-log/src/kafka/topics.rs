@@ -22,6 +22,7 @@ const LEADERS_LIMIT: Duration = Duration::from_secs(20);
 const LEADERS_PAUSE: Duration = Duration::from_millis(50);
 /// A salt is written at noon of the day before its own.
 const SALTS_KEPT: Duration = Duration::from_secs(36 * 3_600);
+const SALTS_SEGMENT: Duration = Duration::from_secs(3_600);
 
 /// A topic as it is to be.
 struct Wanted {
@@ -80,6 +81,8 @@ fn wanted(settings: &KafkaSettings) -> Result<[Wanted; 4], KafkaError> {
     let salts = vec![
         be("cleanup.policy", "delete"),
         be("retention.ms", &SALTS_KEPT.as_millis().to_string()),
+        // Whole segments are deleted, by their newest record: each salt must have one of its own.
+        be("segment.ms", &SALTS_SEGMENT.as_millis().to_string()),
         be("message.timestamp.type", "LogAppendTime"),
         in_sync(),
         clean_leader(),

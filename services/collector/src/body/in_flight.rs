@@ -43,12 +43,17 @@ pub(crate) struct Permit {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     budget: InFlight,
+    share: Option<Arc<SiteShare>>,
     bytes: usize,
 }
 
 /// What one site may have of the budget.
 #[derive(Debug)]
-pub(crate) struct SiteShare(Bytes);
+pub(crate) struct SiteShare {
+    all: Bytes,
+    /// Those of requests that wait for the site's quota.
+    waiting: Bytes,
+}
 
 impl Bytes {
     fn new(max: usize) -> Self {
@@ -72,20 +77,20 @@ impl Bytes {
 
 impl SiteShare {
     pub(crate) fn new(max: usize) -> Self {
-        Self(Bytes::new(max))
+        Self { all: Bytes::new(max), waiting: Bytes::new(max / WAITING_PART) }
     }
 
     pub(crate) fn max(&self) -> usize {
-        self.0.max
+        self.all.max
     }
 
     /// Takes bytes for a request that has `own` already. A request that is alone is never refused: it could never be sent.
     fn take(&self, bytes: usize, own: usize) -> Result<(), Refusal> {
-        if self.0.take(bytes, Some(own)) { Ok(()) } else { Err(Refusal::SiteShareFull) }
+        if self.all.take(bytes, Some(own)) { Ok(()) } else { Err(Refusal::SiteShareFull) }
     }
 
     fn give_back(&self, bytes: usize) {
-        self.0.give_back(bytes);
+        self.all.give_back(bytes);
     }
 }
 
@@ -136,10 +141,17 @@ impl Permit {
         self.cover(bytes)
     }
 
-    /// Held while the request waits for its site's quota; `None` where such requests hold as many bytes as they may.
+    /// Held while the request waits for its site's quota; `None` where such requests hold as many bytes as they may, all of
+    /// them or those of the site. One that waits alone for its site may.
     pub(crate) fn wait(&self) -> Option<Waiting> {
-        let is_taken = self.budget.waiting.take(self.bytes, None);
-        is_taken.then(|| Waiting { budget: self.budget.clone(), bytes: self.bytes })
+        if !self.budget.waiting.take(self.bytes, None) {
+            return None;
+        }
+        if self.share.as_ref().is_some_and(|share| !share.waiting.take(self.bytes, Some(0))) {
+            self.budget.waiting.give_back(self.bytes);
+            return None;
+        }
+        Some(Waiting { budget: self.budget.clone(), share: self.share.clone(), bytes: self.bytes })
     }
 
     fn give_back(&self, bytes: usize) {
@@ -162,6 +174,9 @@ impl Permit {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.budget.waiting.give_back(self.bytes);
+        if let Some(share) = &self.share {
+            share.waiting.give_back(self.bytes);
+        }
     }
 }
 
@@ -211,6 +226,23 @@ mod tests {
     }
 
     #[test]
+    fn those_who_wait_for_one_sites_quota_leave_room_for_those_of_another() {
+        let budget = InFlight::new(400, IntGauge::new("bytes", "bytes").unwrap());
+        let shares = [SiteShare::new(200), SiteShare::new(200)].map(Arc::new);
+        let of = |site: usize| {
+            let mut permit = budget.permit();
+            permit.belong_to(&shares[site]).unwrap();
+            permit.grow(30).unwrap();
+            permit
+        };
+        let (one, two, other) = (of(0), of(0), of(1));
+        let waits = one.wait();
+        assert!(waits.is_some() && two.wait().is_none() && other.wait().is_some());
+        drop(waits);
+        assert!(two.wait().is_some());
+    }
+
+    #[test]
     fn what_is_refused_takes_nobodys_room_meanwhile() {
         let share = SiteShare::new(100);
         share.take(40, 0).unwrap();
@@ -225,7 +257,7 @@ mod tests {
                 share.give_back(60);
             }
         });
-        assert_eq!(share.0.used.load(Ordering::Acquire), 40);
+        assert_eq!(share.all.used.load(Ordering::Acquire), 40);
     }
 
     #[test]
@@ -249,7 +281,7 @@ mod tests {
         assert_eq!(four.grow(50), Err(Refusal::SiteShareFull));
         assert_eq!(four.grow(49), Ok(()));
         drop((two, three, four));
-        for used in [&noisy.0.used, &quiet.0.used, &budget.all.used] {
+        for used in [&noisy.all.used, &quiet.all.used, &budget.all.used] {
             assert_eq!(used.load(Ordering::Acquire), 0);
         }
     }

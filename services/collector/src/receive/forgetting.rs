@@ -9,9 +9,9 @@ use crate::refusal::Refusal;
 
 impl Incoming<'_> {
     pub(super) async fn forget(&self, payload: Payload) -> Result<Answer, Refusal> {
-        let mut permit = self.state.in_flight.permit();
-        let body = self.body(payload, &mut permit).await?;
         let site = self.site_of_secret_key()?;
+        let mut permit = self.permit()?;
+        let body = self.body(payload, &mut permit).await?;
         let forgotten = Forgotten::parse(&body)?;
         forgotten.publish(self.state.direct.as_ref(), &site).await?;
         tracing::info!(site, visitors = forgotten.count(), "visitors are erased");

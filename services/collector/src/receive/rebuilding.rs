@@ -22,9 +22,9 @@ struct Body {
 
 impl Incoming<'_> {
     pub(super) async fn rebuild(&self, payload: Payload) -> Result<Answer, Refusal> {
-        let mut permit = self.state.in_flight.permit();
-        let body = self.body(payload, &mut permit).await?;
         let site = self.site_of_secret_key()?;
+        let mut permit = self.permit()?;
+        let body = self.body(payload, &mut permit).await?;
         let Body { funnel } = parse(&body)?;
         self.check_funnel(&site, &funnel)?;
         let generation = self.state.generations.next(now_ms());

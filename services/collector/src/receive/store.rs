@@ -137,12 +137,15 @@ impl Incoming<'_> {
         let left_out = self.left_out(caller);
         // A crawler's events are thrown away: they must not use up what visitors may send.
         let taken = if left_out.is_none() { parsed.events.len() } else { 0 };
+        let stand_in = match left_out {
+            None => self.stand_in(caller, &parsed, arrival.received_at_ms)?,
+            Some(_) => None,
+        };
         let charged = match import_id {
             Some(id) => self.check_import(caller, id).map(|()| None)?,
             None => Some(self.take_quota(caller, arrival, taken)?),
         };
         let country = self.country();
-        let stand_in = self.stand_in(caller, &parsed, arrival.received_at_ms)?;
         let mut validator = Validator::new(validate::Request {
             site: &caller.site.id,
             received_at_ms: arrival.received_at_ms,

@@ -4,10 +4,10 @@
 //
 // `make tag` writes rungs.min.js from these files; tests hold the two together and the size within 3 KiB compressed.
 
-import { script, settings } from "./settings.js";
+import { cookieless, script, settings } from "./settings.js";
 import { guard } from "./guard.js";
 import { start } from "./queue.js";
-import { arrive } from "./visitor.js";
+import { arrive, forgetVisitor } from "./visitor.js";
 import { choose, identity, record } from "./record.js";
 import { page, watchPages } from "./pages.js";
 import { watchOffers, watchSteps } from "./elements.js";
@@ -35,6 +35,8 @@ guard(() => {
   if (!settings.key || before.on) return;
   window.rungs = call;
   call.on = 1;
+  // What the page kept before it did without cookies.
+  cookieless && forgetVisitor();
   arrive();
   const steps = [start, settings.pages != "off" && watchPages, watchSteps, watchOffers, "extra" in settings && loadExtra];
   // Each by itself: a browser that lacks one thing has the others.

@@ -1,5 +1,6 @@
 //! Sites that ask for no ids: visitors are told apart by address, browser and day, and nothing of these is kept.
 
+use funnel::plan::{Rate, SiteLimits};
 use reqwest::header::{LOCATION, USER_AGENT};
 use serde_json::{Value, json};
 
@@ -44,6 +45,26 @@ async fn who_sends_without_an_id_is_one_visitor_by_address_browser_and_day() {
     let mut counts: Vec<usize> = by_visitor.into_values().collect();
     counts.sort_unstable();
     assert_eq!(counts, [2, 2, 2, 4], "another browser, another address, another day");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_salt_uses_up_no_quota_and_who_is_left_out_needs_none() {
+    let running = cookieless().await;
+    let rate = Some(Rate { per_second: 1, burst: 2 });
+    running
+        .apply(|plan| {
+            plan.sites[0].policy.cookieless = true;
+            plan.sites[0].limits = SiteLimits { events: rate, ..SiteLimits::default() };
+        })
+        .await;
+    let nameless = || json!([{ "event": "view" }, { "event": "buy" }]);
+    for _ in 0..3 {
+        assert_eq!(post(&running, "192.0.2.1", CHROME, nameless()).await.0, 503);
+    }
+    let bot = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)";
+    assert_eq!(post(&running, "192.0.2.1", bot, nameless()).await.1["rejected"][0]["code"], "bot");
+    running.salt();
+    assert_eq!(post(&running, "192.0.2.1", CHROME, nameless()).await.1["accepted"], 2);
 }
 
 #[tokio::test]

@@ -64,6 +64,10 @@ async fn without_cookies_nothing_is_stored_and_a_day_is_one_visitor() {
     let Some(mut visit) = Visit::start().await else { return };
     visit.running.apply(|plan| plan.sites[1].policy.cookieless = true).await;
     visit.running.salt();
+    // The site had stored ids before.
+    visit.open("/before", r#"data-pages="off""#, "");
+    visit.page.evaluate("rungs('id', (id) => { window.told = id })");
+    assert_ne!(visit.stored(), json!([[], ""]));
     visit.open("/a", "data-cookieless", "");
     visit
         .page

@@ -8,6 +8,9 @@ use crate::page::{Visit, assert_once, named};
 use crate::support::{Running, start_with};
 
 const QUEUED: &str = "Object.keys(localStorage).filter(key => key.startsWith('rungs.wk_blog.')).length";
+/// Whether a request of events has ended.
+const FAILED: &str =
+    "performance.getEntriesByType('resource').some((entry) => entry.name.endsWith('?events'))";
 
 /// Stops a collector; gives back where it was.
 async fn stop(running: &Running) -> SocketAddr {
@@ -93,6 +96,8 @@ async fn tabs_do_not_send_each_others_events_again() {
     for (tab, name) in [(visit.page.tab(), "of_b"), (first, "of_a")] {
         visit.page.show(&tab);
         visit.page.evaluate(&format!("rungs('event', '{name}')"));
+        // A request that has not failed yet would reach the next collector, beside its repetition.
+        visit.page.until(FAILED, &json!(true));
     }
     visit.page.until(QUEUED, &json!(2));
     visit.running = start_with(|settings| settings.listen = address, None).await;

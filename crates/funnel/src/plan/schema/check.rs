@@ -189,7 +189,9 @@ impl<'de> Visitor<'de> for Found<'_> {
                 Some(found) => *found = map.next_value_seed(KindOf)?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
-                    if !self.event.additional_properties && self.unplanned.is_none() {
+                    // Clients add some of their own, whose names begin like this.
+                    let is_clients = name.starts_with('$');
+                    if !self.event.additional_properties && !is_clients && self.unplanned.is_none() {
                         self.unplanned = Some(name.chars().take(MAX_TOLD_CHARS).collect());
                     }
                 }
