@@ -71,7 +71,8 @@ const HOLDERS: [Holder; 3] = [
     Holder { table: "journeys", column: "visitor", named_by: "visitor_hash", of_a_site: BY_HASH },
 ];
 
-/// How far a partition of the log in use is folded, and where its first build under way begins.
+/// How far a partition of the log in use is folded, and where its first build under way begins. Of a funnel the newest
+/// generation counts: a build that a later one replaced was given up, and its row says `building` for ever.
 #[derive(Debug, Row, Deserialize)]
 struct Passed {
     log_partition: u32,
@@ -90,10 +91,11 @@ const PASSED_SQL: &str = concat!(
            minIf(last.1, funnel = '') AS folded,
            if(countIf(last.3 = 'building') = 0, toUInt64(-1), minIf(last.2, last.3 = 'building')) AS first_cutoff
     FROM (
-        SELECT log_partition, funnel, argMax((next_offset, cutoff, state), (version, written_at)) AS last
+        SELECT log_partition, funnel,
+               argMax((next_offset, cutoff, state), (generation, version, written_at)) AS last
         FROM progress
         WHERE log_id = log.1 AND log_partition < log.2 AND kind = 'progress'
-        GROUP BY log_partition, site, funnel, definition, generation
+        GROUP BY log_partition, site, funnel
     )
     GROUP BY log_partition
     ORDER BY log_partition"

@@ -88,6 +88,9 @@ async fn what_is_stored_of_an_erased_visitor_is_deleted_once_nothing_begins_befo
     }
     assert_eq!(left(&warehouse).await, [2, 2, 2]);
     folded_to(&warehouse, 8, Some((COMPLETE, 3))).await;
+    // A build that was given up for that one says nothing any more, whenever its row was written.
+    let given_up = ProgressRow { cutoff: 3, ..progress("log", 0, 1, 8, BUILDING, 9) };
+    warehouse.insert::<ProgressRow>("progress", &[given_up]).await.unwrap();
     assert_eq!(warehouse.remove_erased().await.unwrap().visitors, 3, "one of each table");
     until_left(&warehouse, [1, 1, 1]).await;
     assert_eq!(warehouse.remove_erased().await.unwrap(), Removal::default(), "nothing is left of anybody");

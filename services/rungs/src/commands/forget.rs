@@ -83,7 +83,9 @@ fn visitors(arguments: &Arguments) -> Result<Vec<String>, Failure> {
     let mut visitors = arguments.visitor.clone();
     if let Some(path) = &arguments.visitors {
         let text = read(path)?;
-        visitors.extend(text.lines().filter(|line| !line.is_empty()).map(str::to_owned));
+        // Spreadsheets begin a text with a mark, and leave blanks behind it.
+        let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_end);
+        visitors.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
     }
     if visitors.is_empty() {
         return Err(Failure::usage("--visitors: the file names nobody; write a visitor's id a line"));
