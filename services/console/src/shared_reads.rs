@@ -134,7 +134,8 @@ where
             // Who asks does not wait for a dear read that is late on purpose.
             let longer = if rest > 0 { took * (rest + 1) } else { Duration::ZERO };
             newest.send_replace(Some((read + pace.oldest + longer, outcome)));
-            tokio::time::sleep_until((begun + pace.interval).max(read + took * rest)).await;
+            let soonest = if rest == pace.rest { begun + pace.interval } else { read + pace.interval };
+            tokio::time::sleep_until(soonest.max(read + took * rest)).await;
             if self.is_deserted(key) {
                 return;
             }
