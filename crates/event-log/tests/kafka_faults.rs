@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -34,6 +34,9 @@ fn what_was_acknowledged_survives_a_killed_broker_and_writing_goes_on() {
     assert_eq!(values(&read(source.as_ref(), 0, 0, 3)), ["before", "during", "after"]);
 }
 
+/// A record may stand twice: when a message of any partition times out, librdkafka begins a new producer epoch for all of them,
+/// and what was sent to a leader that died before it answered is sent again under a number that brokers cannot compare
+/// (https://github.com/confluentinc/librdkafka/issues/4953). The aggregator drops copies by message id.
 #[test]
 fn no_acknowledged_event_is_lost_or_out_of_order_when_leaders_die_under_load() {
     let mut kafka = Kafka::cluster(3);
@@ -68,14 +71,10 @@ fn no_acknowledged_event_is_lost_or_out_of_order_when_leaders_die_under_load() {
     for (partition, acknowledged) in (0..).zip(&acknowledged) {
         publish(publisher.as_ref(), vec![message(partition, LAST)]).unwrap();
         let stored = until_last(source.as_ref(), partition, acknowledged.len() + 1);
-        let mut counts = BTreeMap::new();
-        stored.iter().for_each(|text| *counts.entry(text.clone()).or_insert(0) += 1);
-        let lost: Vec<_> = acknowledged.iter().filter(|text| !counts.contains_key(*text)).collect();
+        let distinct: BTreeSet<_> = stored.iter().collect();
+        let lost: Vec<_> = acknowledged.iter().filter(|text| !distinct.contains(text)).collect();
         assert!(lost.is_empty(), "partition {partition}, of {}: {lost:?}", acknowledged.len());
-        // Copies are the aggregator's to drop: now and then one comes of a leader that dies.
-        counts.retain(|_, count| *count > 1);
-        println!("partition {partition}: stored more than once: {counts:?}");
-        assert!(stored.is_sorted(), "the order is kept");
+        assert!(stored.is_sorted(), "partition {partition}: the order is kept, of copies too");
     }
 }
 
