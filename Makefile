@@ -41,7 +41,7 @@ test: libchdb kafka esbuild grafana-schema sdks deploy-tools ## Formatting, lint
 	@scripts/need.sh --install chromium curl prometheus python3
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked --no-fail-fast
 	@scripts/deny.sh
 
 lint: tools ## Formatting and lints only

@@ -1,5 +1,5 @@
-//! Grafana dashboards as code: [`all`] gives every dashboard as JSON, by file name. `cargo run -p observability` writes them to
-//! `observability/grafana/dashboards`, where Grafana's provisioning reads them; a test holds both equal.
+//! Grafana dashboards as code: [`all`] gives every dashboard as JSON, by file name. `cargo run -p observability` writes
+//! them to `observability/grafana/dashboards`, where Grafana's provisioning reads them; a test holds both equal.
 //!
 //! A dashboard is a file here: its variables, rows and panels in the order in which people see them. Prometheus panels read
 //! the recorded series of `observability/prometheus/rules`, which have a gap where numbers are not whole. SQL panels use

@@ -1,4 +1,5 @@
-//! The dashboards' files: they are what the code makes, Grafana knows every key in them, and they refer only to what is there.
+//! The dashboards' files: they are what the code makes, Grafana knows every key in them, and they refer only to what is
+//! there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeSet;

@@ -1,5 +1,5 @@
-//! The rules by Prometheus' own tool: they are valid, and do what `observability/prometheus/tests` says, one file a process. Every alert has
-//! its page in `docs/runbooks`.
+//! The rules by Prometheus' own tool: they are valid, and do what `observability/prometheus/tests` says, one file a
+//! process. Every alert has its page in `docs/runbooks`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeSet;

@@ -34,9 +34,9 @@ fn what_was_acknowledged_survives_a_killed_broker_and_writing_goes_on() {
     assert_eq!(values(&read(source.as_ref(), 0, 0, 3)), ["before", "during", "after"]);
 }
 
-/// A record may stand twice: when a message of any partition times out, librdkafka begins a new producer epoch for all of them,
-/// and what was sent to a leader that died before it answered is sent again under a number that brokers cannot compare
-/// (https://github.com/confluentinc/librdkafka/issues/4953). The aggregator drops copies by message id.
+/// A record may stand twice: when a message of any partition times out, librdkafka begins a new producer epoch for all
+/// of them, and what was sent to a leader that died before it answered is sent again under a number that brokers cannot
+/// compare (https://github.com/confluentinc/librdkafka/issues/4953). The aggregator drops copies by message id.
 #[test]
 fn no_acknowledged_event_is_lost_or_out_of_order_when_leaders_die_under_load() {
     let mut kafka = Kafka::cluster(3);

@@ -11,7 +11,8 @@ use crate::tail::{Shape, Tail};
 use crate::tracks::PackedTracks;
 
 const FORMAT: u8 = 3;
-/// Flags beside the shape of the tail's events: live tracks and checkpoint have offers; the checkpoint equals the live tracks.
+/// Flags beside the shape of the tail's events: live tracks and checkpoint have offers; the checkpoint equals the live
+/// tracks.
 const LIVE_OFFERS: u8 = 0x10;
 const CHECKPOINT_OFFERS: u8 = 0x20;
 const SAME: u8 = 0x40;

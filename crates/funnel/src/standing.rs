@@ -1,6 +1,6 @@
-//! Who stands on a step: of one visitor's stored journey, whether it is among those that `open` or the drop-off behind a step
-//! count, and since when. The console lists them; the rules are [`Tally`](crate::tally::Tally)'s, so a list is as long as
-//! its number says.
+//! Who stands on a step: of one visitor's stored journey, whether it is among those that `open` or the drop-off behind
+//! a step count, and since when. The console lists them; the rules are [`Tally`](crate::tally::Tally)'s, so a list is
+//! as long as its number says.
 
 use crate::codec::{Damaged, check};
 use crate::plan::Funnel;

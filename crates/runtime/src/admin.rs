@@ -1,5 +1,6 @@
-//! The admin server of a process: `/metrics`, `/healthz`, `/readyz`, and `/` with links to them. It runs until the end, so that a service that
-//! drains can still be watched: [`crate::tasks::Tasks::wait`] does not wait for it, and [`AdminServer::stop`] ends it.
+//! The admin server of a process: `/metrics`, `/healthz`, `/readyz`, and `/` with links to them. It runs until the end,
+//! so that a service that drains can still be watched: [`crate::tasks::Tasks::wait`] does not wait for it, and
+//! [`AdminServer::stop`] ends it.
 
 use std::net::SocketAddr;
 

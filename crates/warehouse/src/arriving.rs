@@ -1,8 +1,9 @@
 //! What a site sends right now: its newest stored and rejected events, and the names of their properties. For the console's
 //! "What is arriving", which people open when nothing shows.
 //!
-//! `events` is not ordered by time, so a span is searched that is as short as it can be ([`crate::newest`] chooses it): parts
-//! that hold nothing of it are not opened. Within it the times alone are read first, and the rows of the newest only.
+//! `events` is not ordered by time, so a span is searched that is as short as it can be ([`crate::newest`] chooses it):
+//! parts that hold nothing of it are not opened. Within it the times alone are read first, and the rows of the newest
+//! only.
 
 use clickhouse::Row;
 use clickhouse::query::Query;

@@ -101,8 +101,8 @@ const PASSED_SQL: &str = concat!(
     ORDER BY log_partition"
 );
 
-/// Erasures that nothing begins before any more. Its values: the log's number, twice, and for each partition what is folded and
-/// the first cut-off. A build that is not done after a day is not waited for.
+/// Erasures that nothing begins before any more. Its values: the log's number, twice, and for each partition what is
+/// folded and the first cut-off. A build that is not done after a day is not waited for.
 const DUE: &str = "log_epoch < ? OR (
     log_epoch = ? AND log_offset < arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1)
     AND (log_offset < arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1)

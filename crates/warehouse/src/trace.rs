@@ -177,7 +177,8 @@ impl Warehouse {
     }
 }
 
-/// The conditions and their values in order; visitors who were erased have left no trace. A record of the log that was refused may not tell its site.
+/// The conditions and their values in order; visitors who were erased have left no trace. A record of the log that was
+/// refused may not tell its site.
 fn conditions(wanted: &Wanted) -> (String, Vec<&str>) {
     let mut conditions = vec!["site = ?", NOT_ERASED];
     let mut values = vec![wanted.site.as_str(), wanted.site.as_str()];

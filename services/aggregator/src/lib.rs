@@ -1,9 +1,10 @@
 //! The aggregator: reads the log, keeps every funnel's rolling counts, writes ClickHouse, exposes the counts as metrics.
 //!
-//! The way of an event: [`run`] serves the partitions that this process owns, each on a thread; [`lane`] decodes each record, moves the
-//! partition's clock, and gives events to the funnels they match ([`funnel_lane`]); what is to be stored leaves as ordered
-//! [`store::Write`]s, which [`writer`] executes. [`restore`] brings a partition back after a restart, [`build`] counts a
-//! new or changed funnel from the raw events, [`metrics`] renders the live counts at a scrape.
+//! The way of an event: [`run`] serves the partitions that this process owns, each on a thread; [`lane`] decodes each
+//! record, moves the partition's clock, and gives events to the funnels they match ([`funnel_lane`]); what is to be
+//! stored leaves as ordered [`store::Write`]s, which [`writer`] executes. [`restore`] brings a partition back after a
+//! restart, [`build`] counts a new or changed funnel from the raw events, [`metrics`] renders the live counts at a
+//! scrape.
 
 pub mod build;
 pub mod clickhouse;

@@ -1,6 +1,6 @@
-//! Brings a partition back from the warehouse: progress first, then who was erased, then journeys, marker last. Journeys may be ahead of
-//! progress where a flush was cut off: their visitors leave out what they contain already, and until the marker no
-//! minute is written (all of those were stored before it).
+//! Brings a partition back from the warehouse: progress first, then who was erased, then journeys, marker last.
+//! Journeys may be ahead of progress where a flush was cut off: their visitors leave out what they contain already, and
+//! until the marker no minute is written (all of those were stored before it).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 //! Called for each rejected event of a request; the answer waits for none of it, and beyond a number a second they are
 //! only counted.
 //!
-//! What is kept of an event are its names, its time and its properties, masked and cut; never its context, which may hold addresses
-//! and traits. Of what is no JSON nothing is kept but its length.
+//! What is kept of an event are its names, its time and its properties, masked and cut; never its context, which may
+//! hold addresses and traits. Of what is no JSON nothing is kept but its length.
 
 use event_log::rejected::{Rejected, Rejections};
 use funnel::plan::STORED_PREFIX;
@@ -34,7 +34,7 @@ pub(crate) struct Kept<'r> {
 impl Kept<'_> {
     /// An event that its adapter could not make a draft of.
     pub(crate) fn text(&self, text: &[u8], rejection: &Rejection) {
-        self.keep(rejection, || {
+        self.keep("", rejection, || {
             let fields = if text.len() <= MAX_READ_BYTES { serde_json::from_slice(text).ok() } else { None };
             let rejected = fields.map_or_else(Rejected::default, |fields| of_fields(&fields));
             Rejected { bytes: text.len() as u64, ..rejected }
@@ -43,31 +43,25 @@ impl Kept<'_> {
 
     /// An event that breaks a rule.
     pub(crate) fn draft(&self, draft: &Draft<'_>, rejection: &Rejection) {
-        self.keep(rejection, || of_draft(draft));
+        self.keep("", rejection, || of_draft(draft));
     }
 
     /// An event that breaks a rule of its site's schema, which is lenient: it is stored.
     pub(crate) fn violation(&self, draft: &Draft<'_>, violation: &Rejection) {
-        self.keep(violation, || Rejected {
-            reason: format!("{STORED_PREFIX}{}", violation.reason.code()),
-            ..of_draft(draft)
-        });
+        self.keep(STORED_PREFIX, violation, || of_draft(draft));
     }
 
-    fn keep(&self, rejection: &Rejection, make: impl FnOnce() -> Rejected) {
+    /// The reason that is told begins with `prefix`.
+    fn keep(&self, prefix: &str, rejection: &Rejection, make: impl FnOnce() -> Rejected) {
         let Some(rejections) = self.rejections else { return };
-        rejections.sample(self.received_at_ms, || {
-            let made = make();
-            let named = Some(made.reason.clone()).filter(|reason| !reason.is_empty());
-            Rejected {
-                id: Uuid::new_v4().to_string(),
-                received_at_ms: self.received_at_ms,
-                site: self.site.to_owned(),
-                endpoint: self.endpoint.to_owned(),
-                reason: named.unwrap_or_else(|| rejection.reason.code().to_owned()),
-                message: rejection.message.to_string(),
-                ..made
-            }
+        rejections.sample(self.received_at_ms, || Rejected {
+            id: Uuid::new_v4().to_string(),
+            received_at_ms: self.received_at_ms,
+            site: self.site.to_owned(),
+            endpoint: self.endpoint.to_owned(),
+            reason: format!("{prefix}{}", rejection.reason.code()),
+            message: rejection.message.to_string(),
+            ..make()
         });
     }
 }

@@ -1,5 +1,5 @@
-//! Every event ends once: accepted, rejected (or left out), refused, or (its client gone) unanswered. The types here hold events that
-//! are still open; what is dropped open is counted as lost, which tests and an alert hold at zero.
+//! Every event ends once: accepted, rejected (or left out), refused, or (its client gone) unanswered. The types here
+//! hold events that are still open; what is dropped open is counted as lost, which tests and an alert hold at zero.
 
 use prometheus::IntCounter;
 

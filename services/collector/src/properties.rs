@@ -1,13 +1,13 @@
-//! An event's properties as they were sent: Segment's `name`, `previousId` and `groupId` stand beside them, and belong to them.
-//! Called by `validate`, before anything is masked.
+//! An event's properties as they were sent: Segment's `name`, `previousId` and `groupId` stand beside them, and belong
+//! to them. Called by `validate`, before anything is masked.
 
 use std::borrow::Cow;
 
 use crate::draft::{Draft, Kind};
 use crate::json::{Scanner, Value, push_quoted};
 
-/// The properties, of which `text` is the object or empty. A page's or screen's `name`, an alias's `previousId` and a group's
-/// `groupId` are among them where they stand beside them.
+/// The properties, of which `text` is the object or empty. A page's or screen's `name`, an alias's `previousId` and a
+/// group's `groupId` are among them where they stand beside them.
 pub(crate) fn of<'a>(draft: &Draft<'a>, text: &'a str) -> Cow<'a, str> {
     let (key, value) = match draft.kind {
         Kind::Page | Kind::Screen => ("name", &draft.name),

@@ -1,7 +1,7 @@
-//! One request from its head to its answer: route, body, events, and what all requests share. `store` has the rest of the
-//! way, from the events to the log; `sender` tells who sent a request, `stand_in` whose the events without an id are, `vendors` has what other vendors' clients need
-//! beside it, `bulk` takes bodies that are too large to be held, `clicks` counts a link's click and leads on, `importing` is
-//! about imports, `forgetting` erases visitors,
+//! One request from its head to its answer: route, body, events, and what all requests share. `store` has the rest of
+//! the way, from the events to the log; `sender` tells who sent a request, `stand_in` whose the events without an id
+//! are, `vendors` has what other vendors' clients need beside it, `bulk` takes bodies that are too large to be held,
+//! `clicks` counts a link's click and leads on, `importing` is about imports, `forgetting` erases visitors,
 //! `rebuilding` has funnels counted anew, `left_out` tells which events are not wanted.
 
 mod bulk;

@@ -108,7 +108,8 @@ impl Origin<'_> {
     }
 }
 
-/// Defaults are left out, as proto3 has it. `field` is a constant wherever this is called, so that inlined most of it is gone.
+/// Defaults are left out, as proto3 has it. `field` is a constant wherever this is called, so that inlined most of it
+/// is gone.
 #[inline(always)]
 fn text(out: &mut Vec<u8>, field: u8, text: &str) {
     if text.is_empty() {

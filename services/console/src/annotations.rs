@@ -1,6 +1,6 @@
-//! `/api/v1/annotations`: notes on a site's time line ("email sent"), drawn beside its numbers. Whoever may read the numbers
-//! may read them; writing and removing asks for a secret key of the site or for the console's token, and on a console without a token
-//! this machine's programs may write too.
+//! `/api/v1/annotations`: notes on a site's time line ("email sent"), drawn beside its numbers. Whoever may read the
+//! numbers may read them; writing and removing asks for a secret key of the site or for the console's token, and on a
+//! console without a token this machine's programs may write too.
 
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,9 +1,9 @@
 //! A site's secret keys: who shows one may list visitors and write notes, from anywhere. The plan knows their SHA-256 only;
 //! they are compared in constant time, with all of the site's, also after one matched.
 //!
-//! A key comes as `X-Secret-Key`, or as the user name of Basic authorization (`curl -u KEY:`). `Authorization: Bearer` is the
-//! console's own token. Behind a proxy that asks for Basic authorization itself every request carries a user name: one that
-//! is no key is none, where something else than a key may open too ([`opens`]).
+//! A key comes as `X-Secret-Key`, or as the user name of Basic authorization (`curl -u KEY:`). `Authorization: Bearer`
+//! is the console's own token. Behind a proxy that asks for Basic authorization itself every request carries a user
+//! name: one that is no key is none, where something else than a key may open too ([`opens`]).
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};

@@ -37,8 +37,8 @@ pub struct Pace {
     pub oldest: Duration,
     /// Reads go on for this long after somebody asked.
     pub linger: Duration,
-    /// The next read waits this many times as long as the last one took: dear reads get a share of ClickHouse's time, however
-    /// many ask, and their answers may be that much older.
+    /// The next read waits this many times as long as the last one took: dear reads get a share of ClickHouse's time,
+    /// however many ask, and their answers may be that much older.
     pub rest: u32,
 }
 
@@ -129,13 +129,12 @@ where
             let outcome = (self.0.read)(key.clone()).await;
             let (read, pace) = (Instant::now(), self.0.pace);
             let took = read - begun;
-            // One that failed is tried again as if it had cost nothing: its error must not stay.
-            let rest = if outcome.is_ok() { pace.rest } else { 0 };
+            // One that failed is tried again as if it had cost nothing, but not at once: its error must not stay.
+            let (rest, since) = if outcome.is_ok() { (pace.rest, begun) } else { (0, read) };
             // Who asks does not wait for a dear read that is late on purpose.
             let longer = if rest > 0 { took * (rest + 1) } else { Duration::ZERO };
             newest.send_replace(Some((read + pace.oldest + longer, outcome)));
-            let soonest = if rest == pace.rest { begun + pace.interval } else { read + pace.interval };
-            tokio::time::sleep_until(soonest.max(read + took * rest)).await;
+            tokio::time::sleep_until((since + pace.interval).max(read + took * rest)).await;
             if self.is_deserted(key) {
                 return;
             }

@@ -1,6 +1,7 @@
-//! `…/visitors?step=k&state=open|dropped&window=7d`: who stands on a step, to follow up on what they did. Asks for a secret
-//! key of the site. Those whom `live` counts in `open` of the step or in `drop_off` of the next one, as of the journeys in the
-//! table: they are written every `journeys_interval`, so `as_of` here is older than that of `live` while visitors move.
+//! `…/visitors?step=k&state=open|dropped&window=7d`: who stands on a step, to follow up on what they did. Asks for a
+//! secret key of the site. Those whom `live` counts in `open` of the step or in `drop_off` of the next one, as of the
+//! journeys in the table: they are written every `journeys_interval`, so `as_of` here is older than that of `live`
+//! while visitors move.
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};

@@ -1,5 +1,5 @@
-//! Numbers from ClickHouse, for the funnel as it is defined in the plan in force. The newest numbers and events are read once
-//! for all who ask ([`crate::shared_reads`]); everything else is read for each.
+//! Numbers from ClickHouse, for the funnel as it is defined in the plan in force. The newest numbers and events are
+//! read once for all who ask ([`crate::shared_reads`]); everything else is read for each.
 
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
-//! Writers of control records: plans that come into force, imports that are complete, sites that are counted anew, visitors who are erased. Each is
-//! written to every partition that it is for, again and again until the log took all of it. Plans have one writer, imports and rebuilds have
-//! two: their records are under way at the same time, so that partitions get them in different orders, and their clocks
-//! are apart.
+//! Writers of control records: plans that come into force, imports that are complete, sites that are counted anew,
+//! visitors who are erased. Each is written to every partition that it is for, again and again until the log took all
+//! of it. Plans have one writer, imports and rebuilds have two: their records are under way at the same time, so that
+//! partitions get them in different orders, and their clocks are apart.
 
 use std::sync::Arc;
 

@@ -17,8 +17,8 @@ pub fn round(world: &World) {
     round_of(world, passed);
 }
 
-/// A round so much later that no build is waited for any more: a row may say for ever that one is under way, of a funnel that
-/// a plan took away.
+/// A round so much later that no build is waited for any more: a row may say for ever that one is under way, of a
+/// funnel that a plan took away.
 pub fn last_round(world: &World) {
     round_of(world, folded);
 }

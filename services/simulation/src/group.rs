@@ -1,5 +1,5 @@
-//! The consumer group: who serves which partition. Partitions change hands in order, or are taken from a member that does not
-//! notice and goes on; members crash, with an insert on its way or without, and come back.
+//! The consumer group: who serves which partition. Partitions change hands in order, or are taken from a member that
+//! does not notice and goes on; members crash, with an insert on its way or without, and come back.
 
 use crate::fate::Fate;
 use crate::partition_life::{Life, Surroundings};

@@ -3,13 +3,14 @@
 //! - [`ensure_topics`] creates and verifies the topics (`topics`); [`KafkaSettings`] is what all parts are opened with.
 //! - [`KafkaPublisher`] writes events (`publisher`, `call`).
 //! - [`KafkaSource`] reads them (`source`, `cursor`, `reader`), as the consumer group says (`membership`).
-//! - [`KafkaPlans`] is the plan topic (`plans`), [`KafkaSalts`] the one of salts (`salts`), [`KafkaRejections`] and
-//!   [`KafkaRejected`] the topic of what was not taken (`rejected`).
+//! - [`KafkaPlans`] is the plan topic (`plans`), [`KafkaSalts`] the one of salts (`salts`; both `follower`),
+//!   [`KafkaRejections`] and [`KafkaRejected`] the topic of what was not taken (`rejected`).
 
 mod call;
 mod client;
 mod cursor;
 mod error;
+mod follower;
 mod identity;
 mod membership;
 mod plans;

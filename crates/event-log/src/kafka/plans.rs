@@ -9,29 +9,22 @@
 //! A thread follows the topic from its beginning; [`KafkaPlans::open`] returns when it has come to the end.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Headers, Message as _, OwnedHeaders};
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::watch;
 
-use super::client::{self, POLL, Plain};
-use super::publisher::{KafkaPublisher, Target};
-use super::settings::{self, KafkaSettings};
-use super::{DELIVERY_LIMIT_MS, KafkaError, topics};
-use crate::{PlanError, PlanRecord, PlanTopic, PublishError, ReadError};
+use super::follower::{self, Follow, Follower};
+use super::publisher::KafkaPublisher;
+use super::settings::KafkaSettings;
+use super::{KafkaError, topics};
+use crate::{PlanError, PlanRecord, PlanTopic, ReadError};
 
 /// How many plans the topic keeps.
 const KEPT: usize = 100;
 /// How long following the topic to its end may take.
 const FOLLOW_LIMIT: Duration = Duration::from_secs(30);
-/// An append waits this long for its record's acknowledgement: longer than the producer tries.
-const APPEND_LIMIT: Duration = Duration::from_millis(DELIVERY_LIMIT_MS + 5_000);
 
 const NUMBER: &str = "number";
 const APPLIED_AT_MS: &str = "applied_at_ms";
@@ -43,7 +36,7 @@ pub struct KafkaPlans {
     /// Made for the first plan that is appended: most processes only follow.
     publisher: OnceLock<Result<KafkaPublisher, String>>,
     appends: Mutex<()>,
-    thread: Option<JoinHandle<()>>,
+    _follower: Follower,
 }
 
 struct Shared {
@@ -51,7 +44,6 @@ struct Shared {
     followed: Mutex<Followed>,
     moved: Condvar,
     latest: watch::Sender<Option<Arc<PlanRecord>>>,
-    ended: AtomicBool,
 }
 
 /// The topic up to an offset.
@@ -78,14 +70,10 @@ impl KafkaPlans {
             followed: Mutex::default(),
             moved: Condvar::new(),
             latest: watch::Sender::new(None),
-            ended: AtomicBool::new(false),
         });
-        let (following, consumer) = (Arc::clone(&shared), follower(settings, &shared.topic)?);
-        let thread = std::thread::Builder::new().name("kafka-plans".to_owned());
-        let thread = thread.spawn(move || following.follow(&consumer));
-        let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
+        let follower = Follower::start(settings, &shared.topic, "plans", Arc::clone(&shared))?;
         let (publisher, appends, settings) = (OnceLock::new(), Mutex::new(()), settings.clone());
-        let plans = Self { shared, settings, publisher, appends, thread: Some(thread) };
+        let plans = Self { shared, settings, publisher, appends, _follower: follower };
         let followed = plans.shared.wait(|followed| followed.was_at_end);
         followed.map_err(|cause| KafkaError::unreachable(&plans.settings, cause))?;
         Ok(plans)
@@ -103,17 +91,9 @@ impl KafkaPlans {
 
     /// Writes a record, or a tombstone, and gives its offset.
     fn write(&self, key: &[u8], plan: Option<&PlanRecord>) -> Result<i64, PlanError> {
-        let (sender, answer) = std::sync::mpsc::sync_channel(1);
-        let target = Target { topic: &self.shared.topic, partition: 0 };
-        let value = plan.map(|plan| plan.text.as_bytes());
-        // Whoever waited for too long is not interested any more.
-        let on_end = Box::new(move |answer| drop(sender.send(answer)));
-        let failed = |error: PublishError| PlanError::Storage(error.to_string());
-        self.publisher()?.send_to(&target, key, value, plan.map(headers), on_end).map_err(failed)?;
-        match answer.recv_timeout(APPEND_LIMIT) {
-            Ok(offset) => offset.map_err(|error| failed(error.into())),
-            Err(_) => Err(PlanError::Storage("Kafka did not answer".to_owned())),
-        }
+        let (topic, value) = (&self.shared.topic, plan.map(|plan| plan.text.as_bytes()));
+        let appended = follower::append(self.publisher()?, topic, key, value, plan.map(headers));
+        appended.map_err(|error| PlanError::Storage(error.to_string()))
     }
 
     /// Removes records; what fails is tried again by the next append.
@@ -158,15 +138,6 @@ impl PlanTopic for KafkaPlans {
     }
 }
 
-impl Drop for KafkaPlans {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            client::end(thread, "plan topic's");
-        }
-    }
-}
-
 impl Followed {
     /// Takes a tombstone.
     fn remove(&mut self, key: &[u8]) {
@@ -197,18 +168,23 @@ impl Shared {
         self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The following thread.
-    fn follow(&self, consumer: &BaseConsumer<Plain>) {
-        while !self.ended.load(Ordering::Acquire) {
-            match consumer.poll(POLL) {
-                Some(Ok(message)) => self.take(&message),
-                Some(Err(ClientError::PartitionEOF(_))) => self.at_end(),
-                // Logged by the context; librdkafka goes on by itself.
-                Some(Err(_)) | None => {}
+    /// Waits until the topic was followed so far.
+    fn wait(&self, far_enough: impl Fn(&Followed) -> bool) -> Result<(), String> {
+        let deadline = Instant::now() + FOLLOW_LIMIT;
+        let mut followed = self.followed();
+        while !far_enough(&followed) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("topic {} could not be read in time", self.topic));
             }
+            let waited = self.moved.wait_timeout(followed, left);
+            followed = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
+        Ok(())
     }
+}
 
+impl Follow for Shared {
     fn take(&self, message: &BorrowedMessage<'_>) {
         let plan = message.payload().map(|value| decode(message, value));
         let mut followed = self.followed();
@@ -229,39 +205,10 @@ impl Shared {
         self.moved.notify_all();
     }
 
-    /// Everything that was there was taken, also if the last offsets hold no record.
     fn at_end(&self) {
         self.followed().was_at_end = true;
         self.moved.notify_all();
     }
-
-    /// Waits until the topic was followed so far.
-    fn wait(&self, far_enough: impl Fn(&Followed) -> bool) -> Result<(), String> {
-        let deadline = Instant::now() + FOLLOW_LIMIT;
-        let mut followed = self.followed();
-        while !far_enough(&followed) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(format!("topic {} could not be read in time", self.topic));
-            }
-            let waited = self.moved.wait_timeout(followed, left);
-            followed = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        Ok(())
-    }
-}
-
-/// A consumer that reads a topic of one partition from its beginning and tells its end.
-pub(super) fn follower(settings: &KafkaSettings, topic: &str) -> Result<BaseConsumer<Plain>, KafkaError> {
-    let mut config = settings::client(settings)?;
-    config.set("group.id", settings.group()).set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "earliest");
-    config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
-    let consumer: BaseConsumer<Plain> = config.create_with_context(Plain("plans"))?;
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning)?;
-    consumer.assign(&list)?;
-    Ok(consumer)
 }
 
 fn headers(plan: &PlanRecord) -> OwnedHeaders {

@@ -178,7 +178,8 @@ impl OnDemand {
 }
 
 /// librdkafka fetches ahead until a partition's buffer is full and looks again after `fetch.queue.backoff.ms` (a second
-/// by default, in which a reader would run dry). Full means either bound, of bytes or of records. A partition's end is told, since `read` must know it.
+/// by default, in which a reader would run dry). Full means either bound, of bytes or of records. A partition's end is
+/// told, since `read` must know it.
 fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
     let mut config = settings::client(settings)?;
     let share = settings.fetch_buffer_bytes / 1_000 / u64::from(settings.partitions.max(1));

@@ -4,32 +4,22 @@
 //!
 //! A thread follows the topic from its beginning.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
-use rdkafka::consumer::BaseConsumer;
-use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Message as _};
 use tokio::sync::watch;
 
-use super::client::{self, POLL, Plain};
-use super::plans;
-use super::publisher::{KafkaPublisher, Target};
+use super::follower::{self, Follow, Follower};
+use super::publisher::KafkaPublisher;
 use super::settings::KafkaSettings;
-use super::{DELIVERY_LIMIT_MS, KafkaError, topics};
-use crate::PublishError;
+use super::{KafkaError, topics};
 use crate::salts::{Salt, SaltTopic, Salts};
-
-/// An append waits this long for its record's acknowledgement: longer than the producer tries.
-const APPEND_LIMIT: Duration = Duration::from_millis(DELIVERY_LIMIT_MS + 5_000);
 
 /// The topic of salts. Dropping it ends its thread.
 pub struct KafkaSalts {
     shared: Arc<Shared>,
     publisher: Arc<KafkaPublisher>,
-    thread: Option<JoinHandle<()>>,
+    _follower: Follower,
 }
 
 struct Shared {
@@ -37,7 +27,6 @@ struct Shared {
     /// What was read so far, before and after the end was seen first.
     read: Mutex<Salts>,
     known: watch::Sender<Option<Arc<Salts>>>,
-    ended: AtomicBool,
 }
 
 impl KafkaSalts {
@@ -51,32 +40,19 @@ impl KafkaSalts {
             topic: settings.salts_topic(),
             read: Mutex::default(),
             known: watch::Sender::new(None),
-            ended: AtomicBool::new(false),
         });
-        let following = Arc::clone(&shared);
-        let consumer = plans::follower(settings, &shared.topic)?;
-        let thread = std::thread::Builder::new().name("kafka-salts".to_owned());
-        let thread = thread.spawn(move || following.follow(&consumer));
-        let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
-        Ok(Self { shared, publisher, thread: Some(thread) })
+        let follower = Follower::start(settings, &shared.topic, "salts", Arc::clone(&shared))?;
+        Ok(Self { shared, publisher, _follower: follower })
     }
 }
 
 impl SaltTopic for KafkaSalts {
     /// Blocks until Kafka has it. That it counts is known when it was read back.
     fn append(&self, day: i64, salt: Salt) -> Result<(), String> {
-        let (sender, answer) = std::sync::mpsc::sync_channel(1);
-        let target = Target { topic: &self.shared.topic, partition: 0 };
-        // Whoever waited for too long is not interested any more.
-        let on_end = Box::new(move |answer| drop(sender.send(answer)));
-        let (key, value) = (day.to_string(), Some(salt.bytes().as_slice()));
-        let sent = self.publisher.send_to(&target, key.as_bytes(), value, None, on_end);
-        let failed = |error: PublishError| error.to_string();
-        sent.map_err(failed)?;
-        match answer.recv_timeout(APPEND_LIMIT) {
-            Ok(offset) => offset.map(drop).map_err(|error| failed(error.into())),
-            Err(_) => Err("Kafka did not answer".to_owned()),
-        }
+        let (topic, key) = (&self.shared.topic, day.to_string());
+        let appended =
+            follower::append(&self.publisher, topic, key.as_bytes(), Some(salt.bytes().as_slice()), None);
+        appended.map(drop).map_err(|error| error.to_string())
     }
 
     fn known(&self) -> watch::Receiver<Option<Arc<Salts>>> {
@@ -88,28 +64,7 @@ impl SaltTopic for KafkaSalts {
     }
 }
 
-impl Drop for KafkaSalts {
-    fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::Release);
-        if let Some(thread) = self.thread.take() {
-            client::end(thread, "salts topic's");
-        }
-    }
-}
-
-impl Shared {
-    /// The following thread.
-    fn follow(&self, consumer: &BaseConsumer<Plain>) {
-        while !self.ended.load(Ordering::Acquire) {
-            match consumer.poll(POLL) {
-                Some(Ok(message)) => self.take(&message),
-                Some(Err(ClientError::PartitionEOF(_))) => self.at_end(),
-                // Logged by the context; librdkafka goes on by itself.
-                Some(Err(_)) | None => {}
-            }
-        }
-    }
-
+impl Follow for Shared {
     fn take(&self, message: &BorrowedMessage<'_>) {
         match decode(message) {
             Some((day, salt)) => self.change(|salts| salts.take(day, salt)),
@@ -120,14 +75,15 @@ impl Shared {
         }
     }
 
-    /// Everything that was there was taken.
     fn at_end(&self) {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if self.known.borrow().is_none() {
             self.known.send_replace(Some(Arc::new(read.clone())));
         }
     }
+}
 
+impl Shared {
     fn change(&self, change: impl FnOnce(&mut Salts) -> bool) {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if change(&mut read) && self.known.borrow().is_some() {

@@ -2,8 +2,8 @@
 //!
 //! `rungs.events.v1` must stamp records itself (LogAppendTime is the aggregator's clock), delete by time and never
 //! compact; where it has three copies, two must have a record before it is acknowledged, and a copy that is behind must
-//! not become the leader. `rungs.plan.v1` has one partition and is compacted; `rungs.salts.v1` has one too, and nothing stays in
-//! it for longer than it is needed. All that is wrong is told at once.
+//! not become the leader. `rungs.plan.v1` has one partition and is compacted; `rungs.salts.v1` has one too, and nothing
+//! stays in it for longer than it is needed. All that is wrong is told at once.
 
 use std::time::{Duration, Instant};
 

@@ -9,8 +9,8 @@ mod kind;
 
 pub use check::{CompiledSchema, Rule, Violation};
 
-/// In `rejected_events` it stands before the reason of an event that is stored all the same: it breaks a rule of a schema that
-/// is lenient.
+/// In `rejected_events` it stands before the reason of an event that is stored all the same: it breaks a rule of a
+/// schema that is lenient.
 pub const STORED_PREFIX: &str = "stored_";
 
 /// What a site's events are held to.

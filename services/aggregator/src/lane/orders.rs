@@ -1,5 +1,5 @@
-//! What a lane counts: switches plans at the record that applies one, and orders the builds of funnels that are new, changed,
-//! or to be counted anew.
+//! What a lane counts: switches plans at the record that applies one, and orders the builds of funnels that are new,
+//! changed, or to be counted anew.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -96,8 +96,9 @@ impl Lane {
         self.last_flush = (0, u64::MAX);
     }
 
-    /// Builds all funnels of a site anew, or the `only` one that is named; the live ones go on until their successors are there. A funnel that was built
-    /// as of here or later has this record already: it is read again after a restart.
+    /// Builds all funnels of a site anew, or the `only` one that is named; the live ones go on until their successors
+    /// are there. A funnel that was built as of here or later has this record already: it is read again after a
+    /// restart.
     ///
     /// Writers have clocks of their own, and partitions get their records in different orders. So a funnel's generation is
     /// the largest one of its site's rebuilds, of its own and of the plan that brought it, in whatever order they come.

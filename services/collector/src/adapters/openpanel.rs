@@ -1,8 +1,8 @@
 //! OpenPanel's `POST /track` to Segment's form: `{"type":"track","payload":{"name","profileId","properties"}}`.
 //!
-//! `profileId` (else `properties.__deviceId`) is the visitor. `identify` becomes an identify, without its traits; other types change
-//! profiles and groups, which Rungs does not keep: they are rejected as `unknown_type`, beside a success. The clients
-//! send no message id, and a time only for what they had queued (`__timestamp`).
+//! `profileId` (else `properties.__deviceId`) is the visitor. `identify` becomes an identify, without its traits; other
+//! types change profiles and groups, which Rungs does not keep: they are rejected as `unknown_type`, beside a success.
+//! The clients send no message id, and a time only for what they had queued (`__timestamp`).
 
 use super::segment_form::{Batch, Object};
 use super::vendor::scanned;

@@ -1,9 +1,10 @@
 //! PostHog's events to Segment's form: `{"api_key","batch":[…],"sent_at"}`, a single event, or an array of them.
 //!
-//! `distinct_id` (of the event, else of its properties) is the visitor, `uuid` (else `$insert_id`) the message id. `$identify`,
-//! `$create_alias` and `$groupidentify` become an identify, alias and group; every other event keeps its name. Person
-//! properties (`$set`, `$set_once`), `$ip`, `$raw_user_agent`, the token and what holds addresses within it are not stored,
-//! all other properties are; the client's own addresses (`$current_url`, `$referrer`, …) without query and fragment.
+//! `distinct_id` (of the event, else of its properties) is the visitor, `uuid` (else `$insert_id`) the message id.
+//! `$identify`, `$create_alias` and `$groupidentify` become an identify, alias and group; every other event keeps its
+//! name. Person properties (`$set`, `$set_once`), `$ip`, `$raw_user_agent`, the token and what holds addresses within
+//! it are not stored, all other properties are; the client's own addresses (`$current_url`, `$referrer`, …) without
+//! query and fragment.
 
 use super::segment_form::{Batch, Object};
 use super::vendor::scanned;

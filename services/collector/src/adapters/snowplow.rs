@@ -1,8 +1,9 @@
-//! Snowplow's tracker protocol (v2) to Segment's form: the payload of `POST /com.snowplowanalytics.snowplow/tp2`, `{"data":[{…}]}`,
-//! and the query of `GET /i`. Every value is a text.
+//! Snowplow's tracker protocol (v2) to Segment's form: the payload of `POST /com.snowplowanalytics.snowplow/tp2`,
+//! `{"data":[{…}]}`, and the query of `GET /i`. Every value is a text.
 //!
-//! `aid` is the key, `eid` the message id, `duid` (else `nuid`, `tnuid`) the visitor and `uid` the user, `ttm` or `dtm` the time and `stm`
-//! the time of sending. A self-describing event has the name of its schema and its data as properties.
+//! `aid` is the key, `eid` the message id, `duid` (else `nuid`, `tnuid`) the visitor and `uid` the user, `ttm` or `dtm`
+//! the time and `stm` the time of sending. A self-describing event has the name of its schema and its data as
+//! properties.
 
 use std::borrow::Cow;
 

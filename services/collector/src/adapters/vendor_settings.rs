@@ -7,8 +7,8 @@ fn is_key(key: &str) -> bool {
     (1..=256).contains(&key.len()) && key.bytes().all(plain)
 }
 
-/// `GET /v1/projects/KEY/settings`: Segment's analytics.js sends nothing before it has this. `scheme` and `host` are those of the
-/// request: events go where the settings came from.
+/// `GET /v1/projects/KEY/settings`: Segment's analytics.js sends nothing before it has this. `scheme` and `host` are
+/// those of the request: events go where the settings came from.
 pub(crate) fn segment(key: &str, scheme: &str, host: &str) -> Option<String> {
     let is_host =
         !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.:[]".contains(&byte));
@@ -21,8 +21,8 @@ pub(crate) fn segment(key: &str, scheme: &str, host: &str) -> Option<String> {
     ))
 }
 
-/// `GET /array/KEY/config`: compressed events are taken, so that posthog-js sends without preflights; nothing of PostHog's other
-/// products is here.
+/// `GET /array/KEY/config`: compressed events are taken, so that posthog-js sends without preflights; nothing of
+/// PostHog's other products is here.
 pub(crate) fn posthog(key: &str) -> Option<String> {
     is_key(key).then(|| {
         format!(

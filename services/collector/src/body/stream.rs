@@ -1,6 +1,6 @@
-//! A body that is expanded while it arrives: bytes go in as the network brings them, expanded bytes come out, never more than
-//! a bound at a time. One encoding (gzip, deflate, br, zstd, or gzip by its first bytes) is undone. It tells what memory it
-//! holds between two steps, windows included, for the budget of bytes in flight.
+//! A body that is expanded while it arrives: bytes go in as the network brings them, expanded bytes come out, never
+//! more than a bound at a time. One encoding (gzip, deflate, br, zstd, or gzip by its first bytes) is undone. It tells
+//! what memory it holds between two steps, windows included, for the budget of bytes in flight.
 
 use std::io::{self, Write};
 

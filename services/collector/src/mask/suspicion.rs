@@ -22,8 +22,8 @@ pub(super) fn is_raised_by(text: &str) -> bool {
         || SIGNS.as_ref().is_none_or(|signs| signs.is_match(bytes))
 }
 
-/// Whether a card's number may be there: a card's digits, in groups of 4 or more, fill two neighbouring quarters of 16 bytes so
-/// far that at most one byte of each is a separator.
+/// Whether a card's number may be there: a card's digits, in groups of 4 or more, fill two neighbouring quarters of 16
+/// bytes so far that at most one byte of each is a separator.
 fn has_many_digits(bytes: &[u8]) -> bool {
     let mut before = false;
     for quarter in bytes.as_chunks::<4>().0 {

@@ -1,9 +1,9 @@
 //! A bucket for each visitor, in a table of fixed size: a page that sends in a loop, or somebody who makes up events of one
 //! visitor, is contained before the visitor's journey is. Asked for each event that is good otherwise.
 //!
-//! A count-min sketch of buckets: a visitor has a cell in each of two rows, by a hash that is keyed anew at each start, and
-//! is refused only if both say so. Whoever shares a cell with a flooding visitor has another one beside it: with n who flood,
-//! (n / `VISITOR_CELLS`)^2 of the others notice. Nothing is allocated or searched, and no id is kept.
+//! A count-min sketch of buckets: a visitor has a cell in each of two rows, by a hash that is keyed anew at each start,
+//! and is refused only if both say so. Whoever shares a cell with a flooding visitor has another one beside it: with n
+//! who flood, (n / `VISITOR_CELLS`)^2 of the others notice. Nothing is allocated or searched, and no id is kept.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

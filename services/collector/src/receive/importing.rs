@@ -16,8 +16,8 @@ use crate::keys::{self, Caller};
 use crate::refusal::Refusal;
 
 impl Incoming<'_> {
-    /// The id of the import that the request's events belong to; an empty one is an id, to be refused: a script whose variable
-    /// is empty must not send the past as what happens now.
+    /// The id of the import that the request's events belong to; an empty one is an id, to be refused: a script whose
+    /// variable is empty must not send the past as what happens now.
     pub(super) fn import_parameter(&self) -> Option<Cow<'_, str>> {
         let query = self.request.query_string();
         if query.is_empty() || self.endpoint != Endpoint::Events {

@@ -49,10 +49,8 @@ fn id(salt: &Salt, site: &str, address: IpAddr, user_agent: &str) -> String {
     hash.update(site);
     hash.update(household(address));
     hash.update(user_agent);
-    let mut id = PREFIX.to_owned();
-    for byte in hash.finalize().iter().take(DIGITS / 2) {
-        id.push_str(&format!("{byte:02x}"));
-    }
+    let mut id = format!("{PREFIX}{:x}", hash.finalize());
+    id.truncate(PREFIX.len() + DIGITS);
     id
 }
 

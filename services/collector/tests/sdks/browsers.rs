@@ -1,5 +1,5 @@
-//! The clients for browsers, in Chromium: they ask for their settings, send from a page of another origin, and PostHog's sends
-//! by beacon what is left when the page is.
+//! The clients for browsers, in Chromium: they ask for their settings, send from a page of another origin, and
+//! PostHog's sends by beacon what is left when the page is.
 
 #[path = "../../../rungs/tests/program/browser.rs"]
 #[allow(dead_code)]

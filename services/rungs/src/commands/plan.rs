@@ -1,5 +1,5 @@
-//! `rungs plan apply|diff|show|history`: the plan in force, of a running `rungs up` over its admin server, or of the services on
-//! Kafka through the plan topic itself.
+//! `rungs plan apply|diff|show|history`: the plan in force, of a running `rungs up` over its admin server, or of the
+//! services on Kafka through the plan topic itself.
 
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! What a new plan changes, for people: what ends, what begins, what is counted anew. Pure; `rungs plan diff` and `rungs plan
-//! apply` print it, and `rungs up` for the file that it applies.
+//! What a new plan changes, for people: what ends, what begins, what is counted anew. Pure; `rungs plan diff` and
+//! `rungs plan apply` print it, and `rungs up` for the file that it applies.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! The tracking plan in force: put there ([`in_force`]), over HTTP ([`http`]) or from a file that is watched ([`file`]),
-//! and followed by collector and console ([`follow`]). [`difference`] tells people what a plan changes, [`reached`] is the plan
-//! in force as a command reaches it.
+//! The tracking plan in force: put there ([`in_force`]), over HTTP ([`http`]) or from a file that is watched
+//! ([`file`]), and followed by collector and console ([`follow`]). [`difference`] tells people what a plan changes,
+//! [`reached`] is the plan in force as a command reaches it.
 
 pub(crate) mod difference;
 pub(crate) mod file;

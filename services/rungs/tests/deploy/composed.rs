@@ -1,6 +1,7 @@
-//! What docker-compose.yml describes, without containers: a real Kafka with the broker's settings, the embedded ClickHouse in
-//! place of the server, and each service of ours a process with its own arguments, environment, order and health check. What
-//! is different is where things are: `service:port` and `0.0.0.0:port` become ports of this machine, a volume a folder.
+//! What docker-compose.yml describes, without containers: a real Kafka with the broker's settings, the embedded
+//! ClickHouse in place of the server, and each service of ours a process with its own arguments, environment, order and
+//! health check. What is different is where things are: `service:port` and `0.0.0.0:port` become ports of this machine,
+//! a volume a folder.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;

@@ -1,4 +1,5 @@
-//! What objects of k8s/ say of each other: a Service finds pods, a port has that name, a backend, a volume, a scaled set exist.
+//! What objects of k8s/ say of each other: a Service finds pods, a port has that name, a backend, a volume, a scaled
+//! set exist.
 
 use serde_json::Value;
 

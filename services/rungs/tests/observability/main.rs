@@ -1,5 +1,6 @@
 //! Rules and dashboards against a running `rungs up` and a real Prometheus that scrapes it: every query of every panel,
-//! variable and annotation answers as Grafana would ask it, every panel has data, and the ladder's numbers are the console's.
+//! variable and annotation answers as Grafana would ask it, every panel has data, and the ladder's numbers are the
+//! console's.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[path = "../program/mod.rs"]

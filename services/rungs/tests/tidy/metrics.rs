@@ -1,5 +1,5 @@
-//! Metrics: `docs/metrics.md` has every family that the services register with an example, and no document, rule or dashboard
-//! names another.
+//! Metrics: `docs/metrics.md` has every family that the services register with an example, and no document, rule or
+//! dashboard names another.
 
 use std::sync::Arc;
 

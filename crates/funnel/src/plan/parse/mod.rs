@@ -2,7 +2,8 @@
 //! line and what to do, because plans are written by people who do not want to learn by trial and error. What passes
 //! needs no more checks anywhere else.
 //!
-//! One file a table: [`site`], [`quotas`], [`policy`], [`schema`], [`funnel`], [`step`], [`filter`]; [`fields`] reads what several of them have.
+//! One file a table: [`site`], [`quotas`], [`policy`], [`schema`], [`funnel`], [`step`], [`filter`]; [`fields`] reads
+//! what several of them have.
 
 mod breakdown;
 mod fields;
