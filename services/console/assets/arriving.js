@@ -23,9 +23,10 @@ export function arrivingView(funnel, onToggle) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Names of the last day" },
       h("table", { class: "events" },
         h("thead", {}, h("tr", {}, ["Event", "Events", "In the plan", "Properties (events that have them)"].map((text) => h("th", { scope: "col" }, text)))), names)));
+  const note = h("p", { class: "quiet" }, "An event counts at a step it matches if its visitor took the steps before: ", h("code", {}, "rungs trace --visitor …"), " tells.");
   const element = h("details", { class: "card fold", ontoggle: () => onToggle(element.open) },
-    h("summary", {}, h("h2", {}, "What is arriving"), h("span", { class: "quiet" }, `the last events of ${funnel.site}, counted or not`)),
-    state, table, named);
+    h("summary", {}, h("h2", {}, "What is arriving"), h("span", { class: "quiet" }, `the last events of ${funnel.site}, on a step or not`)),
+    state, table, note, named);
   const site = `/api/v1/sites/${encodeURIComponent(funnel.site)}`;
   let looks = 0;
   let shown = "";
@@ -34,7 +35,7 @@ export function arrivingView(funnel, onToggle) {
     try {
       const answer = await get(`${site}/recent`);
       const text = JSON.stringify(answer.events);
-      table.hidden = answer.events.length === 0;
+      table.hidden = note.hidden = answer.events.length === 0;
       if (text !== shown) rows.replaceChildren(...answer.events.map((event) => row(event, funnel)));
       else rows.querySelectorAll("time").forEach((each) => say(each, ago(Number(each.dataset.at))));
       shown = text;
@@ -60,7 +61,7 @@ function told({ as_of: asOf, events }) {
   if (events.length === 0) return "Nothing arrived in the last 30 days. A request that was not answered with 200 stored nothing; its answer says why.";
   const rejected = events.filter((event) => !event.accepted).length;
   const strangers = events.filter((event) => event.accepted && event.matches.length === 0).length;
-  return `The last ${count(events.length)}: ${count(events.length - rejected - strangers)} on a ladder, ${count(strangers)} for no step, ${count(rejected)} rejected.`;
+  return `The last ${count(events.length)}: ${count(events.length - rejected - strangers)} match a step or an offer, ${count(strangers)} none, ${count(rejected)} rejected.`;
 }
 
 function row(event, funnel) {
@@ -74,7 +75,7 @@ function row(event, funnel) {
 
 function fate(event, funnel) {
   const steps = event.matches.map((match) => h("span", { class: match.as === "step" ? "chip yes" : "chip" },
-    match.as === "step" ? "" : "offer of ", match.name, match.funnel === funnel.id ? "" : ` (${match.funnel})`));
+    match.as === "step" ? `matches step ${match.position}: ` : `offer of step ${match.position}: `, match.name, match.funnel === funnel.id ? "" : ` (${match.funnel})`));
   const reason = event.accepted ? [] : [h("b", {}, `Rejected: ${event.reason}. `)];
   const broken = event.violations.map((text) => h("span", {}, ` Against the schema: ${text}.`));
   return [...steps, ...reason, ...(event.why ? [h("span", {}, event.why)] : []), ...broken];

@@ -51,7 +51,7 @@ fn text(
     hint(position(wanted, reached, now_ms));
     for RejectedLately { reason, count } in rejected {
         hint(format!(
-            "{count} events of the site, or of no known one, were rejected in the last hour: {reason}"
+            "of the events of the site, or of no known one, that were rejected in the last hour: {count}, {reason}"
         ));
     }
     if wanted.visitor.is_none() {
@@ -121,7 +121,7 @@ mod tests {
             "the site blog has it",
             "no site shop",
             "partition 1 is counted up to offset 40 of 1970-01-01T00:01:00Z (40 s ago",
-            "3 events of the site",
+            "rejected in the last hour: 3, invalid_json",
         ] {
             assert!(text.contains(expected), "{expected}: {text}");
         }
