@@ -159,6 +159,13 @@ impl Warehouse {
         Ok(found.first().copied())
     }
 
+    /// Whether any visitor of the site was erased.
+    pub async fn has_erasures(&self, site: &str) -> Result<bool, WarehouseError> {
+        let sql = "SELECT toUInt8(1) FROM erasures WHERE site = ? LIMIT 1";
+        let found: Vec<u8> = fetch_all("erasures", self.query(sql).bind(site)).await?;
+        Ok(!found.is_empty())
+    }
+
     /// Begins to delete what is stored of erased visitors, whenever it came: raw events, samples of rejected ones, journeys.
     /// ClickHouse rewrites the parts that hold something of them, in the background, one change of a table at a time.
     ///

@@ -21,6 +21,8 @@ use crate::refusal::Refusal;
 pub struct ImportProgress {
     /// Rows of the import that can be read.
     pub stored_rows: u64,
+    /// Once all were read: accepted rows that are not stored, because their visitors were erased.
+    pub erased_rows: u64,
     /// Whether the funnels that count them are complete.
     pub is_ready: bool,
     /// How much of that work is done, 0 to 1.
@@ -34,7 +36,7 @@ pub struct ImportStatusError(pub String);
 
 /// Asks the warehouse about imports.
 pub trait ImportStatus: Send + Sync + 'static {
-    /// `None` if no row of the import has been stored.
+    /// `None` if no row of the import has been stored, nor its end.
     fn progress<'a>(
         &'a self,
         site: &'a str,

@@ -4,7 +4,8 @@
 //! An import ends with a control record in each partition that has the site's funnels built from everything before it. So
 //! they count the import when the generation in force was built as of a place after its last row, in every partition. What
 //! is asked is places in the log, for collectors' clocks differ. While not all rows are stored that can be said too early;
-//! the caller knows how many there must be.
+//! the caller knows how many there must be. Rows of erased visitors are never stored: once each partition has taken the
+//! import's end, they are those that are missing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -37,20 +38,28 @@ impl ImportStatus for WarehouseImports {
 impl WarehouseImports {
     async fn read(&self, site: &str, import_id: &str) -> Result<Option<ImportProgress>, WarehouseError> {
         let rows = self.warehouse.imported_rows(site, import_id).await?;
-        if rows.is_empty() {
+        let read = self.warehouse.read_import(site, import_id).await?;
+        if rows.is_empty() && read.is_none() {
             return Ok(None);
         }
         let mut done = Vec::new();
         for key in self.funnels(site) {
             let generations = self.warehouse.generations(&key).await?;
             let counted = match generations.in_force() {
-                Some(generation) => self.warehouse.cutoffs(&key, generation).await?.are_after(&rows),
+                Some(generation) => {
+                    let cutoffs = self.warehouse.cutoffs(&key, generation).await?;
+                    cutoffs.are_after(&rows) && read.as_ref().is_none_or(|read| cutoffs.reach(read))
+                }
                 None => false,
             };
             done.push(share_done(counted, generations.building));
         }
+        let stored_rows = rows.iter().map(|rows| rows.rows).sum();
+        let missing_rows = read.map_or(0, |read| read.accepted_rows.saturating_sub(stored_rows));
+        let are_erased = missing_rows > 0 && self.warehouse.has_erasures(site).await?;
         Ok(Some(ImportProgress {
-            stored_rows: rows.iter().map(|rows| rows.rows).sum(),
+            stored_rows,
+            erased_rows: if are_erased { missing_rows } else { 0 },
             is_ready: done.iter().all(|share| *share >= 1.0),
             progress: mean(&done),
         }))

@@ -10,6 +10,7 @@ mod generation;
 mod import;
 mod import_status;
 mod plans;
+mod plural;
 mod problems;
 mod process;
 mod production;

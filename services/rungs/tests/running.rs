@@ -94,8 +94,8 @@ fn an_import_with_rows_that_cannot_be_stored_lists_them_and_fails() {
     for expected in [
         "line 3: when is no time: \"soon\"",
         "line 4: what is empty",
-        "2 rows were not stored",
-        "1 rows are stored",
+        "2 rows are not stored",
+        "1 row is stored",
     ] {
         assert!(import.err.contains(expected), "{expected} in\n{}", import.err);
     }

@@ -21,9 +21,12 @@ impl ImportStatus for Warehouse {
     ) -> Pin<Box<dyn Future<Output = Result<Option<ImportProgress>, ImportStatusError>> + Send + 'a>> {
         Box::pin(async move {
             match (site, import_id) {
-                ("shop", "half") => {
-                    Ok(Some(ImportProgress { stored_rows: 7, is_ready: false, progress: 0.5 }))
-                }
+                ("shop", "half") => Ok(Some(ImportProgress {
+                    stored_rows: 7,
+                    erased_rows: 2,
+                    is_ready: false,
+                    progress: 0.5,
+                })),
                 (_, "broken") => Err(ImportStatusError("no route to host".into())),
                 _ => Ok(None),
             }
@@ -130,7 +133,8 @@ async fn an_import_of_which_no_row_was_seen_cannot_be_completed() {
 async fn the_warehouse_tells_how_far_an_import_is() {
     let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
     let (status, answer) = send(&running, "GET", "/v1/imports/half", "secret_wk", "").await;
-    assert_eq!((status, answer), (200, json!({"stored_rows": 7, "state": "building", "progress": 0.5})));
+    let expected = json!({"stored_rows": 7, "erased_rows": 2, "state": "building", "progress": 0.5});
+    assert_eq!((status, answer), (200, expected));
     let (status, answer) = send(&running, "GET", "/v1/imports/other", "secret_wk", "").await;
     assert_eq!((status, &answer["code"]), (404, &json!("unknown_import")));
     let (status, answer) = send(&running, "GET", "/v1/imports/broken", "secret_wk", "").await;
