@@ -11,6 +11,7 @@ const LOOK_MS = 1000;
 const BEHIND_MS = 5000;
 const NAMES_EVERY = 15;
 const PROPERTIES_SHOWN = 8;
+const ABOUT = "About: an event that was written twice, as after a crash, counts twice here until ClickHouse merges its rows. The ladder counts it once.";
 
 export function arrivingView(funnel, onToggle) {
   const state = h("p", { class: "quiet", role: "status" }, "Looking for events…");
@@ -22,7 +23,7 @@ export function arrivingView(funnel, onToggle) {
   const named = h("details", {}, h("summary", {}, "Names and properties of the last day"),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Names of the last day" },
       h("table", { class: "events" },
-        h("thead", {}, h("tr", {}, ["Event", "Events", "In the plan", "Properties (events that have them)"].map((text) => h("th", { scope: "col" }, text)))), names)));
+        h("thead", {}, h("tr", {}, [["Event"], ["Events", ABOUT], ["In the plan"], ["Properties (events that have them)"]].map(([text, title]) => h("th", { scope: "col", title }, text)))), names)));
   const note = h("p", { class: "quiet" }, "An event counts at a step it matches if its visitor took the steps before: ", h("code", {}, "rungs trace --visitor …"), " tells.");
   const element = h("details", { class: "card fold", ontoggle: () => onToggle(element.open) },
     h("summary", {}, h("h2", {}, "What is arriving"), h("span", { class: "quiet" }, `the last events of ${funnel.site}, on a step or not`)),
@@ -68,7 +69,7 @@ function row(event, funnel) {
   const at = h("time", { datetime: new Date(event.received_at).toISOString(), title: time(event.received_at), "data-at": event.received_at }, ago(event.received_at));
   return h("tr", { class: event.accepted ? null : "rejected" },
     h("td", { class: "when" }, at),
-    h("td", {}, h("code", {}, event.event || "(no name)")),
+    h("td", { class: "name" }, h("code", {}, event.event || "(no name)")),
     h("td", { class: "fate" }, fate(event, funnel)),
     h("td", { class: "quiet" }, event.properties.join(", ")));
 }
@@ -85,7 +86,7 @@ function nameRow({ event, count: events, in_plan: inPlan, did_you_mean: meant, p
   const told = properties.slice(0, PROPERTIES_SHOWN).map(({ name, count: having }) => `${name} (${count(having)})`);
   const more = properties.length - told.length;
   return h("tr", {},
-    h("td", {}, h("code", {}, event)),
+    h("td", { class: "name" }, h("code", {}, event)),
     h("td", { class: "number" }, count(events)),
     h("td", {}, inPlan ? "yes" : meant ? ["no; did you mean ", h("code", {}, meant), "?"] : "no"),
     h("td", { class: "quiet" }, told.join(", ") + (more > 0 ? ` and ${more} more` : "")));
