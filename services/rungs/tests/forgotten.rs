@@ -102,12 +102,18 @@ fn an_erased_visitor_is_gone_from_numbers_and_tables_and_does_not_come_back() {
     let ended = forget(&program, &["--key-file", &key_file, "--visitor", "ann"]);
     assert!(ended.ok && ended.out == "erased: ann\n", "{}{}", ended.out, ended.err);
 
+    let nobody = forget(&program, &["--key", SECRET_KEY, "--visitor", "anne"]);
+    assert!(nobody.ok && nobody.out.starts_with("erased: anne: no event of it is stored"), "{}", nobody.out);
+
     until_live(&program, &[2, 2]);
     let live = program.live("shop/purchase", "1h", "channel");
     assert!(visitors_of(&live, "ann").iter().all(|count| *count == 0), "{live}");
     assert_eq!(visitors_of(&live, "bob"), [1, 1]);
     until_left(&program, "ann", "0 0 2");
-    assert_eq!(program.clickhouse("SELECT site, visitor_id FROM erasures"), "shop\tann");
+    assert_eq!(
+        program.clickhouse("SELECT site, visitor_id FROM erasures ORDER BY 2"),
+        "shop\tann\nshop\tanne"
+    );
     let told =
         program.run(&["trace", "--clickhouse", &program.clickhouse, "--site", "shop", "--visitor", "ann"]);
     assert!(told.ok && told.out.starts_with("erased: visitor ann"), "{}{}", told.out, told.err);

@@ -1,24 +1,23 @@
 //! Imports over HTTP.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use collector::{ImportProgress, ImportStatus, ImportStatusError};
+use collector::{ImportProgress, WarehouseAnswer, WarehouseStatus, WarehouseStatusError};
 use rungs_proto::v1::control::Action;
 use serde_json::{Value, json};
 
 use crate::support::{PARTITIONS, Running, read, start, start_with};
 
-/// Knows the import `half`; does not answer about `broken`.
-struct Warehouse;
+/// Knows the import `half` and the visitor `ann`; does not answer about `broken`.
+pub(crate) struct Warehouse;
 
-impl ImportStatus for Warehouse {
+impl WarehouseStatus for Warehouse {
     fn progress<'a>(
         &'a self,
         site: &'a str,
         import_id: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<ImportProgress>, ImportStatusError>> + Send + 'a>> {
+    ) -> WarehouseAnswer<'a, Option<ImportProgress>> {
         Box::pin(async move {
             match (site, import_id) {
                 ("shop", "half") => Ok(Some(ImportProgress {
@@ -27,8 +26,21 @@ impl ImportStatus for Warehouse {
                     is_ready: false,
                     progress: 0.5,
                 })),
-                (_, "broken") => Err(ImportStatusError("no route to host".into())),
+                (_, "broken") => Err(WarehouseStatusError("no route to host".into())),
                 _ => Ok(None),
+            }
+        })
+    }
+
+    fn stored_visitors<'a>(
+        &'a self,
+        _site: &'a str,
+        visitors: Vec<String>,
+    ) -> WarehouseAnswer<'a, HashSet<String>> {
+        Box::pin(async move {
+            match visitors.iter().any(|visitor| visitor == "broken") {
+                true => Err(WarehouseStatusError("no route to host".into())),
+                false => Ok(visitors.into_iter().filter(|visitor| visitor == "ann").collect()),
             }
         })
     }
