@@ -26,7 +26,7 @@ use futures_util::{StreamExt, TryStreamExt};
 pub(crate) use columns::Columns;
 
 use crate::failure::Failure;
-use crate::plural::plural_are;
+use crate::plural::{plural, plural_are};
 use batches::Batch;
 use identity::Identity;
 use position::Position;
@@ -77,10 +77,10 @@ fn warn_of_rows_before(job: &Job, position: &Position) {
     let rows = position.rows_of_other_content();
     if rows > 0 {
         eprintln!(
-            "{} was imported before, with other content or columns: {} stored of that, and stay. Every row is a new event now, \
-             also one that was in the file then; nothing is replaced",
+            "{} was imported before, with other content or columns. What it brought then ({}) stays, and nothing of it is \
+             replaced: every row is a new event now, also one that was in the file then",
             job.file.display(),
-            plural_are(rows, "row")
+            plural(rows, "row")
         );
     }
 }
@@ -133,7 +133,7 @@ async fn send_rest(
     position.save()?;
     let progress = Progress::of(&job.file)?;
     if position.acked_rows > 0 {
-        eprintln!("going on: {} rows were sent before", position.acked_rows);
+        eprintln!("going on: {} sent already", plural_are(position.acked_rows, "row"));
     }
     let batches = batches::start(job, identity, position.acked_rows);
     let import_id = identity.import_id.as_str();

@@ -45,12 +45,12 @@ impl Facts<'_> {
         for row in rows {
             copies.entry(key(row)).or_default().push(row);
         }
-        let first = |copies: &Vec<&Traced>| {
-            let first = copies.iter().min_by_key(|copy| (copy.stored.log_epoch, copy.stored.offset))?;
-            Some((*first, copies.len()))
-        };
-        let mut events: Vec<(&Traced, usize)> = copies.values().filter_map(first).collect();
-        events.sort_by_key(|(row, _)| (row.event.ts, row.stored.received_at, key(row)));
+        let mut events: Vec<(&Traced, usize)> = Vec::new();
+        for copies in copies.values() {
+            let first = copies.iter().min_by_key(|copy| (copy.stored.log_epoch, copy.stored.offset));
+            events.extend(first.map(|first| (*first, copies.len())));
+        }
+        events.sort_by_key(|&(row, _)| (row.event.ts, row.stored.received_at, key(row)));
         let mut out = String::new();
         if rows.len() >= MAX_TRACED as usize {
             out.push_str(&format!("the {MAX_TRACED} rows that came last, the oldest event first\n"));
@@ -145,8 +145,8 @@ impl Facts<'_> {
             Some(Footing::Counts) => format!("  is {at}, and counts: the steps before it were taken"),
             Some(Footing::Again) => format!("  is {at} once more: the visitor had taken it, and counts once"),
             Some(Footing::Without(missing)) => format!(
-                "  matches {at}, and does not count: the visitor had not taken {} before it, in order and within {window} of \
-                 the first step (who never does is among its `skipped`)",
+                "  matches {at}, and does not count: the visitor had not taken {} before it (steps count in order, within \
+                 {window} of the first); who never does is among its `skipped`",
                 step(place, *missing)
             ),
         }
