@@ -47,7 +47,7 @@ pub struct ReadImport {
 /// A partition that has taken an import's end.
 #[derive(Debug, Row, Deserialize)]
 struct TakenEnd {
-    log: String,
+    of_log: String,
     is_current: u8,
     partition: u32,
     partitions: u32,
@@ -58,13 +58,13 @@ struct TakenEnd {
 impl ReadImport {
     /// Of the logs that had the import, one that all partitions have taken it from; the current one rather than another.
     fn of(ends: &[TakenEnd]) -> Option<Self> {
-        let whole = ends.chunk_by(|one, other| one.log == other.log).filter(|of_log| {
-            let partitions = of_log.first().map_or(0, |end| end.partitions as usize);
-            of_log.len() >= partitions
-        });
-        let of_log = whole.max_by_key(|of_log| of_log.first().map(|end| end.is_current))?;
-        let accepted_rows = of_log.iter().map(|end| end.accepted_rows).max()?;
-        let current = of_log.iter().filter(|end| end.is_current == 1);
+        let by_log = ends.chunk_by(|one, other| one.of_log == other.of_log);
+        let is_whole =
+            |ends: &&[TakenEnd]| ends.first().is_some_and(|end| ends.len() >= end.partitions as usize);
+        let whole = by_log.filter(is_whole);
+        let ends = whole.max_by_key(|ends| ends.first().map(|end| end.is_current))?;
+        let accepted_rows = ends.iter().map(|end| end.accepted_rows).max()?;
+        let current = ends.iter().filter(|end| end.is_current == 1);
         Some(Self { accepted_rows, places: current.map(|end| (end.partition, end.place)).collect() })
     }
 }
@@ -104,7 +104,7 @@ impl Warehouse {
              ORDER BY log_partition",
             current_log!()
         );
-        let query = self.query(&sql).bind(site).bind(import_id).bind(site);
+        let query = self.query_all(&sql).bind(site).bind(import_id).bind(site);
         within("events", READ_TIMEOUT * 20, query.fetch_all()).await
     }
 
@@ -119,7 +119,7 @@ impl Warehouse {
             "WITH (",
             current_log!(),
             ") AS log
-             SELECT log_id AS log, ifNull(toUInt8(log_id = log.1), 0) AS is_current, log_partition AS partition,
+             SELECT log_id AS of_log, ifNull(toUInt8(log_id = log.1), 0) AS is_current, log_partition AS partition,
                     max(log_partitions) AS partitions, max(next_offset) AS place,
                     toUInt64OrZero(argMax(`values`, (version, written_at))[1]) AS accepted_rows
              FROM progress
@@ -127,7 +127,7 @@ impl Warehouse {
              GROUP BY log_id, log_partition
              ORDER BY log_id, log_partition"
         );
-        let query = self.query(sql).bind(site).bind(import_key(import_id));
+        let query = self.query_all(sql).bind(site).bind(import_key(import_id));
         Ok(ReadImport::of(&fetch_all("progress", query).await?))
     }
 
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn an_import_is_read_when_every_partition_of_one_log_has_its_end() {
         let end = |log: &str, is_current, partition| TakenEnd {
-            log: log.into(),
+            of_log: log.into(),
             is_current,
             partition,
             partitions: 2,
