@@ -67,7 +67,7 @@ async fn run(dir: &Path) -> Result<(), BenchError> {
         publisher: Arc::clone(&log) as _,
         direct: Arc::clone(&log) as _,
         plan,
-        imports: None,
+        warehouse: None,
         salts: watch::channel(None).1,
         generations: Arc::default(),
         rejections: None,

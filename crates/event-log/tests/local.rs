@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
-use event_log::local::{LocalLog, LocalLogMetrics, LocalLogSettings, OpenError};
+use event_log::local::{LocalLog, LocalLogMetrics, LocalLogSettings, OpenError, holder_of};
 use event_log::{ManualClock, Message, PlanRecord, PlanTopic, PublishError, Publisher, ReadError, Source};
 use runtime::Metrics;
 use support::{message, publish, until, values, wait};
@@ -26,12 +26,15 @@ fn text_of(length: usize) -> String {
 #[test]
 fn a_second_holder_of_the_folder_is_told_who_has_it() {
     let dir = tempfile::tempdir().unwrap();
+    assert_eq!(holder_of(dir.path()), None);
     let log = open(settings(dir.path()));
+    assert_eq!(holder_of(dir.path()), Some(std::process::id().to_string()));
     let refused = LocalLog::open(settings(dir.path()), Arc::new(ManualClock::at(1)));
     let message = refused.err().unwrap().to_string();
     let expected = format!("in use by process {}", std::process::id());
     assert!(message.contains(&expected) && message.contains(dir.path().to_str().unwrap()), "{message}");
     drop(log);
+    assert_eq!(holder_of(dir.path()), None);
     open(settings(dir.path()));
 }
 

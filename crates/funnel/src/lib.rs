@@ -3,6 +3,7 @@
 
 pub mod buckets;
 mod cells;
+pub mod climb;
 pub mod codec;
 pub mod counts;
 pub mod fold;

@@ -11,7 +11,8 @@ const NAMES: [&str; 5] = ["a", "b", "c", "d\"\\é", ""];
 /// The rules as the docs say them, on a parsed object.
 fn naive(schema: &SiteSchema, event: &str, properties: &Value) -> Vec<Rule> {
     let Some(planned) = schema.events.iter().find(|planned| planned.name == event) else {
-        return if event.starts_with('$') { vec![] } else { vec![Rule::PlannedEvent] };
+        let may_come = schema.additional_events || event.starts_with('$');
+        return if may_come { vec![] } else { vec![Rule::PlannedEvent] };
     };
     let sent = properties.as_object().unwrap();
     let is_there = |name: &String| sent.get(name).is_some_and(|value| !value.is_null());
@@ -56,7 +57,12 @@ fn schemas() -> impl Strategy<Value = SiteSchema> {
             let required = required.into_iter().map(str::to_owned).collect();
             EventSchema { name: "buy".into(), required, properties, additional_properties }
         });
-    event.prop_map(|event| SiteSchema { enforcement: Enforcement::Strict, events: vec![event] })
+    let enforcement = Enforcement::Strict;
+    (event, any::<bool>()).prop_map(move |(event, additional_events)| SiteSchema {
+        enforcement,
+        additional_events,
+        events: vec![event],
+    })
 }
 
 fn values() -> impl Strategy<Value = Value> {
@@ -112,7 +118,12 @@ fn compiled(additional_properties: bool) -> CompiledSchema {
         ],
         additional_properties,
     };
-    CompiledSchema::new(&SiteSchema { enforcement: Enforcement::Lenient, events: vec![event] })
+    let additional_events = additional_properties;
+    CompiledSchema::new(&SiteSchema {
+        enforcement: Enforcement::Lenient,
+        additional_events,
+        events: vec![event],
+    })
 }
 
 #[test]
@@ -125,8 +136,8 @@ fn a_violation_names_the_property_the_rule_and_what_to_do() {
         [
             "the property \"order_id\" of \"purchase\" is required and missing or null: send it",
             "the property \"amount\" of \"purchase\" must be number, not string: send it as such",
-            "the property \"colour\" of \"purchase\" is not in the site's tracking plan, which allows no others: leave it out, \
-             or add it to the event's properties",
+            "the property \"colour\" of \"purchase\" is not in the event's schema, which allows no others \
+             (additional_properties = false): leave it out, or add it to the event's properties",
         ]
     );
     assert_eq!(
@@ -137,8 +148,13 @@ fn a_violation_names_the_property_the_rule_and_what_to_do() {
     assert_eq!(
         told("purchase_made", "{}"),
         [
-            "the event \"purchase_made\" is not in the site's tracking plan: correct its name, or add it as [[sites.events]]"
+            "the event \"purchase_made\" is not in the site's schema, which allows no others (additional_events = false): \
+             correct its name, or add it as [[sites.events]]"
         ]
+    );
+    assert!(
+        compiled(true).check("purchase_made", "{}").is_empty(),
+        "an event without a schema is held to none"
     );
     // Without properties what is required is missing.
     assert_eq!(compiled(true).check("purchase", "").len(), 1);

@@ -5,7 +5,7 @@
 //! What is stored of a visitor stays until no restore and no build can begin before the record that erased them: until
 //! then each must see what the one before saw, or numbers of others could differ. Reads leave it out all the while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use clickhouse::Row;
 use clickhouse::query::{Query, RowCursor};
@@ -159,6 +159,31 @@ impl Warehouse {
         Ok(found.first().copied())
     }
 
+    /// Those of a site's visitors of whom a raw event is stored, also one that is to be deleted.
+    pub async fn stored_visitors(
+        &self,
+        site: &str,
+        visitors: &[String],
+    ) -> Result<HashSet<String>, WarehouseError> {
+        let sql = "SELECT DISTINCT visitor_id FROM events WHERE site = ? AND visitor_id IN ?";
+        let mut found = HashSet::new();
+        let mut rest = visitors;
+        while !rest.is_empty() {
+            let named = rest.get(..within_a_statement(rest.iter().map(String::len))).unwrap_or(rest);
+            let stored: Vec<String> = fetch_all("events", self.query(sql).bind(site).bind(named)).await?;
+            found.extend(stored);
+            rest = rest.get(named.len()..).unwrap_or_default();
+        }
+        Ok(found)
+    }
+
+    /// Whether any visitor of the site was erased.
+    pub async fn has_erasures(&self, site: &str) -> Result<bool, WarehouseError> {
+        let sql = "SELECT toUInt8(1) FROM erasures WHERE site = ? LIMIT 1";
+        let found: Vec<u8> = fetch_all("erasures", self.query(sql).bind(site)).await?;
+        Ok(!found.is_empty())
+    }
+
     /// Begins to delete what is stored of erased visitors, whenever it came: raw events, samples of rejected ones, journeys.
     /// ClickHouse rewrites the parts that hold something of them, in the background, one change of a table at a time.
     ///
@@ -178,7 +203,8 @@ impl Warehouse {
                 removal.failing = removal.failing.or(Some(failure).filter(|failure| !failure.is_empty()));
                 continue;
             }
-            let first = within_a_statement(&found);
+            let fitting = within_a_statement(found.iter().map(|(_, visitor)| visitor.len()));
+            let first = found.get(..fitting).unwrap_or(&found);
             self.remove(holder, first).await?;
             removal.visitors += first.len();
             removal.is_partial |= first.len() < found.len() || found.len() >= MAX_REMOVED_AT_ONCE;
@@ -219,15 +245,14 @@ impl Warehouse {
     }
 }
 
-/// As many as one statement can name; one at least.
-fn within_a_statement(found: &[(String, String)]) -> &[(String, String)] {
+/// How many visitors, of ids of these lengths, one statement can name; one at least.
+fn within_a_statement(lengths: impl Iterator<Item = usize>) -> usize {
     let mut bytes = 0;
-    let fitting = found.iter().take_while(|(_, visitor)| {
-        bytes += visitor.len() + BESIDE_AN_ID;
+    let fitting = lengths.take_while(|length| {
+        bytes += length + BESIDE_AN_ID;
         bytes <= MAX_NAMED_BYTES
     });
-    let count = fitting.count().max(1);
-    found.get(..count).unwrap_or(found)
+    fitting.count().max(1)
 }
 
 #[cfg(test)]
@@ -236,8 +261,8 @@ mod tests {
 
     #[test]
     fn a_statement_names_as_many_visitors_as_it_has_room_for() {
-        let named = |count: usize, length: usize| vec![("shop".to_owned(), "v".repeat(length)); count];
-        let fit = |count, length| within_a_statement(&named(count, length)).len();
-        assert_eq!([fit(0, 36), fit(1, 256), fit(2_000, 36), fit(5_000, 256)], [0, 1, 2_000, 378]);
+        let fit = |count, length| within_a_statement(std::iter::repeat_n(length, count));
+        assert_eq!([fit(0, 36), fit(1, 256), fit(2_000, 36), fit(5_000, 256)], [1, 1, 2_000, 378]);
+        assert_eq!(fit(5, MAX_NAMED_BYTES), 1);
     }
 }

@@ -21,6 +21,8 @@ const MAX_SORT_BYTES: u64 = 1 << 30;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RawQuery {
     pub site: String,
+    /// Only this visitor's.
+    pub visitor: Option<String>,
     /// Events of any of these names; empty: of every name.
     pub events: Vec<String>,
     /// At or after, UTC milliseconds.
@@ -131,6 +133,10 @@ impl Warehouse {
             None => query,
             Some((epoch, offset)) => query.bind(epoch).bind(offset),
         };
+        let query = match &wanted.visitor {
+            None => query,
+            Some(visitor) => query.bind(visitor),
+        };
         let query = match wanted.events.is_empty() {
             true => query,
             false => query.bind(&wanted.events),
@@ -139,11 +145,14 @@ impl Warehouse {
     }
 }
 
-/// The conditions in the order of their values: site twice, before what visitors were erased, names, then these numbers.
+/// The conditions in the order of their values: site twice, before what visitors were erased, visitor, names, then these numbers.
 fn conditions(wanted: &RawQuery) -> (Vec<&'static str>, Vec<i128>) {
     let not_erased = if wanted.before.is_none() { NOT_ERASED } else { NOT_ERASED_BEFORE };
     let mut conditions = vec!["site = ?", not_erased];
     let mut numbers = Vec::new();
+    if wanted.visitor.is_some() {
+        conditions.push("visitor_id = ?");
+    }
     if !wanted.events.is_empty() {
         conditions.push("event IN ?");
     }

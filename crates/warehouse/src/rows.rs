@@ -70,7 +70,7 @@ pub struct ProgressRow {
     pub funnel: String,
     pub definition: u64,
     pub generation: u64,
-    /// [`PROGRESS`] or [`MARKER`].
+    /// [`PROGRESS`], [`MARKER`] or [`IMPORT`].
     pub kind: String,
     /// [`BUILDING`], [`COMPLETE`] or [`DROPPED`].
     pub state: String,
@@ -95,9 +95,17 @@ pub struct ProgressRow {
 
 pub const PROGRESS: &str = "progress";
 pub const MARKER: &str = "marker";
+/// The partition has taken the record that ended an import: `funnel` names it ([`import_key`]), `values` has the rows that it
+/// accepted. Only answers about imports read it.
+pub const IMPORT: &str = "import";
 pub const BUILDING: &str = "building";
 pub const COMPLETE: &str = "complete";
 pub const DROPPED: &str = "dropped";
+
+/// What stands in `funnel` for an import; no funnel's id has a colon.
+pub fn import_key(import_id: &str) -> String {
+    format!("import:{import_id}")
+}
 
 /// Rolling counts of one partition, funnel and breakdown value, at a minute's end (`funnel_rolling`) or in the open
 /// minute (`funnel_open`).

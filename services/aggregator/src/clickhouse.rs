@@ -71,10 +71,9 @@ impl Store for Warehouse {
         let query = RawQuery {
             site: range.site.clone(),
             events: range.events.clone(),
-            from_ms: None,
-            to_ms: None,
             partition: (range.partitions > 1).then_some((range.partition, range.partitions)),
             before: Some(range.before),
+            ..RawQuery::default()
         };
         let total = self.count_raw_events(&query).await?;
         Ok((total, ClickHouseRaw(self.raw_events(&query)?)))

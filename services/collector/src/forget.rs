@@ -4,7 +4,7 @@
 //! The record of a visitor goes to the visitor's partition, not through a spill: what it stands behind is erased, and so is
 //! whatever of the visitor comes later, in whichever order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use event_log::{Message, Publisher, partition_of};
@@ -65,10 +65,19 @@ impl Forgotten {
         by_partition.into_iter().map(message).collect()
     }
 
-    /// The answer's JSON: how many are erased, and what became of each.
-    pub(crate) fn answer(&self) -> String {
+    /// The ids that events can have.
+    pub(crate) fn visitors(&self) -> Vec<String> {
+        self.0.iter().flatten().cloned().collect()
+    }
+
+    /// The answer's JSON: how many are erased, and what became of each. `stored` are those of whom something was stored, where
+    /// that is known.
+    pub(crate) fn answer(&self, stored: Option<&HashSet<String>>) -> String {
         let result = |(index, visitor): (usize, &Result<String, String>)| match visitor {
-            Ok(id) => json!({ "index": index, "visitor": id, "result": "erased" }),
+            Ok(id) => {
+                let was_stored = stored.map(|stored| stored.contains(id));
+                json!({ "index": index, "visitor": id, "result": "erased", "was_stored": was_stored })
+            }
             Err(message) => {
                 let code = Reason::InvalidVisitor.code();
                 json!({ "index": index, "result": "rejected", "code": code, "message": message })
@@ -132,11 +141,16 @@ mod tests {
         let long = "x".repeat(MAX_VISITOR_ID_BYTES + 1);
         let body = json!({ "visitors": ["", long, ["ann"], "ann"] }).to_string();
         let forgotten = Forgotten::parse(body.as_bytes()).unwrap();
-        let answer: Value = serde_json::from_str(&forgotten.answer()).unwrap();
+        let answer: Value = serde_json::from_str(&forgotten.answer(None)).unwrap();
         assert_eq!(answer["erased"], 1);
         let results = answer["results"].as_array().unwrap();
         assert!(results[..3].iter().all(|result| result["code"] == "invalid_visitor"), "{answer}");
-        assert_eq!(results[3], json!({ "index": 3, "visitor": "ann", "result": "erased" }));
+        let ann = |was_stored: Option<bool>| json!({ "index": 3, "visitor": "ann", "result": "erased", "was_stored": was_stored });
+        assert_eq!(results[3], ann(None));
+        for stored in [HashSet::new(), HashSet::from(["ann".to_owned()])] {
+            let answer: Value = serde_json::from_str(&forgotten.answer(Some(&stored))).unwrap();
+            assert_eq!(answer["results"][3], ann(Some(!stored.is_empty())));
+        }
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! the warehouse how far that is. All of it takes a secret key.
 
 use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -15,32 +13,6 @@ use serde::Deserialize;
 
 use crate::limits::{MAX_IMPORT_ID_BYTES, MAX_SEEN_IMPORTS};
 use crate::refusal::Refusal;
-
-/// What the warehouse knows about an import.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ImportProgress {
-    /// Rows of the import that can be read.
-    pub stored_rows: u64,
-    /// Whether the funnels that count them are complete.
-    pub is_ready: bool,
-    /// How much of that work is done, 0 to 1.
-    pub progress: f64,
-}
-
-/// The warehouse did not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the warehouse could not tell about the import: {0}")]
-pub struct ImportStatusError(pub String);
-
-/// Asks the warehouse about imports.
-pub trait ImportStatus: Send + Sync + 'static {
-    /// `None` if no row of the import has been stored.
-    fn progress<'a>(
-        &'a self,
-        site: &'a str,
-        import_id: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<ImportProgress>, ImportStatusError>> + Send + 'a>>;
-}
 
 /// The imports whose rows this collector has taken, the newest ones.
 #[derive(Debug, Default)]

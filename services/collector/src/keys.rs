@@ -62,9 +62,9 @@ impl Keys {
         self.accounts.len() > 1
     }
 
-    /// Whether the plan has a funnel.
-    pub(crate) fn has_funnel(&self, site: &str, funnel: &str) -> bool {
-        self.plan.funnel(site, funnel).is_some()
+    /// The ids of a site's funnels, in the plan's order.
+    pub(crate) fn funnels(&self, site: &str) -> Vec<String> {
+        self.plan.funnels_of(site).map(|funnel| funnel.id.clone()).collect()
     }
 
     /// What is kept of each site.

@@ -38,16 +38,17 @@ mod spill_metrics;
 mod tag;
 mod timestamp;
 mod validate;
+mod warehouse_status;
 
 pub use derive::channels::CHANNELS;
 pub use derive::context::{ALLOWED as CONTEXT_ALLOWED, ALLOWED_IN as CONTEXT_ALLOWED_IN};
-pub use imports::{ImportProgress, ImportStatus, ImportStatusError};
 pub use log_json::event_of_json;
 pub use metrics::{Metrics, unkept_rejections};
 pub use outcome::Undecided;
 pub use quota::OverQuota;
 pub use server::{Bound, Collector, CollectorError, run};
 pub use spill_metrics::{SpillMetrics, SpillState};
+pub use warehouse_status::{ImportProgress, WarehouseAnswer, WarehouseStatus, WarehouseStatusError};
 
 /// Every path with its method, as the docs list them; what differs from request to request stands in braces.
 pub fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {

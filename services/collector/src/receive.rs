@@ -34,13 +34,14 @@ use tokio::sync::watch;
 use crate::adapters::{self, Endpoint, Form};
 use crate::answer::{self, Answer, RequestId};
 use crate::body::{self, InFlight, Permit};
-use crate::imports::{ImportStatus, SeenImports};
+use crate::imports::SeenImports;
 use crate::keys::{self, Caller, Keys};
 use crate::limits::BUSY_ANSWER_DELAY_MS;
 use crate::metrics::Metrics;
 use crate::quota::{Addresses, Visitors};
 use crate::refusal::Refusal;
 use crate::tag::{self, TagPaths};
+use crate::warehouse_status::WarehouseStatus;
 
 use store::{Arrival, Stored};
 
@@ -55,7 +56,7 @@ pub(crate) struct State {
     pub(crate) direct: Arc<dyn Publisher>,
     pub(crate) keys: ArcSwapOption<Keys>,
     pub(crate) salts: watch::Receiver<Option<Arc<Salts>>>,
-    pub(crate) imports: Option<Arc<dyn ImportStatus>>,
+    pub(crate) warehouse: Option<Arc<dyn WarehouseStatus>>,
     pub(crate) seen_imports: SeenImports,
     pub(crate) generations: Arc<Generations>,
     /// Takes rejected events, for people to find them.

@@ -18,7 +18,10 @@ pub enum Refusal {
         "no write key: send it as Basic user name, Bearer token, X-Write-Key, ?key= or writeKey in the body"
     )]
     MissingKey,
-    #[error("the write key belongs to no site of the tracking plan")]
+    #[error(
+        "the key belongs to no site of the plan in force: it is none of the `write_keys`, nor a secret key whose SHA-256 is \
+         among the `secret_keys_sha256`"
+    )]
     UnknownKey,
     #[error("this needs a secret key of the site; a write key is public")]
     SecretKeyRequired,
@@ -42,8 +45,8 @@ pub enum Refusal {
     NotFound,
     #[error("no row of this import has arrived; is the id right? Rows of a moment ago may take some seconds")]
     UnknownImport,
-    #[error("the tracking plan in force has no such funnel of the site")]
-    UnknownFunnel,
+    #[error("the plan in force has no funnel {asked:?} of the site; its funnels: {}", funnels.join(", "))]
+    UnknownFunnel { asked: String, funnels: Vec<String> },
     #[error("this method is not for this path; it takes {0}")]
     MethodNotAllowed(&'static str),
     #[error("this collector is not connected to a warehouse, which knows the imports")]
@@ -101,7 +104,7 @@ impl Refusal {
             Self::DestinationNotAllowed => (StatusCode::FORBIDDEN, "destination_not_allowed"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not_found"),
             Self::UnknownImport => (StatusCode::NOT_FOUND, "unknown_import"),
-            Self::UnknownFunnel => (StatusCode::NOT_FOUND, "unknown_funnel"),
+            Self::UnknownFunnel { .. } => (StatusCode::NOT_FOUND, "unknown_funnel"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::BodyTimeout => (StatusCode::REQUEST_TIMEOUT, "body_timeout"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -146,7 +149,7 @@ impl Refusal {
             Self::DestinationNotAllowed,
             Self::NotFound,
             Self::UnknownImport,
-            Self::UnknownFunnel,
+            Self::UnknownFunnel { asked: String::new(), funnels: vec![] },
             Self::MethodNotAllowed(""),
             Self::BodyTimeout,
             Self::BodyTooLarge { name: "", limit: 0 },

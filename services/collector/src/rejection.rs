@@ -70,13 +70,13 @@ reasons! {
     InvalidTimestamp = "invalid_timestamp",
     /// The time is before the year 2000 or more than `MAX_FUTURE_MS` in the future.
     TimestampOutOfRange = "timestamp_out_of_range",
-    /// The site's `events` in the plan do not name the event, and its `schema` is strict.
+    /// The site's schema does not name the event, allows no others (`additional_events = false`), and is strict.
     UnplannedEvent = "unplanned_event",
-    /// A property that the plan requires is missing or `null`, and the site's `schema` is strict.
+    /// A property that the event's schema requires is missing or `null`, and the site's `schema` is strict.
     RequiredMissing = "required_missing",
-    /// A property has another type than the plan says, and the site's `schema` is strict.
+    /// A property has another type than the event's schema says, and the site's `schema` is strict.
     DatatypeMismatch = "datatype_mismatch",
-    /// The event has a property that the plan does not allow, and the site's `schema` is strict.
+    /// The event has a property that its schema does not allow, and the site's `schema` is strict.
     UnplannedProperty = "unplanned_property",
     /// The visitor sends more than `visitor_events_per_second` of the site's `limits` allows.
     VisitorQuota = "visitor_quota",

@@ -21,13 +21,14 @@ use runtime::{Health, Shutdown, now_ms};
 use tokio::sync::watch;
 
 use crate::body::InFlight;
-use crate::imports::{ImportStatus, SeenImports};
+use crate::imports::SeenImports;
 use crate::keys::Keys;
 use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
 use crate::metrics::Metrics;
 use crate::quota::{self, Addresses, Visitors};
 use crate::receive::{State, receive};
 use crate::tag::TagPaths;
+use crate::warehouse_status::WarehouseStatus;
 
 /// After a failure of the log, the collector reports that it is not ready for this long.
 const LOG_FAILURE_MS: i64 = 5_000;
@@ -43,8 +44,8 @@ pub struct Collector<'m> {
     pub plan: watch::Receiver<Option<Arc<Plan>>>,
     /// The salts of visitors without an id, for sites that are `cookieless`.
     pub salts: watch::Receiver<Option<Arc<Salts>>>,
-    /// Asks the warehouse about imports; without it `GET /v1/imports/{id}` is 501.
-    pub imports: Option<Arc<dyn ImportStatus>>,
+    /// Asks the warehouse about imports, without which `GET /v1/imports/{id}` is 501, and about visitors.
+    pub warehouse: Option<Arc<dyn WarehouseStatus>>,
     /// Numbers what a completed import begins; the process has one for all that it begins.
     pub generations: Arc<Generations>,
     /// Takes rejected events, for people to find them; without it they are in the answer and in the metrics only.
@@ -114,7 +115,7 @@ impl Collector<'_> {
             direct: self.direct,
             salts: self.salts,
             keys: ArcSwapOption::empty(),
-            imports: self.imports,
+            warehouse: self.warehouse,
             seen_imports: SeenImports::default(),
             generations: self.generations,
             rejections: self.rejections,

@@ -85,7 +85,7 @@ function build(asked) {
   const views = {
     rates: ratesView(), ladder: ladderView(funnel), strangers: strangersView(), guide: null, guideSlot: h("div", {}),
     breakdown: breakdown ? breakdownView(funnel, breakdown) : null,
-    trend: isDay ? null : trendView(funnel),
+    trend: isDay ? null : trendView(funnel, period),
     arriving: arrivingView(funnel, (isOpen) => remember("arriving", isOpen ? "open" : "")),
     stuck: stuckView(funnel, isDay ? funnel.default_window : period),
   };

@@ -11,6 +11,7 @@ const LOOK_MS = 1000;
 const BEHIND_MS = 5000;
 const NAMES_EVERY = 15;
 const PROPERTIES_SHOWN = 8;
+const ABOUT = "About: an event that was written twice, as after a crash, counts twice here until ClickHouse merges its rows. The ladder counts it once.";
 
 export function arrivingView(funnel, onToggle) {
   const state = h("p", { class: "quiet", role: "status" }, "Looking for events…");
@@ -22,10 +23,11 @@ export function arrivingView(funnel, onToggle) {
   const named = h("details", {}, h("summary", {}, "Names and properties of the last day"),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Names of the last day" },
       h("table", { class: "events" },
-        h("thead", {}, h("tr", {}, ["Event", "Events", "In the plan", "Properties (events that have them)"].map((text) => h("th", { scope: "col" }, text)))), names)));
+        h("thead", {}, h("tr", {}, [["Event"], ["Events", ABOUT], ["In the plan"], ["Properties (events that have them)"]].map(([text, title]) => h("th", { scope: "col", title }, text)))), names)));
+  const note = h("p", { class: "quiet" }, "An event counts at a step it matches if its visitor took the steps before: ", h("code", {}, "rungs trace --visitor …"), " tells.");
   const element = h("details", { class: "card fold", ontoggle: () => onToggle(element.open) },
-    h("summary", {}, h("h2", {}, "What is arriving"), h("span", { class: "quiet" }, `the last events of ${funnel.site}, counted or not`)),
-    state, table, named);
+    h("summary", {}, h("h2", {}, "What is arriving"), h("span", { class: "quiet" }, `the last events of ${funnel.site}, on a step or not`)),
+    state, table, note, named);
   const site = `/api/v1/sites/${encodeURIComponent(funnel.site)}`;
   let looks = 0;
   let shown = "";
@@ -34,7 +36,7 @@ export function arrivingView(funnel, onToggle) {
     try {
       const answer = await get(`${site}/recent`);
       const text = JSON.stringify(answer.events);
-      table.hidden = answer.events.length === 0;
+      table.hidden = note.hidden = answer.events.length === 0;
       if (text !== shown) rows.replaceChildren(...answer.events.map((event) => row(event, funnel)));
       else rows.querySelectorAll("time").forEach((each) => say(each, ago(Number(each.dataset.at))));
       shown = text;
@@ -60,21 +62,21 @@ function told({ as_of: asOf, events }) {
   if (events.length === 0) return "Nothing arrived in the last 30 days. A request that was not answered with 200 stored nothing; its answer says why.";
   const rejected = events.filter((event) => !event.accepted).length;
   const strangers = events.filter((event) => event.accepted && event.matches.length === 0).length;
-  return `The last ${count(events.length)}: ${count(events.length - rejected - strangers)} on a ladder, ${count(strangers)} for no step, ${count(rejected)} rejected.`;
+  return `The last ${count(events.length)}: ${count(events.length - rejected - strangers)} match a step or an offer, ${count(strangers)} none, ${count(rejected)} rejected.`;
 }
 
 function row(event, funnel) {
   const at = h("time", { datetime: new Date(event.received_at).toISOString(), title: time(event.received_at), "data-at": event.received_at }, ago(event.received_at));
   return h("tr", { class: event.accepted ? null : "rejected" },
     h("td", { class: "when" }, at),
-    h("td", {}, h("code", {}, event.event || "(no name)")),
+    h("td", { class: "name" }, h("code", {}, event.event || "(no name)")),
     h("td", { class: "fate" }, fate(event, funnel)),
     h("td", { class: "quiet" }, event.properties.join(", ")));
 }
 
 function fate(event, funnel) {
   const steps = event.matches.map((match) => h("span", { class: match.as === "step" ? "chip yes" : "chip" },
-    match.as === "step" ? "" : "offer of ", match.name, match.funnel === funnel.id ? "" : ` (${match.funnel})`));
+    match.as === "step" ? `matches step ${match.position}: ` : `offer of step ${match.position}: `, match.name, match.funnel === funnel.id ? "" : ` (${match.funnel})`));
   const reason = event.accepted ? [] : [h("b", {}, `Rejected: ${event.reason}. `)];
   const broken = event.violations.map((text) => h("span", {}, ` Against the schema: ${text}.`));
   return [...steps, ...reason, ...(event.why ? [h("span", {}, event.why)] : []), ...broken];
@@ -84,7 +86,7 @@ function nameRow({ event, count: events, in_plan: inPlan, did_you_mean: meant, p
   const told = properties.slice(0, PROPERTIES_SHOWN).map(({ name, count: having }) => `${name} (${count(having)})`);
   const more = properties.length - told.length;
   return h("tr", {},
-    h("td", {}, h("code", {}, event)),
+    h("td", { class: "name" }, h("code", {}, event)),
     h("td", { class: "number" }, count(events)),
     h("td", {}, inPlan ? "yes" : meant ? ["no; did you mean ", h("code", {}, meant), "?"] : "no"),
     h("td", { class: "quiet" }, told.join(", ") + (more > 0 ? ` and ${more} more` : "")));

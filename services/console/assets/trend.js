@@ -1,4 +1,5 @@
-// The last 24 hours, a small line per step on a scale of its own, with notes of that time, and the same numbers as a table.
+// How the numbers of the chosen window moved in the last 24 hours: a small line per step on a scale of its own, with notes
+// of that time, and the same numbers as a table. A point is what the ladder showed then, not what happened in an hour.
 
 import { h } from "./dom.js";
 import { DASH, count, moment } from "./format.js";
@@ -9,13 +10,14 @@ const PAD = 4;
 /** Rows of the table: every sixth point, an hour of ten-minute points. */
 const TABLE_EVERY = 6;
 
-export function trendView(funnel) {
+export function trendView(funnel, period) {
   const charts = h("div", { class: "trends" });
   const table = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The last 24 hours as a table" });
   const notes = h("ol", { class: "notes", "aria-label": "Notes", hidden: true });
   const hint = h("p", { class: "quiet" }, "Mark what you did: ", h("code", {}, `rungs annotate --site ${funnel.site} "email sent"`));
   const element = h("section", { class: "card", "aria-labelledby": "trend-title" },
     h("h2", { id: "trend-title" }, "Last 24 hours"),
+    h("p", { class: "quiet" }, `Each point is the ladder at that time: who began in the ${period} before it. The number above a line is the newest.`),
     charts, notes, hint,
     h("details", {}, h("summary", {}, "Show as a table"), table));
   return {
@@ -23,7 +25,7 @@ export function trendView(funnel) {
     update(answer) {
       const known = answer.points.some((point) => point.visitors !== null);
       charts.replaceChildren(...(known
-        ? funnel.steps.map((step, index) => chart(step, index, answer, index === funnel.steps.length - 1))
+        ? funnel.steps.map((step, index) => chart(step, index, answer, period, index === funnel.steps.length - 1))
         : [h("p", { class: "quiet" }, "The lines begin with the first closed minutes.")]));
       table.replaceChildren(asTable(funnel, answer));
     },
@@ -46,13 +48,13 @@ function mark({ at, text }, [from, to]) {
   return h("path", { class: "note-mark", d: `M${left} 0V${HEIGHT}` }, h("title", {}, `${moment(at)} ${text}`));
 }
 
-function chart(step, index, answer, isLast) {
+function chart(step, index, answer, period, isLast) {
   const values = answer.points.map((point) => point.visitors?.[index] ?? null);
   const known = values.filter((value) => value !== null);
   const [low, high] = [Math.min(...known), Math.max(...known)];
-  const text = `${step.name}: ${count(known.at(0))} 24 hours ago, ${count(known.at(-1))} now, lowest ${count(low)}, highest ${count(high)}`;
+  const text = `${step.name}, visitors of ${period}: ${count(known.at(0))} 24 hours ago, ${count(known.at(-1))} now, lowest ${count(low)}, highest ${count(high)}`;
   return h("figure", { class: isLast ? "trend macro" : "trend" },
-    h("figcaption", {}, h("span", { title: step.name }, step.name), h("b", {}, count(known.at(-1)))),
+    h("figcaption", {}, h("span", { title: step.name }, step.name), h("b", {}, count(known.at(-1)), h("small", {}, ` in ${period}`))),
     h("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": text },
       h("path", { class: "area", d: area(values, low, high) }),
       h("path", { class: "line", d: line(values, low, high) })),

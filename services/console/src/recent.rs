@@ -1,5 +1,6 @@
 //! `/api/v1/sites/{site}/recent`: the last hundred events that arrived, accepted or rejected, and what became of each: which
-//! steps it is, or why none. Matching is the funnel crate's, over the plan in force, so it cannot differ from what counts.
+//! steps it matches, or why none. Whether it counts there depends on what else its visitor did, which is not looked at.
+//! Matching is the funnel crate's, over the plan in force, so it cannot differ from what counts.
 //!
 //! Names of properties are told, never their values, and no visitor: this is for everybody who may see the numbers.
 
@@ -45,7 +46,7 @@ struct Arrived {
     reason: Option<String>,
     /// Names, sorted.
     properties: Vec<String>,
-    /// The steps that it takes and the offers that it is.
+    /// The steps that it matches and the offers that it is.
     matches: Vec<Match>,
     /// Why it counts for no step, or not now, as a sentence.
     why: Option<String>,
@@ -57,6 +58,8 @@ struct Arrived {
 struct Match {
     funnel: String,
     step: String,
+    /// From 1. Beyond the first, it counts for a visitor who took the steps before it.
+    position: usize,
     name: String,
     /// `step` or `offer`.
     r#as: &'static str,
@@ -167,7 +170,7 @@ fn matched(place: &Place<'_>) -> Option<Match> {
         Role::Filtered => return None,
     };
     let (funnel, step) = (place.funnel.id.clone(), place.step.id.clone());
-    Some(Match { funnel, step, name: place.step.name.clone(), r#as })
+    Some(Match { funnel, step, position: place.position + 1, name: place.step.name.clone(), r#as })
 }
 
 fn property_names(json: &str) -> Vec<String> {
@@ -219,12 +222,15 @@ mod tests {
         let of = |index: usize| {
             let each = &told[index];
             (
-                each.matches.iter().map(|found| (found.step.as_str(), found.r#as)).collect::<Vec<_>>(),
+                each.matches
+                    .iter()
+                    .map(|found| (found.position, found.step.as_str(), found.r#as))
+                    .collect::<Vec<_>>(),
                 each.why.clone(),
             )
         };
-        assert_eq!(of(0), (vec![("view", "step")], None));
-        assert_eq!(of(1), (vec![("shipping", "offer")], None));
+        assert_eq!(of(0), (vec![(1, "view", "step")], None));
+        assert_eq!(of(1), (vec![(3, "shipping", "offer")], None));
         assert!(of(2).0.is_empty() && of(2).1.unwrap().contains("`where`"));
         assert!(of(3).1.unwrap().contains("Did you mean \"product_view\"?"));
         assert_eq!(of(4).1.unwrap(), "No step or offer has this name.");

@@ -8,8 +8,8 @@ mod demo;
 mod failure;
 mod generation;
 mod import;
-mod import_status;
 mod plans;
+mod plural;
 mod problems;
 mod process;
 mod production;
@@ -21,6 +21,7 @@ mod site_key;
 mod standalone;
 mod terminal;
 mod trace;
+mod warehouse_answers;
 
 use std::process::ExitCode;
 

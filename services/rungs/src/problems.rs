@@ -5,14 +5,19 @@ use std::fmt::Write as _;
 
 use checked_toml::Problem;
 
+use crate::plural::plural;
+
 /// All problems as text, each with its line of `text`, and a last line that counts them.
 pub(crate) fn render(problems: &[Problem], text: &str) -> String {
+    list(problems, text) + &plural(problems.len() as u64, "mistake")
+}
+
+/// All problems as text, each with its line of `text`.
+pub(crate) fn list(problems: &[Problem], text: &str) -> String {
     let mut rendered = String::new();
     for problem in problems {
         let _ = one(&mut rendered, problem, text);
     }
-    let mistakes = if problems.len() == 1 { "mistake" } else { "mistakes" };
-    let _ = write!(rendered, "{} {mistakes}", problems.len());
     rendered
 }
 

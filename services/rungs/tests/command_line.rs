@@ -70,6 +70,13 @@ fn who_is_not_running_is_named_with_what_to_do() {
         rungs(&["report", "--url", "http://127.0.0.1:9", "--site", "s", "--funnel", "f", "--window", "7d"]);
     assert_eq!(report.status.code(), Some(1));
     assert!(err(&report).contains("is `rungs up` running"), "{}", err(&report));
+    let trace = rungs(&["trace", "--clickhouse", "http://127.0.0.1:9", "--site", "s", "--visitor", "v"]);
+    assert_eq!(trace.status.code(), Some(1));
+    assert!(
+        err(&trace).contains("http://127.0.0.1:9") && err(&trace).contains("--clickhouse"),
+        "{}",
+        err(&trace)
+    );
 }
 
 #[test]

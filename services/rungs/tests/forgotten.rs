@@ -102,12 +102,18 @@ fn an_erased_visitor_is_gone_from_numbers_and_tables_and_does_not_come_back() {
     let ended = forget(&program, &["--key-file", &key_file, "--visitor", "ann"]);
     assert!(ended.ok && ended.out == "erased: ann\n", "{}{}", ended.out, ended.err);
 
+    let nobody = forget(&program, &["--key", SECRET_KEY, "--visitor", "anne"]);
+    assert!(nobody.ok && nobody.out.starts_with("erased: anne: no event of it is stored"), "{}", nobody.out);
+
     until_live(&program, &[2, 2]);
     let live = program.live("shop/purchase", "1h", "channel");
     assert!(visitors_of(&live, "ann").iter().all(|count| *count == 0), "{live}");
     assert_eq!(visitors_of(&live, "bob"), [1, 1]);
     until_left(&program, "ann", "0 0 2");
-    assert_eq!(program.clickhouse("SELECT site, visitor_id FROM erasures"), "shop\tann");
+    assert_eq!(
+        program.clickhouse("SELECT site, visitor_id FROM erasures ORDER BY 2"),
+        "shop\tann\nshop\tanne"
+    );
     let told =
         program.run(&["trace", "--clickhouse", &program.clickhouse, "--site", "shop", "--visitor", "ann"]);
     assert!(told.ok && told.out.starts_with("erased: visitor ann"), "{}{}", told.out, told.err);
@@ -136,5 +142,37 @@ fn an_erased_visitor_is_gone_from_numbers_and_tables_and_does_not_come_back() {
     assert!(ended.ok && ended.out == "erased: bob\nerased: cy\n", "{}{}", ended.out, ended.err);
     until_live(&program, &[1, 1]);
     until_left(&program, "bob", "0 0 1");
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn an_import_of_erased_visitors_ends_at_once_and_says_how_many_rows_they_had() {
+    let program = Program::start_with(PLAN, SETTINGS);
+    program.until_ready();
+    assert!(forget(&program, &["--key", SECRET_KEY, "--visitor", "ann"]).ok);
+    let import = |name: &str, rows: &str| {
+        let file = program.write(name, &format!("who,what,when\n{rows}"));
+        program.import_with(&file, &["--visitor", "who", "--event", "what", "--time", "when"])
+    };
+    let told = |ended: &Ended, expected: &[&str]| {
+        assert!(
+            ended.ok && expected.iter().all(|text| ended.err.contains(text)),
+            "{expected:?} in {}",
+            ended.err
+        );
+    };
+    let mixed = "bob,view,2024-05-01\nann,view,2024-05-01\nann,buy,2024-05-02\n";
+    told(&import("mixed", mixed), &["1 row is stored and counted", "2 rows are of visitors who were erased"]);
+    let alone = "ann,view,2024-05-01\n";
+    told(&import("alone", alone), &["0 rows are stored", "1 row is of visitors who were erased"]);
+    told(&import("alone", alone), &["imported already: 0 rows are stored; nothing was added"]);
+
+    // Who is erased afterwards does not make the import anew.
+    assert!(forget(&program, &["--key", SECRET_KEY, "--visitor", "bob"]).ok);
+    until_left(&program, "bob", "0 0 0");
+    told(&import("mixed", mixed), &["imported already: 0 rows are stored", "3 rows are of visitors"]);
+
+    let corrected = import("mixed", "cy,view,2024-05-01\n");
+    told(&corrected, &["was imported before, with other content", "1 row is stored and counted"]);
     assert_eq!(program.stop(), Some(0));
 }

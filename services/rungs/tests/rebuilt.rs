@@ -61,7 +61,14 @@ fn a_late_event_is_counted_when_its_funnel_is_ordered_anew_and_by_that_one_alone
         program.run(&[&target[..], more].concat())
     };
     let unknown = rebuild(&["--funnel", "purchse"]);
-    assert!(!unknown.ok && unknown.err.contains("no such funnel"), "{}{}", unknown.out, unknown.err);
+    assert!(
+        !unknown.ok
+            && unknown.err.contains("no funnel \"purchse\"")
+            && unknown.err.contains("its funnels: purchase"),
+        "{}{}",
+        unknown.out,
+        unknown.err
+    );
     let ended = rebuild(&["--funnel", "purchase"]);
     assert!(ended.ok && ended.out.starts_with("being counted anew"), "{}{}", ended.out, ended.err);
     until_live(&program, "shop/purchase", &[2, 0]);

@@ -3,7 +3,10 @@
 
 mod program;
 
-use program::Program;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use program::{Ended, Program};
 
 const SHOP: &str = "examples/shop/tracking-plan.toml";
 const CLICKSTREAM: &str = "examples/shop/clickstream.csv.gz";
@@ -94,12 +97,41 @@ fn an_import_with_rows_that_cannot_be_stored_lists_them_and_fails() {
     for expected in [
         "line 3: when is no time: \"soon\"",
         "line 4: what is empty",
-        "2 rows were not stored",
-        "1 rows are stored",
+        "2 rows are not stored",
+        "1 row is stored",
     ] {
         assert!(import.err.contains(expected), "{expected} in\n{}", import.err);
     }
     assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn a_start_waits_for_a_process_that_is_dying_and_names_one_that_is_not() {
+    let program = Program::start(SHOP);
+    let (plan, data) = (program.path().join("plan.toml"), program.path().join("data"));
+    let any = "127.0.0.1:0";
+    let mut up =
+        program.command(&["up", "--listen", any, "--console", any, "--admin", any, "--clickhouse", any]);
+    up.arg("--plan").arg(plan).arg("--data-dir").arg(data);
+    let held = Ended::of(clone_of(&up));
+    assert!(!held.ok && held.err.contains("waiting up to 5 s for process"), "{}", held.err);
+    assert!(held.err.contains("in use by process"), "{}", held.err);
+
+    let mut second = up.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(second.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let waits = said.find(|line| line.contains("waiting up to 5 s"));
+    let killed = program.kill();
+    let started = said.find(|line| line.contains("Ctrl-C stops it"));
+    second.kill().unwrap();
+    second.wait().unwrap();
+    assert!(waits.is_some() && started.is_some(), "{waits:?} {started:?}");
+    assert_eq!(killed.start().stop(), Some(0));
+}
+
+fn clone_of(command: &Command) -> Command {
+    let mut clone = Command::new(command.get_program());
+    clone.args(command.get_args()).current_dir(command.get_current_dir().unwrap());
+    clone
 }
 
 #[test]

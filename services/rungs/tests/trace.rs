@@ -57,10 +57,16 @@ fn an_event_is_found_where_it_went() {
     let counted =
         until_told(&program, &["--message-id", "counted"], &["stored: product_view of visitor ann"]);
     assert!(counted.ok && counted.out.contains("is step 1"), "{}", counted.out);
+    let bought = json!({"event": "purchase", "anonymousId": "cy", "messageId": "bought"}).to_string();
+    send(&program, &bought);
+    let bought = ["does not count: the visitor had not taken step 1 (view)"];
+    until_told(&program, &["--message-id", "bought"], &bought);
     assert!(!counted.out.contains("late:"), "{}", counted.out);
     until_told(&program, &["--message-id", "late"], &["late: older than [aggregator] horizon"]);
     until_told(&program, &["--message-id", "misspelt"], &["no step of shop has the event prodct_view"]);
-    until_told(&program, &["--visitor", "ann"], &["message counted", "message late", "message misspelt"]);
+    let of_ann =
+        until_told(&program, &["--visitor", "ann"], &["message counted", "message late", "message misspelt"]);
+    assert!(of_ann.out.find("message late") < of_ann.out.find("message counted"), "{}", of_ann.out);
 
     let rejected = until_told(&program, &["--message-id", "nobodys"], &["missing_visitor", "(events)"]);
     assert!(rejected.ok && rejected.out.contains("\"event\":\"product_view\""), "{}", rejected.out);

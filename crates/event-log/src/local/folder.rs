@@ -50,6 +50,15 @@ impl Folder {
     }
 }
 
+/// The process that holds a log's folder, as its id or `unknown`; `None` where nobody does.
+pub fn holder_of(dir: &Path) -> Option<String> {
+    let mut lock = OpenOptions::new().read(true).open(dir.join(LOCK_FILE)).ok()?;
+    match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => Some(holder(&mut lock)),
+        Ok(()) | Err(TryLockError::Error(_)) => None,
+    }
+}
+
 fn holder(lock: &mut File) -> String {
     let mut text = String::new();
     match lock.read_to_string(&mut text) {

@@ -34,6 +34,7 @@ use std::thread::JoinHandle;
 use tokio::sync::watch;
 
 pub use database::EngineState;
+pub use folder::holder_of;
 pub use metrics::LocalLogMetrics;
 pub use salts::SaltFile;
 pub use settings::{LocalLogSettings, OpenError};

@@ -1,4 +1,5 @@
-//! Which events a site plans, and what their properties are: `[[sites.events]]`. Read with the plan, compiled once for each
+//! What a site's events are held to: `[[sites.events]]` say what properties an event has, and where `additional_events` is
+//! `false` no others may come. Read with the plan, compiled once for each
 //! plan, asked by the collector for every event and by the console for those that it lists.
 //!
 //! The words are those of other tracking plans: an unplanned event, a required property that is missing, a data type that
@@ -18,6 +19,8 @@ pub const STORED_PREFIX: &str = "stored_";
 pub struct SiteSchema {
     /// `schema`
     pub enforcement: Enforcement,
+    /// Whether events may come that it does not name; they are held to nothing.
+    pub additional_events: bool,
     /// In the file's order; names are unique.
     pub events: Vec<EventSchema>,
 }
@@ -32,7 +35,7 @@ pub enum Enforcement {
     Strict,
 }
 
-/// One event of the plan.
+/// One event that is held to rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventSchema {
     /// As the site sends it.
@@ -123,8 +126,10 @@ impl std::fmt::Display for PropertyTypes {
 }
 
 impl SiteSchema {
-    /// Whether an event of this name may be sent: those that clients name themselves (`$page`) need not be planned.
+    /// Whether an event of this name may be sent: those that clients name themselves (`$page`) need not be named.
     pub fn plans(&self, event: &str) -> bool {
-        event.starts_with('$') || self.events.iter().any(|planned| planned.name == event)
+        self.additional_events
+            || event.starts_with('$')
+            || self.events.iter().any(|planned| planned.name == event)
     }
 }

@@ -206,3 +206,28 @@ async fn an_erased_visitor_leaves_no_trace_but_when() {
     assert!(warehouse.erased_at("shop", "ann").await.unwrap().is_some_and(|ms| ms > TS));
     assert_eq!(warehouse.erased_at("blog", "ann").await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn it_is_known_of_whom_something_is_stored_and_whether_anybody_was_erased() {
+    let warehouse = database().await;
+    insert_events(&warehouse, &[event(ODD, "m1", "view", TS, 4), event("bob", "m2", "view", TS, 5)]).await;
+    let stored = async |site: &str, visitors: &[&str]| {
+        let visitors: Vec<String> = visitors.iter().map(|visitor| (*visitor).to_owned()).collect();
+        let mut found: Vec<String> =
+            warehouse.stored_visitors(site, &visitors).await.unwrap().into_iter().collect();
+        found.sort();
+        found
+    };
+    assert_eq!(stored("shop", &[ODD, "anne", "bob"]).await, ["bob", ODD]);
+    assert!(stored("blog", &["bob"]).await.is_empty() && stored("shop", &[]).await.is_empty());
+    // More than a statement names.
+    let long: Vec<String> = (0..1_000).map(|number| format!("{number:0>256}")).collect();
+    let many: Vec<&str> = long.iter().map(String::as_str).chain(["bob"]).collect();
+    assert_eq!(stored("shop", &many).await, ["bob"]);
+
+    assert!(!warehouse.has_erasures("shop").await.unwrap());
+    erase(&warehouse, &[ErasureRow::new("shop", "bob", (1, 9))]).await;
+    let known =
+        [warehouse.has_erasures("shop").await.unwrap(), warehouse.has_erasures("blog").await.unwrap()];
+    assert_eq!(known, [true, false]);
+}

@@ -2,8 +2,8 @@
 
 use event_log::partition_of;
 use warehouse::Warehouse;
-use warehouse::imports::ImportedRows;
-use warehouse::rows::{BUILDING, COMPLETE, EventRow, ProgressRow, event_version};
+use warehouse::imports::{ImportedRows, ReadImport};
+use warehouse::rows::{BUILDING, COMPLETE, EventRow, IMPORT, ProgressRow, event_version, import_key};
 
 use crate::database::*;
 
@@ -58,4 +58,32 @@ async fn a_generation_counts_an_import_if_it_was_built_as_of_a_place_after_its_r
     build(&warehouse, 0, 6, 9, BUILDING).await;
     assert!(!counts(6).await, "the number is built anew");
     assert!(!counts(7).await, "there is none");
+}
+
+#[tokio::test]
+async fn an_import_is_read_when_every_partition_of_the_log_has_noted_its_end() {
+    let warehouse = database().await;
+    log(&warehouse, "log", 2).await;
+    let note = async |partition: u32, next_offset: u64, accepted_rows: &str| {
+        let row = ProgressRow {
+            funnel: import_key("i1"),
+            kind: IMPORT.into(),
+            next_offset,
+            values: vec![accepted_rows.into()],
+            ..progress("log", partition, 2, 0, COMPLETE, next_offset)
+        };
+        warehouse.insert::<ProgressRow>("progress", &[row]).await.unwrap();
+    };
+    let read = async || warehouse.read_import("shop", "i1").await.unwrap();
+    assert_eq!(read().await, None);
+    note(0, 7, "40").await;
+    assert_eq!(read().await, None, "partition 1 may have rows yet");
+    note(1, 3, "40").await;
+    let places = |places| ReadImport { accepted_rows: 40, places: std::collections::HashMap::from(places) };
+    assert_eq!(read().await, Some(places([(0, 7), (1, 3)])));
+    // It is completed once more, as when an answer was lost.
+    note(0, 9, "40").await;
+    assert_eq!(read().await, Some(places([(0, 9), (1, 3)])));
+    assert_eq!(warehouse.read_import("blog", "i1").await.unwrap(), None);
+    assert_eq!(warehouse.read_import("shop", "i2").await.unwrap(), None);
 }

@@ -69,6 +69,9 @@ async fn events_come_in_time_order_within_from_included_and_to_excluded() {
     assert_eq!(messages(&warehouse, &all()).await, ["a", "b", "d", "c"]);
     let part = RawQuery { from_ms: Some(ts + 1), to_ms: Some(ts + 2), ..all() };
     assert_eq!(messages(&warehouse, &part).await, ["b"]);
+    let events = vec!["view".into(), "it's".into()];
+    let of_ann = RawQuery { visitor: Some("ann".into()), events, from_ms: Some(ts + 1), ..all() };
+    assert_eq!(messages(&warehouse, &of_ann).await, ["b", "d"]);
 }
 
 #[tokio::test]

@@ -338,6 +338,7 @@ impl Lane {
                 self.apply_plan(applied.number, control.generation, plan_text, effects)
             }
             Some(Action::ImportCompleted(import)) => {
+                self.end_import(import, effects);
                 self.rebuild(&import.site, "", control.generation, effects)
             }
             Some(Action::Rebuild(rebuild)) => {

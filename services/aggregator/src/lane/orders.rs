@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use funnel::plan::{Funnel, Plan, PlanMatcher};
+use rungs_proto::v1::ImportCompleted;
+use warehouse::rows::{IMPORT, ProgressRow, import_key};
 
 use super::{BuildOrder, Effects, Lane, PlanInForce};
 use crate::funnel_lane::FunnelLane;
@@ -94,6 +96,22 @@ impl Lane {
         // Readers learn of it by its progress, which the next look at the clock writes.
         self.round = None;
         self.last_flush = (0, u64::MAX);
+    }
+
+    /// Notes that all rows of an import in this partition were taken. Behind the rows themselves: whoever reads the note
+    /// finds them, and those that it does not find were of erased visitors.
+    pub(super) fn end_import(&mut self, import: &ImportCompleted, effects: &mut Effects) {
+        self.take_events(effects);
+        let row = ProgressRow {
+            site: import.site.clone(),
+            funnel: import_key(&import.import_id),
+            kind: IMPORT.into(),
+            plan_number: 0,
+            plan_text: String::new(),
+            values: vec![import.accepted_rows.to_string()],
+            ..self.partition_row()
+        };
+        effects.writes.push(Write::Progress(vec![row]));
     }
 
     /// Builds all funnels of a site anew, or the `only` one that is named; the live ones go on until their successors

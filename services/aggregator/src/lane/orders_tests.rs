@@ -179,3 +179,36 @@ fn a_funnel_without_a_past_is_shown_to_readers_at_the_next_look_at_the_clock() {
     let rows: Vec<_> = progress.flatten().map(|row| (row.funnel.as_str(), row.next_offset)).collect();
     assert_eq!(rows, [("f", 1), ("", 1)]);
 }
+
+#[test]
+fn the_end_of_an_import_is_noted_behind_its_rows() {
+    let mut lane = lane();
+    take(&mut lane, 5, plan());
+    let event = rungs_proto::v1::Event {
+        site: "s".into(),
+        event: "a".into(),
+        visitor_id: "v".into(),
+        message_id: "m".into(),
+        ts_ms: 1_700_000_000_000,
+        received_at_ms: 1_700_000_000_000,
+        import_id: "i".into(),
+        ..rungs_proto::v1::Event::default()
+    };
+    let mut effects = Effects::default();
+    for body in [Body::Event(event), Body::Control(Control { generation: 9, action: Some(import()) })] {
+        let value = Record { body: Some(body) }.encode_to_vec();
+        let offset = lane.next_offset();
+        lane.record(offset, 1_700_000_000_000, &value, &|_| None, &mut effects);
+    }
+    let is_note = |write: &Write| match write {
+        Write::Progress(rows) => rows.iter().any(|row| row.kind == warehouse::rows::IMPORT),
+        _ => false,
+    };
+    let note = effects.writes.iter().position(is_note).unwrap();
+    let rows = effects.writes.iter().position(|write| matches!(write, Write::Events(_))).unwrap();
+    assert!(rows < note, "{:?}", effects.writes);
+    let Write::Progress(noted) = &effects.writes[note] else { unreachable!() };
+    let noted = &noted[0];
+    assert_eq!((noted.site.as_str(), noted.funnel.as_str(), noted.next_offset), ("s", "import:i", 3));
+    assert_eq!(noted.values, ["0"]);
+}

@@ -11,9 +11,10 @@ use runtime::now_ms;
 use super::Incoming;
 use crate::adapters::Endpoint;
 use crate::answer::Answer;
-use crate::imports::{self, ImportStatusError};
+use crate::imports;
 use crate::keys::{self, Caller};
 use crate::refusal::Refusal;
+use crate::warehouse_status::WarehouseStatusError;
 
 impl Incoming<'_> {
     /// The id of the import that the request's events belong to; an empty one is an id, to be refused: a script whose
@@ -42,13 +43,14 @@ impl Incoming<'_> {
 
     pub(super) async fn import_status(&self) -> Result<Answer, Refusal> {
         let (site, import_id) = self.import()?;
-        let warehouse = self.state.imports.as_ref().ok_or(Refusal::NoWarehouse)?;
+        let warehouse = self.state.warehouse.as_ref().ok_or(Refusal::NoWarehouse)?;
         let progress = warehouse.progress(&site, import_id).await;
         let progress = progress.map_err(|error| warehouse_failed(&error, import_id))?;
         let progress = progress.ok_or(Refusal::UnknownImport)?;
         let state = if progress.is_ready { "ready" } else { "building" };
         let json = serde_json::json!({
-            "stored_rows": progress.stored_rows, "state": state, "progress": progress.progress,
+            "stored_rows": progress.stored_rows, "erased_rows": progress.erased_rows, "state": state,
+            "progress": progress.progress,
         });
         Ok(Answer::Json(json.to_string()))
     }
@@ -57,7 +59,7 @@ impl Incoming<'_> {
     /// it. Rows that another collector took, or this one before it was started anew, are known when they are stored; where
     /// no warehouse is connected, every id is taken.
     async fn check_known(&self, site: &str, import_id: &str) -> Result<(), Refusal> {
-        let Some(warehouse) = &self.state.imports else { return Ok(()) };
+        let Some(warehouse) = &self.state.warehouse else { return Ok(()) };
         if self.state.seen_imports.have(site, import_id) {
             return Ok(());
         }
@@ -106,7 +108,7 @@ impl Incoming<'_> {
     }
 }
 
-fn warehouse_failed(error: &ImportStatusError, import_id: &str) -> Refusal {
+fn warehouse_failed(error: &WarehouseStatusError, import_id: &str) -> Refusal {
     tracing::warn!(%error, import_id, "import status");
     Refusal::WarehouseFailed
 }

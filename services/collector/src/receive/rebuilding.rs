@@ -36,8 +36,11 @@ impl Incoming<'_> {
 
     fn check_funnel(&self, site: &str, funnel: &str) -> Result<(), Refusal> {
         let keys = self.state.keys.load();
-        let is_planned = keys.as_deref().is_some_and(|keys| keys.has_funnel(site, funnel));
-        if funnel.is_empty() || is_planned { Ok(()) } else { Err(Refusal::UnknownFunnel) }
+        let funnels = keys.as_deref().map(|keys| keys.funnels(site)).unwrap_or_default();
+        match funnel.is_empty() || funnels.iter().any(|known| known == funnel) {
+            true => Ok(()),
+            false => Err(Refusal::UnknownFunnel { asked: funnel.to_owned(), funnels }),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Visitors are erased over HTTP.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use event_log::partition_of;
 use rungs_proto::v1::control::Action;
 use serde_json::{Value, json};
 
-use crate::support::{PARTITIONS, Running, read, start};
+use crate::imports::Warehouse;
+use crate::support::{PARTITIONS, Running, read, start, start_with};
 
 async fn forget(running: &Running, query: &str, key: &str, body: &Value) -> (u16, Value) {
     let request = running.client.post(format!("{}/v1/forget{query}", running.url)).bearer_auth(key);
@@ -49,7 +51,22 @@ async fn nobody_is_erased_by_a_public_key_another_sites_key_or_a_body_that_canno
         let (found, answer) = forget(&running, query, key, body).await;
         assert_eq!((found, &answer["code"]), (status, &json!(code)), "{query} {key}");
     }
+    let (_, answer) = forget(&running, "", "none", &ann).await;
+    assert!(answer["message"].as_str().unwrap().contains("nor a secret key"), "{answer}");
     let nobody = forget(&running, "", "secret_wk", &json!({ "visitors": [] })).await;
     assert_eq!(nobody, (200, json!({ "erased": 0, "results": [] })));
     assert!(running.controls().is_empty());
+}
+
+#[tokio::test]
+async fn it_is_told_of_whom_nothing_was_stored_and_who_cannot_be_asked_about_is_erased_too() {
+    let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
+    let was_stored = async |visitors: &[&str]| {
+        let (status, answer) = forget(&running, "", "secret_wk", &json!({ "visitors": visitors })).await;
+        assert_eq!((status, &answer["erased"]), (200, &json!(visitors.len())), "{answer}");
+        let results = answer["results"].as_array().unwrap().clone();
+        results.into_iter().map(|result| result["was_stored"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(was_stored(&["ann", "bob"]).await, [json!(true), json!(false)]);
+    assert_eq!(was_stored(&["broken"]).await, [Value::Null]);
 }

@@ -1,31 +1,46 @@
 //! Imports over HTTP.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use collector::{ImportProgress, ImportStatus, ImportStatusError};
+use collector::{ImportProgress, WarehouseAnswer, WarehouseStatus, WarehouseStatusError};
 use rungs_proto::v1::control::Action;
 use serde_json::{Value, json};
 
 use crate::support::{PARTITIONS, Running, read, start, start_with};
 
-/// Knows the import `half`; does not answer about `broken`.
-struct Warehouse;
+/// Knows the import `half` and the visitor `ann`; does not answer about `broken`.
+pub(crate) struct Warehouse;
 
-impl ImportStatus for Warehouse {
+impl WarehouseStatus for Warehouse {
     fn progress<'a>(
         &'a self,
         site: &'a str,
         import_id: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<ImportProgress>, ImportStatusError>> + Send + 'a>> {
+    ) -> WarehouseAnswer<'a, Option<ImportProgress>> {
         Box::pin(async move {
             match (site, import_id) {
-                ("shop", "half") => {
-                    Ok(Some(ImportProgress { stored_rows: 7, is_ready: false, progress: 0.5 }))
-                }
-                (_, "broken") => Err(ImportStatusError("no route to host".into())),
+                ("shop", "half") => Ok(Some(ImportProgress {
+                    stored_rows: 7,
+                    erased_rows: 2,
+                    is_ready: false,
+                    progress: 0.5,
+                })),
+                (_, "broken") => Err(WarehouseStatusError("no route to host".into())),
                 _ => Ok(None),
+            }
+        })
+    }
+
+    fn stored_visitors<'a>(
+        &'a self,
+        _site: &'a str,
+        visitors: Vec<String>,
+    ) -> WarehouseAnswer<'a, HashSet<String>> {
+        Box::pin(async move {
+            match visitors.iter().any(|visitor| visitor == "broken") {
+                true => Err(WarehouseStatusError("no route to host".into())),
+                false => Ok(visitors.into_iter().filter(|visitor| visitor == "ann").collect()),
             }
         })
     }
@@ -130,7 +145,8 @@ async fn an_import_of_which_no_row_was_seen_cannot_be_completed() {
 async fn the_warehouse_tells_how_far_an_import_is() {
     let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
     let (status, answer) = send(&running, "GET", "/v1/imports/half", "secret_wk", "").await;
-    assert_eq!((status, answer), (200, json!({"stored_rows": 7, "state": "building", "progress": 0.5})));
+    let expected = json!({"stored_rows": 7, "erased_rows": 2, "state": "building", "progress": 0.5});
+    assert_eq!((status, answer), (200, expected));
     let (status, answer) = send(&running, "GET", "/v1/imports/other", "secret_wk", "").await;
     assert_eq!((status, &answer["code"]), (404, &json!("unknown_import")));
     let (status, answer) = send(&running, "GET", "/v1/imports/broken", "secret_wk", "").await;

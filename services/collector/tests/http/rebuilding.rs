@@ -56,5 +56,7 @@ async fn a_public_key_an_unknown_funnel_and_a_body_that_cannot_be_read_order_not
         let (found, answer) = rebuild(&running, key, body).await;
         assert_eq!((found, &answer["code"]), (status, &json!(code)), "{key} {body}");
     }
+    let (_, answer) = rebuild(&running, "secret_wk", r#"{"funnel":"purchse"}"#).await;
+    assert!(answer["message"].as_str().unwrap().ends_with("its funnels: purchase"), "{answer}");
     assert!(running.controls().is_empty());
 }

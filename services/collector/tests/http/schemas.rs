@@ -14,6 +14,7 @@ const PLAN: &str = r#"
 id = "shop"
 write_keys = ["wk"]
 schema = "strict"
+additional_events = false
 
 [[sites.events]]
 name = "purchase"
@@ -81,6 +82,10 @@ async fn a_strict_schema_rejects_what_breaks_a_rule_and_keeps_the_rest_of_the_ba
     assert_eq!(counts, [1.0, 3.0, 2.0, 1.0]);
     assert_eq!(running.metric("rungs_collector_rejected_events_total{reason=\"required_missing\"}"), 3.0);
     running.assert_outcomes(5, 7, 0);
+
+    // An event without a schema is held to none, unless the plan says that no others may come.
+    held_to(&running, &PLAN.replace("additional_events = false", "")).await;
+    assert_eq!(running.ok("/v1/track", event("product_veiw")).await["accepted"], 1);
 
     // Another site is held to nothing, nor is this one any more once its plan says so.
     let request = running.client.post(format!("{}/v1/track", running.url)).header("x-write-key", "wk_blog");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use collector::{Collector, CollectorError, ImportStatus};
+use collector::{Collector, CollectorError, WarehouseStatus};
 use event_log::memory::MemoryLog;
 use event_log::rejected::Rejections;
 use event_log::salts::{Salt, Salts};
@@ -63,9 +63,9 @@ pub(crate) async fn start() -> Running {
 
 pub(crate) async fn start_with(
     change: impl FnOnce(&mut CollectorSettings),
-    imports: Option<Arc<dyn ImportStatus>>,
+    warehouse: Option<Arc<dyn WarehouseStatus>>,
 ) -> Running {
-    start_whole(change, imports, None).await
+    start_whole(change, warehouse, None).await
 }
 
 /// A collector that hands over what it rejects.
@@ -75,7 +75,7 @@ pub(crate) async fn start_keeping(rejections: Arc<Rejections>) -> Running {
 
 async fn start_whole(
     change: impl FnOnce(&mut CollectorSettings),
-    imports: Option<Arc<dyn ImportStatus>>,
+    warehouse: Option<Arc<dyn WarehouseStatus>>,
     rejections: Option<Arc<Rejections>>,
 ) -> Running {
     let mut settings =
@@ -90,7 +90,7 @@ async fn start_whole(
         settings,
         publisher,
         plan: receiver,
-        imports,
+        warehouse,
         direct: log.clone(),
         salts: known_salts,
         generations: Arc::default(),

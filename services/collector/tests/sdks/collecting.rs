@@ -60,7 +60,7 @@ impl Collecting {
             publisher: log.clone(),
             direct: log.clone(),
             plan: receiver,
-            imports: None,
+            warehouse: None,
             rejections: None,
             salts: watch::channel(None).1,
             generations: Arc::default(),

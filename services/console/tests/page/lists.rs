@@ -17,12 +17,14 @@ async fn an_event_that_arrives_is_listed_within_three_seconds_with_its_fate() {
     page.until(
         ARRIVED,
         &json!([
-            ["product_view", "Viewed a product"],
-            ["cart", "offer of Told us where to"],
+            ["product_view", "matches step 1: Viewed a product"],
+            ["cart", "offer of step 3: Told us where to"],
             ["purchase", "Rejected: invalid_timestamp. timestamp is no time: \"yesterday\""],
             ["prodct_view", "No step or offer has this name. Did you mean \"product_view\"?"],
         ]),
     );
+    let width = "document.querySelector('.events .name').getBoundingClientRect().width >= 150";
+    page.until(width, &true.into());
     console.source.change(|state| state.arrived.insert(0, (0, "add_to_cart".into(), "{}".into())));
     let sent = std::time::Instant::now();
     page.until(&format!("({ARRIVED})[0][0]"), &"add_to_cart".into());
@@ -69,6 +71,20 @@ async fn who_is_stuck_is_shown_for_a_key_that_is_kept_nowhere() {
     page.until("document.getElementById('stuck-key')?.value", &"".into());
     let complaints = page.complaints();
     assert!(complaints.iter().all(|text| text.contains("401")), "only the wrong key: {complaints:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lines_of_the_last_day_say_which_window_their_numbers_are_of() {
+    let Some(chromium) = browser::chromium() else { return };
+    let console = Running::start(None);
+    console.is_now();
+    let mut page = Page::open(chromium, &format!("{}/?window=7d", console.url));
+    page.until("document.querySelector('.trend b')?.textContent.endsWith(' in 7d')", &true.into());
+    page.evaluate("document.querySelector('#windows input[value=\"24h\"]').click()");
+    page.until("document.querySelector('.trend b')?.textContent.endsWith(' in 24h')", &true.into());
+    let named =
+        "document.querySelector('.trend svg').getAttribute('aria-label').includes('visitors of 24h: ')";
+    page.until(named, &true.into());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use clap::Args;
 use funnel::Plan;
 
 use crate::failure::Failure;
+use crate::plural::plural;
 use crate::{problems, report, settings};
 
 /// Check a tracking plan (and settings): every mistake with its line, else advice and cost
@@ -57,11 +58,11 @@ fn read_plan(file: &Path) -> Result<Plan, Vec<Problem>> {
 /// Mistakes are what was asked for: data, on standard output.
 fn show(file: &Path, found: &[Problem]) -> usize {
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    println!("{}", problems::render(found, &text));
+    print!("{}", problems::list(found, &text));
     found.len()
 }
 
 fn failed(mistakes: usize) -> Failure {
-    let word = if mistakes == 1 { "mistake" } else { "mistakes" };
-    Failure::new(format!("{mistakes} {word} found; correct them and check again"))
+    let what = if mistakes == 1 { "it" } else { "them" };
+    Failure::new(format!("{} found; correct {what} and check again", plural(mistakes as u64, "mistake")))
 }

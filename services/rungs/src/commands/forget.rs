@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use reqwest::Method;
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::plural::plural_are;
 use crate::site_key::{SiteKey, read};
 use crate::terminal::on_one_line;
 
@@ -29,7 +29,8 @@ pub(crate) struct Arguments {
 
 const EXAMPLE: &str = "A visitor is an id: who came with several devices has several, and a user's are those with the \
 userId in the table events. Nothing brings an erased visitor back: events of the id that come later are thrown away and \
-counted. What is counted at past minutes stays: it names nobody. Run again, it does no harm.
+counted. What is counted at past minutes stays: it names nobody. Run again, it does no harm. Where no event of an id is \
+stored, that is said: it may be mistyped, or was erased before.
 
 Exit code 1 if a visitor was not erased.
 
@@ -46,6 +47,9 @@ struct Answer {
 struct Outcome {
     index: usize,
     result: String,
+    /// Whether an event of the visitor was stored, where that is known.
+    #[serde(default)]
+    was_stored: Option<bool>,
     #[serde(default)]
     message: String,
 }
@@ -56,15 +60,15 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut failed = 0;
     for part in visitors.chunks(AT_ONCE) {
         let body = serde_json::json!({ "visitors": part }).to_string();
-        let answer: Option<Answer> = collector.ask(Method::POST, "/v1/forget", Some(body)).await?;
-        let answer = answer.ok_or_else(|| {
-            Failure::new("the collector does not know how to erase visitors; is it an older one?")
-        })?;
+        let answer: Answer = collector.order("/v1/forget", body).await?;
         failed += answer.results.iter().filter(|outcome| !tell(outcome, part)).count();
     }
     match failed {
         0 => Ok(()),
-        failed => Err(Failure::new(format!("{failed} of {} visitors were not erased", visitors.len()))),
+        failed => Err(Failure::new(format!(
+            "{failed} of {} not erased",
+            plural_are(visitors.len() as u64, "visitor")
+        ))),
     }
 }
 
@@ -72,9 +76,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 fn tell(outcome: &Outcome, part: &[String]) -> bool {
     let visitor = part.get(outcome.index).map_or("", String::as_str);
     let erased = outcome.result == "erased";
-    match erased {
-        true => println!("erased: {}", on_one_line(visitor)),
-        false => eprintln!("not erased: {}: {}", on_one_line(visitor), on_one_line(&outcome.message)),
+    let visitor = on_one_line(visitor);
+    match (erased, outcome.was_stored) {
+        (true, Some(false)) => {
+            println!("erased: {visitor}: no event of it is stored, and none will be from now on")
+        }
+        (true, _) => println!("erased: {visitor}"),
+        (false, _) => eprintln!("not erased: {visitor}: {}", on_one_line(&outcome.message)),
     }
     erased
 }

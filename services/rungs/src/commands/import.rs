@@ -44,7 +44,10 @@ const EXAMPLE: &str = "Ends when the numbers with the imported events can be rea
 at any time: rows that are stored are not stored twice. The position is kept in $XDG_STATE_HOME/rungs/imports \
 (~/.local/state), or beside the file.
 
-Exit code 1 if a row was not stored; the first of them are listed with their reason.
+Exit code 1 if a row was rejected; the first of them are listed with their reason. Rows of erased visitors are not stored \
+because somebody asked for it: they are counted at the end.
+
+A file that was changed is another import: every row of it is a new event, and what was imported before stays.
 
 Examples:
   rungs import --key sk_shop_demo --site shop --visitor user_id --event event --time timestamp \\

@@ -1,7 +1,6 @@
 //! `rungs rebuild`: has funnels counted anew.
 
 use clap::Args;
-use reqwest::Method;
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -33,11 +32,7 @@ struct Answer {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let body = arguments.funnel.map(|funnel| serde_json::json!({ "funnel": funnel }).to_string());
     let collector = arguments.site.collector()?;
-    let answer: Option<Answer> =
-        collector.ask(Method::POST, "/v1/rebuild", Some(body.unwrap_or_default())).await?;
-    let Answer { generation } = answer.ok_or_else(|| {
-        Failure::new("the plan in force has no such funnel of the site, or the collector is an older one")
-    })?;
+    let Answer { generation } = collector.order("/v1/rebuild", body.unwrap_or_default()).await?;
     println!("being counted anew, as generation {generation}");
     Ok(())
 }

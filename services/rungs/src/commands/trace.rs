@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use runtime::settings::ClickHouseSettings;
-use warehouse::Warehouse;
 use warehouse::trace::Wanted;
+use warehouse::{Warehouse, WarehouseError};
 
 use crate::failure::Failure;
 use crate::{settings, trace};
 
-/// Find out where an event went: counted, late, a duplicate, rejected and why, or never seen
+/// Find out where an event went: counted by which steps or why not, late, a copy, rejected, or never seen
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLE)]
 pub(crate) struct Arguments {
@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// The event's messageId
     #[arg(long, value_name = "ID", required_unless_present = "visitor")]
     message_id: Option<String>,
-    /// The visitor's anonymousId, or userId where there is none: the newest events
+    /// The visitor's anonymousId, or userId where there is none: the newest 50 events, the oldest of them first
     #[arg(long, value_name = "VISITOR")]
     visitor: Option<String>,
     /// The settings file, whose [clickhouse] is read; without it, defaults and RUNGS_… variables
@@ -47,8 +47,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     settings::start_logging(&settings.logging)?;
     let configured = settings.clickhouse;
     let url = arguments.clickhouse.or(configured.url).unwrap_or_else(|| OF_RUNGS_UP.to_owned());
-    let warehouse = Warehouse::connect(&ClickHouseSettings { url: Some(url), ..configured })?;
+    let warehouse = Warehouse::connect(&ClickHouseSettings { url: Some(url.clone()), ..configured })?;
+    warehouse.ping().await.map_err(|error| unreachable(&url, &error))?;
     let Arguments { site, message_id, visitor, .. } = arguments;
     let wanted = Wanted { site, message_id, visitor };
     trace::run(&warehouse, &wanted, settings.aggregator.horizon_ms).await
+}
+
+fn unreachable(url: &str, error: &WarehouseError) -> Failure {
+    Failure::new(format!(
+        "there is no ClickHouse to ask at {url}: {error}. Does `rungs up` run there? --clickhouse names another address, \
+         --settings a file with [clickhouse]"
+    ))
 }

@@ -26,6 +26,7 @@ use futures_util::{StreamExt, TryStreamExt};
 pub(crate) use columns::Columns;
 
 use crate::failure::Failure;
+use crate::plural::{plural, plural_are};
 use batches::Batch;
 use identity::Identity;
 use position::Position;
@@ -57,6 +58,9 @@ pub(crate) struct Job {
 pub(crate) async fn run(job: Job) -> Result<(), Failure> {
     let collector = Collector::new(&job.url, &job.key, &job.site)?;
     let (mut position, identity) = resume(&job, &collector).await?;
+    if position.is_at_its_beginning() {
+        warn_of_rows_before(&job, &position);
+    }
     let already_complete = position.completed;
     if !already_complete {
         send_rest(&job, &collector, &identity, &mut position).await?;
@@ -64,8 +68,21 @@ pub(crate) async fn run(job: Job) -> Result<(), Failure> {
         position.completed = true;
         position.save()?;
     }
-    server::until_readable(&collector, &identity.import_id, position.accepted_rows).await?;
-    tell_outcome(&position, already_complete)
+    let erased_rows = server::until_readable(&collector, &identity.import_id, position.accepted_rows).await?;
+    tell_outcome(&position, erased_rows, already_complete)
+}
+
+/// People correct a file and import it again: what it brought before stays, and nothing of it is replaced.
+fn warn_of_rows_before(job: &Job, position: &Position) {
+    let rows = position.rows_of_other_content();
+    if rows > 0 {
+        eprintln!(
+            "{} was imported before, with other content or columns. What it brought then ({}) stays, and nothing of it is \
+             replaced: every row is a new event now, also one that was in the file then",
+            job.file.display(),
+            plural(rows, "row")
+        );
+    }
 }
 
 /// Where an earlier run of the same import ended, if the collector's warehouse still has it.
@@ -116,7 +133,7 @@ async fn send_rest(
     position.save()?;
     let progress = Progress::of(&job.file)?;
     if position.acked_rows > 0 {
-        eprintln!("going on: {} rows were sent before", position.acked_rows);
+        eprintln!("going on: {} sent already", plural_are(position.acked_rows, "row"));
     }
     let batches = batches::start(job, identity, position.acked_rows);
     let import_id = identity.import_id.as_str();
@@ -138,12 +155,17 @@ async fn send_rest(
     Ok(())
 }
 
-/// Says how many rows are stored, and fails if one is not.
-fn tell_outcome(position: &Position, already_complete: bool) -> Result<(), Failure> {
+/// Says how many rows are stored, and fails if one was rejected. Those of erased visitors are not stored because somebody
+/// asked for it.
+fn tell_outcome(position: &Position, erased_rows: u64, already_complete: bool) -> Result<(), Failure> {
     let Position { accepted_rows, rejected_rows, .. } = position;
+    let stored = plural_are(accepted_rows.saturating_sub(erased_rows), "row");
     match already_complete {
-        true => eprintln!("imported already: {accepted_rows} rows are stored; nothing was added"),
-        false => eprintln!("{accepted_rows} rows are stored and counted"),
+        true => eprintln!("imported already: {stored} stored; nothing was added"),
+        false => eprintln!("{stored} stored and counted"),
+    }
+    if erased_rows > 0 {
+        eprintln!("{} of visitors who were erased, and not stored", plural_are(erased_rows, "row"));
     }
     if *rejected_rows == 0 {
         return Ok(());
@@ -155,5 +177,5 @@ fn tell_outcome(position: &Position, already_complete: bool) -> Result<(), Failu
     if more > 0 {
         eprintln!("  … and {more} more");
     }
-    Err(Failure::new(format!("{rejected_rows} rows were not stored")))
+    Err(Failure::new(format!("{} not stored", plural_are(*rejected_rows, "row"))))
 }

@@ -2,6 +2,7 @@
 //! (`~/.local/state` where that is not set), or beside the imported file where the folder cannot be written. Written after
 //! every acknowledged batch, whole or not at all.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +12,17 @@ use super::send::Sent;
 use super::{Job, SHOWN_REJECTED};
 use crate::failure::Failure;
 
+/// Files that are looked at for earlier imports, at most.
+const MAX_LOOKED_AT: usize = 10_000;
+
 /// What the collector has acknowledged of a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Position {
-    /// The imported file; for people who look into the folder.
+    /// The imported file, absolute.
     file: String,
+    /// The site that the rows are for.
+    #[serde(default)]
+    site: String,
     /// The collector; another one has another position.
     pub(super) url: String,
     pub(super) shift_minutes: Option<i64>,
@@ -47,7 +54,8 @@ impl Position {
     pub(super) fn begin(base: &str, job: &Job, shift_minutes: Option<i64>) -> Self {
         let (path, fallback) = paths(base, &job.file);
         Self {
-            file: job.file.display().to_string(),
+            file: absolute(&job.file),
+            site: job.site.clone(),
             url: job.url.clone(),
             shift_minutes,
             acked_rows: 0,
@@ -68,6 +76,26 @@ impl Position {
             let position: Self = serde_json::from_slice(&text).ok()?;
             Some(Self { path, fallback: fallback.clone(), ..position })
         })
+    }
+
+    /// Whether nothing of the import was sent yet.
+    pub(super) fn is_at_its_beginning(&self) -> bool {
+        self.acked_rows == 0 && !self.completed
+    }
+
+    /// Rows that imports of this file brought before to this site, when its content or the columns were others.
+    pub(super) fn rows_of_other_content(&self) -> u64 {
+        let folders = [self.path.parent(), self.fallback.parent()];
+        let files =
+            folders.into_iter().flatten().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+        let paths: BTreeSet<PathBuf> =
+            files.flatten().map(|entry| entry.path()).take(MAX_LOOKED_AT).collect();
+        let others = paths.into_iter().filter(|path| *path != self.path && *path != self.fallback);
+        let others = others.filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+        let read = |path: PathBuf| serde_json::from_slice::<Self>(&std::fs::read(path).ok()?).ok();
+        let is_same =
+            |other: &Self| (&other.file, &other.site, &other.url) == (&self.file, &self.site, &self.url);
+        others.filter_map(read).filter(is_same).map(|other| other.accepted_rows).sum()
     }
 
     /// Counts an acknowledged batch.
@@ -97,6 +125,10 @@ impl Position {
             Failure::new(format!("the import's position cannot be kept in {path}: {error}; set XDG_STATE_HOME to a folder that can be written"))
         })
     }
+}
+
+fn absolute(file: &Path) -> String {
+    std::path::absolute(file).unwrap_or_else(|_| file.to_owned()).display().to_string()
 }
 
 /// In the folder of states, and beside the file.
@@ -129,6 +161,7 @@ mod tests {
     fn position(folder: &Path) -> Position {
         Position {
             file: "events.csv".into(),
+            site: "shop".into(),
             url: "http://127.0.0.1:1".into(),
             shift_minutes: Some(-3),
             acked_rows: 0,
@@ -157,6 +190,23 @@ mod tests {
         let many: Vec<u64> = (5..100).collect();
         position.take(&batch(&[], &many, 99), &Sent::default());
         assert_eq!((position.rejected_rows, position.rejected.len()), (97, SHOWN_REJECTED));
+    }
+
+    #[test]
+    fn rows_of_the_same_file_with_other_content_are_known_before_it_is_imported_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut before = Position { accepted_rows: 7, completed: true, ..position(folder.path()) };
+        before.save().unwrap();
+        let now = Position { path: folder.path().join("state/other.json"), ..position(folder.path()) };
+        assert!(now.is_at_its_beginning() && !before.is_at_its_beginning());
+        assert_eq!((now.rows_of_other_content(), before.rows_of_other_content()), (7, 0));
+        for other in [
+            Position { file: "others.csv".into(), ..now.clone() },
+            Position { site: "blog".into(), ..now.clone() },
+            Position { url: "http://127.0.0.1:2".into(), ..now },
+        ] {
+            assert_eq!(other.rows_of_other_content(), 0);
+        }
     }
 
     #[test]

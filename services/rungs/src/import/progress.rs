@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::position::Position;
 use crate::failure::Failure;
+use crate::plural::plural;
 
 const QUIET_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -32,7 +33,7 @@ impl Progress {
     pub(super) fn show(&self, read_bytes: u64, position: &Position) {
         let Position { accepted_rows, rejected_rows, .. } = position;
         let rejected = if *rejected_rows > 0 { format!(", {rejected_rows} rejected") } else { String::new() };
-        let rows = format!("{accepted_rows} rows{rejected}");
+        let rows = plural(*accepted_rows, "row") + &rejected;
         if !self.bar.is_hidden() {
             self.bar.set_position(read_bytes);
             self.bar.set_message(rows);

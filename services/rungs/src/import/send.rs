@@ -74,6 +74,15 @@ impl Collector {
         self.answered(request).await.and_then(required)
     }
 
+    /// An order that is carried out or refused, with a body of JSON or none.
+    pub(crate) async fn order<T: DeserializeOwned>(&self, path: &str, body: String) -> Result<T, Failure> {
+        let request = || {
+            let request = self.request(Method::POST, path).header("content-type", "application/json");
+            request.body(body.clone())
+        };
+        self.answered(request).await?.map_err(refused)
+    }
+
     /// Any other request of an import. `None`: 404.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
@@ -88,7 +97,7 @@ impl Collector {
                 None => request,
             }
         };
-        self.answered(request).await
+        self.answered(request).await.map(Result::ok)
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -97,17 +106,17 @@ impl Collector {
         self.client.request(method, address).bearer_auth(&self.key)
     }
 
+    /// The answer, or what was said with a 404.
     async fn answered<T: DeserializeOwned>(
         &self,
         request: impl Fn() -> RequestBuilder,
-    ) -> Result<Option<T>, Failure> {
+    ) -> Result<Result<T, String>, Failure> {
         let mut failures = 0;
         loop {
             let reason = match attempt(request()).await {
-                Attempt::Answer(answer) => return Ok(answer),
-                Attempt::Refused(reason) => {
-                    return Err(Failure::new(format!("the collector refused: {reason}")));
-                }
+                Attempt::Answer(answer) => return Ok(Ok(answer)),
+                Attempt::Missing(words) => return Ok(Err(words)),
+                Attempt::Refused(reason) => return Err(refused(reason)),
                 Attempt::Passing(reason) => reason,
             };
             failures += 1;
@@ -131,7 +140,9 @@ impl Collector {
 }
 
 enum Attempt<T> {
-    Answer(Option<T>),
+    Answer(T),
+    /// 404, and what was said.
+    Missing(String),
     /// Trying again can help.
     Passing(String),
     /// It cannot.
@@ -145,7 +156,7 @@ async fn attempt<T: DeserializeOwned>(request: RequestBuilder) -> Attempt<T> {
     };
     let status = response.status();
     match status {
-        StatusCode::NOT_FOUND => Attempt::Answer(None),
+        StatusCode::NOT_FOUND => Attempt::Missing(words(response).await),
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
             Attempt::Passing(words(response).await)
         }
@@ -153,7 +164,7 @@ async fn attempt<T: DeserializeOwned>(request: RequestBuilder) -> Attempt<T> {
         _ if status.is_server_error() => Attempt::Passing(words(response).await),
         _ if !status.is_success() => Attempt::Refused(words(response).await),
         _ => match response.json().await {
-            Ok(answer) => Attempt::Answer(Some(answer)),
+            Ok(answer) => Attempt::Answer(answer),
             Err(error) => Attempt::Passing(format!("its answer cannot be read: {}", cause(&error))),
         },
     }
@@ -173,8 +184,12 @@ async fn words(response: Response) -> String {
     }
 }
 
-fn required<T>(answer: Option<T>) -> Result<T, Failure> {
-    answer.ok_or_else(|| Failure::new("there is no /v1/events at this address: is --url the collector's?"))
+fn refused(reason: String) -> Failure {
+    Failure::new(format!("the collector refused: {reason}"))
+}
+
+fn required<T>(answer: Result<T, String>) -> Result<T, Failure> {
+    answer.map_err(|_| Failure::new("there is no /v1/events at this address: is --url the collector's?"))
 }
 
 /// The innermost reason: `Connection refused` instead of `error sending request`.

@@ -25,8 +25,18 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Status {
     stored_rows: u64,
+    /// Rows that are not stored because their visitors were erased; an older collector does not tell.
+    #[serde(default)]
+    erased_rows: u64,
     state: String,
     progress: f64,
+}
+
+impl Status {
+    /// Rows that nothing more is to be waited for.
+    fn settled_rows(&self) -> u64 {
+        self.stored_rows + self.erased_rows
+    }
 }
 
 async fn status(collector: &Collector, import_id: &str) -> Result<Option<Status>, Failure> {
@@ -48,8 +58,8 @@ pub(super) async fn knows(
     let needed_rows = if position.completed { position.accepted_rows } else { position.accepted_rows.min(1) };
     let deadline = Instant::now() + REACHES_WAREHOUSE;
     loop {
-        let stored_rows = status(collector, import_id).await?.map_or(0, |status| status.stored_rows);
-        if stored_rows >= needed_rows {
+        let settled_rows = status(collector, import_id).await?.map_or(0, |status| status.settled_rows());
+        if settled_rows >= needed_rows {
             return Ok(true);
         }
         if position.completed || Instant::now() >= deadline {
@@ -89,23 +99,25 @@ pub(super) async fn complete(
     }
 }
 
-/// Waits until every accepted row is stored and the site's funnels count them.
+/// Waits until every accepted row is stored, but for those of erased visitors, and the site's funnels count them. How many
+/// were of erased visitors.
 pub(super) async fn until_readable(
     collector: &Collector,
     import_id: &str,
     accepted_rows: u64,
-) -> Result<(), Failure> {
+) -> Result<u64, Failure> {
     if accepted_rows == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let waiting = progress::waiting();
     let (mut pause, mut last, mut moved_at) = (FIRST_PAUSE, None, Instant::now());
     loop {
         let asked_at = Instant::now();
         let now = status(collector, import_id).await?;
-        if now.as_ref().is_some_and(|now| now.state == "ready" && now.stored_rows >= accepted_rows) {
+        let done = now.as_ref().filter(|now| now.state == "ready" && now.settled_rows() >= accepted_rows);
+        if let Some(done) = done {
             waiting.finish_and_clear();
-            return Ok(());
+            return Ok(done.erased_rows);
         }
         if now != last {
             moved_at = Instant::now();

@@ -90,19 +90,28 @@ pub(super) fn schema(site: &str, old: Option<&SiteSchema>, new: Option<&SiteSche
         changes.push(Change { effect, text });
     }
     let Some(old) = old else { return changes };
+    if old.additional_events != new.additional_events {
+        let (effect, text) = match new.additional_events {
+            true => (Effect::Begins, format!("events that the schema of site {site} does not name may come")),
+            false => (effect, format!("events that the schema of site {site} does not name break it")),
+        };
+        changes.push(Change { effect, text });
+    }
     let named =
         |schema: &SiteSchema, name: &str| schema.events.iter().find(|event| event.name == name).cloned();
     for gone in old.events.iter().filter(|event| named(new, &event.name).is_none()) {
-        let text = format!("the event {} is not planned in site {site} any more", gone.name);
+        let effect = if new.additional_events { Effect::Begins } else { effect };
+        let text = format!("the event {} is not in the schema of site {site} any more", gone.name);
         changes.push(Change { effect, text });
     }
     for event in &new.events {
         let (effect, what) = match named(old, &event.name) {
-            None => (Effect::Begins, "is planned"),
-            Some(before) if before != *event => (effect, "is held to other rules"),
+            None if old.additional_events => (effect, "is held to the schema"),
+            None => (Effect::Begins, "is in the schema"),
+            Some(before) if before != *event => (effect, "is held to other rules in the schema"),
             Some(_) => continue,
         };
-        changes.push(Change { effect, text: format!("the event {} {what} in site {site}", event.name) });
+        changes.push(Change { effect, text: format!("the event {} {what} of site {site}", event.name) });
     }
     changes
 }
@@ -154,7 +163,7 @@ mod tests {
             properties: vec![],
             additional_properties: true,
         };
-        let of = |enforcement, events| SiteSchema { enforcement, events };
+        let of = |enforcement, events| SiteSchema { enforcement, additional_events: false, events };
         let told = |old: Option<&SiteSchema>, new: Option<&SiteSchema>| {
             schema("shop", old, new)
                 .into_iter()
@@ -165,15 +174,21 @@ mod tests {
         let after = of(Enforcement::Strict, vec![event("b", &["x"]), event("c", &[])]);
         let expected = [
             (Effect::Ends, "events of site shop that break its schema are rejected (schema = \"strict\")"),
-            (Effect::Ends, "the event a is not planned in site shop any more"),
-            (Effect::Ends, "the event b is held to other rules in site shop"),
-            (Effect::Begins, "the event c is planned in site shop"),
+            (Effect::Ends, "the event a is not in the schema of site shop any more"),
+            (Effect::Ends, "the event b is held to other rules in the schema of site shop"),
+            (Effect::Begins, "the event c is in the schema of site shop"),
         ]
         .map(|(effect, text)| (effect, text.to_owned()));
         assert_eq!(told(Some(&before), Some(&after)), expected);
         assert_eq!(told(None, Some(&before))[0].0, Effect::Harmless);
         assert_eq!(told(Some(&after), None)[0].0, Effect::Begins);
         assert_eq!((told(None, None), told(Some(&after), Some(&after))), (vec![], vec![]));
+        let open = SiteSchema { additional_events: true, ..after.clone() };
+        assert_eq!(told(Some(&open), Some(&after))[0].0, Effect::Ends);
+        assert_eq!(told(Some(&after), Some(&open))[0].0, Effect::Begins);
+        let fewer = SiteSchema { events: vec![], ..open.clone() };
+        assert!(told(Some(&fewer), Some(&open)).iter().all(|(effect, _)| *effect == Effect::Ends));
+        assert!(told(Some(&open), Some(&fewer)).iter().all(|(effect, _)| *effect == Effect::Begins));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use collector::{Collector, ImportStatus, SpillMetrics, SpillState};
+use collector::{Collector, SpillMetrics, SpillState, WarehouseStatus};
 use event_log::kafka::{KafkaPlans, KafkaPublisher, KafkaSalts, KafkaSettings};
 use event_log::local::LocalLogSettings;
 use event_log::salts::Salts;
@@ -17,11 +17,11 @@ use tokio::sync::watch;
 
 use super::kafka;
 use crate::failure::Failure;
-use crate::import_status::WarehouseImports;
 use crate::plans::follow;
 use crate::process::{Process, ended};
 use crate::rejections;
 use crate::salts;
+use crate::warehouse_answers::WarehouseAnswers;
 
 /// At shutdown Kafka has this long to acknowledge what is on its way; the rest goes to the spill.
 pub(super) const CLOSE_LIMIT: Duration = Duration::from_secs(5);
@@ -53,7 +53,7 @@ pub(crate) async fn run(settings: Settings, data_dir: PathBuf) -> Result<(), Fai
         publisher: spill.clone(),
         direct,
         salts,
-        imports: imports(&settings, &plan)?,
+        warehouse: warehouse(&settings, &plan)?,
         plan,
         generations: Arc::new(Generations::default()),
         rejections: Some(rejections.clone()),
@@ -89,16 +89,16 @@ pub(super) async fn open_spill(
     Ok(Arc::new(tokio::task::spawn_blocking(open).await??))
 }
 
-/// Without a ClickHouse in its settings a collector cannot tell how far an import is.
-fn imports(
+/// Without a ClickHouse in its settings a collector cannot tell how far an import is, or whether a visitor is stored.
+fn warehouse(
     settings: &Settings,
     plan: &watch::Receiver<Option<Arc<Plan>>>,
-) -> Result<Option<Arc<dyn ImportStatus>>, Failure> {
+) -> Result<Option<Arc<dyn WarehouseStatus>>, Failure> {
     if settings.clickhouse.url.is_none() {
         return Ok(None);
     }
     let (warehouse, horizon_ms) = (super::warehouse(settings)?, settings.aggregator.horizon_ms);
-    Ok(Some(Arc::new(WarehouseImports { warehouse, plan: plan.clone(), horizon_ms })))
+    Ok(Some(Arc::new(WarehouseAnswers { warehouse, plan: plan.clone(), horizon_ms })))
 }
 
 /// The plan in force: the one that was kept, until Kafka tells.

@@ -4,10 +4,11 @@ use funnel::Plan;
 use funnel::plan::{Advice, Cost, Funnel};
 
 use super::columns::{Column, render as lines};
+use crate::plural::plural;
 
 /// The whole text.
 pub(crate) fn render(plan: &Plan) -> String {
-    let (sites, funnels) = (plan.sites.len(), plan.funnels.len());
+    let (sites, funnels) = (plan.sites.len() as u64, plan.funnels.len() as u64);
     let mut text = format!("The plan is right: {}, {}.\n", plural(sites, "site"), plural(funnels, "funnel"));
     // The last advice is the cost in a sentence, which the table below tells by funnel.
     let mut advice = plan.coach();
@@ -41,10 +42,6 @@ fn cost_table(plan: &Plan) -> String {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
-}
-
-fn plural(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Text in columns: widths from the longest cell, numbers to the right, and cells cut so that lines fit.
+//! Text in columns: widths from the longest cell, numbers to the right, in several blocks where one is too wide.
 
 use console::{Alignment, measure_text_width, pad_str};
 
@@ -38,12 +38,31 @@ pub(super) fn line_width(columns: &[Column]) -> usize {
     columns.iter().map(Column::width).sum::<usize>() + gaps
 }
 
-/// As many of the columns, from the left, as a line holds; at least one.
-pub(super) fn fitting(mut columns: Vec<Column>, width: usize) -> Vec<Column> {
-    while columns.len() > 1 && line_width(&columns) > width {
-        columns.pop();
+/// The columns as blocks of lines that hold them all: the first block begins with `first`, the others, where one is not
+/// enough, with `again`. A block has one of the columns at least.
+pub(super) fn in_blocks(
+    first: &[Column],
+    again: &Column,
+    columns: Vec<Column>,
+    width: usize,
+) -> Vec<Vec<Column>> {
+    let mut blocks = Vec::new();
+    let (mut block, mut begins_with) = (first.to_vec(), first.len());
+    for column in columns {
+        let is_full = line_width(&block) + GAP.len() + column.width() > width;
+        if is_full && block.len() > begins_with {
+            begins_with = 1;
+            blocks.push(std::mem::replace(&mut block, vec![again.clone()]));
+        }
+        block.push(column);
     }
-    columns
+    blocks.push(block);
+    blocks
+}
+
+/// Blocks of lines, an empty line between two.
+pub(super) fn render_blocks(blocks: &[Vec<Column>]) -> String {
+    blocks.iter().map(|block| render(block)).collect::<Vec<_>>().join("\n")
 }
 
 /// The lines, without white space at their ends.

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use answer::{Answer, EventNames};
 
 /// Characters of a line where standard output is no terminal.
-const DEFAULT_WIDTH: usize = 110;
+const DEFAULT_WIDTH: usize = 130;
 
 /// What is asked.
 #[derive(Debug)]

@@ -1,16 +1,18 @@
 //! A funnel as a table: a line a step with a bar of its visitors, then the funnel's rates, then a line a breakdown value.
-//! Fits the width: the least important columns go first. Pure.
+//! Fits the width and shows every number: where a line is too short the bars go first, then the columns go on below. Pure.
 
 use console::truncate_str;
 use jiff::Timestamp;
 
 use super::answer::{Answer, NamedEvents, Part, Step};
-use super::columns::{Column, fitting, line_width, render as lines};
+use super::columns::{Column, in_blocks, line_width, render_blocks};
 use crate::terminal::on_one_line;
 
 const MAX_NAME: usize = 34;
 /// Names of events that no step has, at most.
 const MAX_STRANGERS: usize = 5;
+/// Characters between two columns.
+const GAP_WIDTH: usize = 2;
 const MIN_BAR: usize = 6;
 const MAX_BAR: usize = 40;
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
@@ -72,13 +74,17 @@ fn ladder(steps: &[Step], width: usize) -> String {
         Column::right("open", cells(|step| or_nothing(step.open))),
         Column::right("skipped", cells(|step| or_nothing(step.skipped))),
     ];
-    let fixed = line_width(&[name.clone(), visitors.clone()]) + 2;
-    let numbers = fitting(numbers, width.saturating_sub(fixed + MIN_BAR + 2));
-    let room = width.saturating_sub(fixed + line_width(&numbers) + 2).clamp(MIN_BAR, MAX_BAR);
-    let most = steps.iter().map(|step| step.visitors).max().unwrap_or_default();
-    let bars = Column::left("", steps.iter().map(|step| bar(step.visitors, most, room)));
-    let columns: Vec<Column> = [name, visitors, bars].into_iter().chain(numbers).collect();
-    lines(&columns)
+    let beside_bars = line_width(&[name.clone(), visitors.clone()]) + line_width(&numbers) + 2 * GAP_WIDTH;
+    let fits_without = beside_bars <= width + GAP_WIDTH;
+    let room = width.saturating_sub(beside_bars);
+    let mut first = vec![name.clone(), visitors];
+    // Two blocks have room for bars, one that is nearly too wide has not.
+    if room >= MIN_BAR || !fits_without {
+        let room = room.clamp(MIN_BAR, MAX_BAR);
+        let most = steps.iter().map(|step| step.visitors).max().unwrap_or_default();
+        first.push(Column::left("", steps.iter().map(|step| bar(step.visitors, most, room))));
+    }
+    render_blocks(&in_blocks(&first, &name, numbers, width))
 }
 
 /// Blocks, to an eighth; a visitor always shows.
@@ -137,8 +143,8 @@ fn parts(by: &str, answer: &Answer, width: usize) -> String {
             |part: &Part| part.steps.get(position).map_or_else(String::new, |step| thousands(step.visitors));
         Column::right(&truncate_str(&step.id, 14, "…"), of(&visitors))
     });
-    let columns: Vec<Column> = [value, to_last].into_iter().chain(steps).collect();
-    let mut text = lines(&fitting(columns, width));
+    let numbers: Vec<Column> = std::iter::once(to_last).chain(steps).collect();
+    let mut text = render_blocks(&in_blocks(std::slice::from_ref(&value), &value, numbers, width));
     if answer.truncated {
         text.push_str("There are more values: small ones count as \"other\".\n");
     }

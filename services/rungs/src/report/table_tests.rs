@@ -58,8 +58,33 @@ fn lines_fit_the_terminal_down_to_sixty_characters() {
             .map(console::measure_text_width)
             .max();
         assert!(widest.unwrap() <= width, "{width}:\n{rendered}");
-        assert!(rendered.contains("█"), "{rendered}");
+        for number in
+            ["1,158", "38.6 %", "711", "614", "31.0 %", "80 s", "4.2 s", "97", "skipped", "900", "400"]
+        {
+            assert!(rendered.contains(number), "{number} at {width}:\n{rendered}");
+        }
     }
+}
+
+#[test]
+fn eighty_characters_show_every_number_in_two_blocks() {
+    let expected = "\
+shop/purchase, 7d from 2024-05-08 00:00 to 2024-05-15 00:00 UTC
+
+step                        visitors          of prev.  of first  drop-off  lost
+Viewed a product               1,158  ██████         –   100.0 %         –     –
+Put it into the cart and …       447  ██▎       38.6 %    38.6 %       711   614
+Bought                             1  ▏          0.2 %     0.1 %       446   416
+
+step                           CTR  time  effort  open  skipped
+Viewed a product            31.0 %     –   4.2 s    97        3
+Put it into the cart and …       –  80 s       –    30        0
+Bought                           –   2 d       –     –        –
+
+click-through 31.0 %   opt-in –   engagement 38.6 %   micro to macro 0.6 %
+";
+    let rendered = render(&answer(), None, 80);
+    assert_eq!(rendered, expected, "\n{rendered}");
 }
 
 #[test]

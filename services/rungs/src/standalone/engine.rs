@@ -4,9 +4,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use event_log::SystemClock;
-use event_log::local::{LocalLog, LocalLogSettings, OpenError, SaltFile};
+use event_log::local::{LocalLog, LocalLogSettings, OpenError, SaltFile, holder_of};
 use runtime::Settings;
 use runtime::settings::{ClickHouseSettings, LogSettings};
 use warehouse::embedded::{EmbeddedServer, EmbeddedSettings};
@@ -19,6 +20,10 @@ use crate::failure::Failure;
 pub(super) const CLICKHOUSE_MEMORY_BYTES: u64 = 2 << 30;
 /// Connections of the embedded ClickHouse; one of them serves inserts only.
 const CLICKHOUSE_WORKERS: usize = 3;
+
+/// For so long a process that holds the folder is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The open log and warehouse.
 pub(crate) struct Engines {
@@ -49,7 +54,9 @@ impl Engines {
         let salts = dir.join("salts");
         let salts = SaltFile::open(&salts)
             .map_err(|error| Failure::new(format!("{} cannot be read: {error}", salts.display())))?;
-        let log = open_log(local_log_settings(&options.settings.log, &dir.join("log")));
+        let log_dir = dir.join("log");
+        until_let_go(&log_dir).await;
+        let log = open_log(local_log_settings(&options.settings.log, &log_dir));
         let (log, clickhouse) = tokio::join!(log, open_clickhouse(options));
         let (log, (embedded, warehouse)) = match (log, clickhouse) {
             (Ok(log), Ok(clickhouse)) => (log, clickhouse),
@@ -100,6 +107,18 @@ fn local_log_settings(settings: &LogSettings, dir: &Path) -> LocalLogSettings {
         retention_ms: settings.retention_ms,
         retention_bytes: settings.retention_bytes,
         ..LocalLogSettings::new(dir, settings.partitions)
+    }
+}
+
+/// A process that was killed holds its locks and ports until the system has taken its memory back: it is waited for, and who
+/// does not end is named by the error that follows.
+async fn until_let_go(log_dir: &Path) {
+    let Some(holder) = holder_of(log_dir) else { return };
+    let (dir, seconds) = (log_dir.display(), PATIENCE.as_secs());
+    eprintln!("waiting up to {seconds} s for process {holder} to end, which holds {dir}");
+    let deadline = Instant::now() + PATIENCE;
+    while holder_of(log_dir).is_some() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
     }
 }
 

@@ -18,12 +18,12 @@ use super::Options;
 use super::engine::Engines;
 use super::engine_metrics;
 use crate::failure::Failure;
-use crate::import_status::WarehouseImports;
 use crate::plans::in_force::PlanInForce;
 use crate::plans::{follow, http};
 use crate::process::{Process, Running, ended};
 use crate::rejections;
 use crate::salts;
+use crate::warehouse_answers::WarehouseAnswers;
 
 /// At shutdown the aggregator takes what is left in the log for at most this long; the next start goes on with the rest.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -67,15 +67,15 @@ impl Services {
         let (rejections, rejected) = rejections::within(process)?;
         let plan = follow::follow(engines.log.latest(), &process.tasks, process.shutdown.clone());
         let horizon_ms = settings.aggregator.horizon_ms;
-        let imports =
-            WarehouseImports { warehouse: engines.warehouse.clone(), plan: plan.clone(), horizon_ms };
+        let answers =
+            WarehouseAnswers { warehouse: engines.warehouse.clone(), plan: plan.clone(), horizon_ms };
         let collector = Collector {
             settings: settings.collector.clone(),
             publisher: engines.log.clone(),
             direct: engines.log.clone(),
             plan: plan.clone(),
             salts: salts::keep(process, engines.salts.clone(), plan.clone()),
-            imports: Some(Arc::new(imports)),
+            warehouse: Some(Arc::new(answers)),
             generations: plans.generations(),
             rejections: Some(rejections.clone()),
             metrics: &process.metrics,

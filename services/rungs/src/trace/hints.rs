@@ -9,6 +9,7 @@ use warehouse::trace::{Reached, RejectedLately, Wanted};
 
 use super::{plan_in_force, time};
 use crate::failure::Failure;
+use crate::plural::plural;
 use crate::terminal::on_one_line;
 
 /// The text of a message that says so and gives what hints there are.
@@ -51,7 +52,9 @@ fn text(
     hint(position(wanted, reached, now_ms));
     for RejectedLately { reason, count } in rejected {
         hint(format!(
-            "{count} events of the site, or of no known one, were rejected in the last hour: {reason}"
+            "{} of the site, or of no known one, {} rejected in the last hour: {reason}",
+            plural(*count, "event"),
+            if *count == 1 { "was" } else { "were" }
         ));
     }
     if wanted.visitor.is_none() {
@@ -121,7 +124,7 @@ mod tests {
             "the site blog has it",
             "no site shop",
             "partition 1 is counted up to offset 40 of 1970-01-01T00:01:00Z (40 s ago",
-            "3 events of the site",
+            "3 events of the site, or of no known one, were rejected",
         ] {
             assert!(text.contains(expected), "{expected}: {text}");
         }

@@ -1,13 +1,17 @@
-//! Answers where an event went, from what ClickHouse holds: stored and counted by which steps, late or a copy, rejected
-//! and why ([`story`] tells each), or not there, with what that may mean ([`hints`]).
+//! Answers where an event went, from what ClickHouse holds: stored, which steps it matches and whether it counts there, late or
+//! a copy, rejected and why ([`story`] tells each), or not there, with what that may mean ([`hints`]).
 
 mod hints;
 mod story;
 
+use std::collections::{BTreeSet, HashMap};
+
 use funnel::Plan;
+use funnel::climb::{Foothold, Footing};
 use runtime::now_ms;
-use warehouse::Warehouse;
-use warehouse::trace::{Reached, Wanted};
+use warehouse::raw::RawQuery;
+use warehouse::trace::{Reached, Traced, Wanted};
+use warehouse::{Warehouse, WarehouseError};
 
 use crate::failure::Failure;
 
@@ -27,10 +31,44 @@ pub(crate) async fn run(warehouse: &Warehouse, wanted: &Wanted, horizon_ms: i64)
         return Err(Failure::new(hints));
     }
     let plan = plan_in_force(&reached)?;
-    print!("{}", story::stored(&stored, &plan, &reached, horizon_ms));
-    print!("{}", story::rejected(&rejected));
+    let climbs = climbs(warehouse, &plan, &wanted.site, &stored).await?;
+    let facts = story::Facts { plan: &plan, climbs: &climbs, reached: &reached, horizon_ms };
+    print!("{}", facts.stored(&stored));
+    print!("{}", story::rejected(&facts.beside(&stored, rejected)));
     Ok(())
 }
+
+/// Where each visitor's events stand in their climbs, by all that is stored of the visitor.
+async fn climbs<'p>(
+    warehouse: &Warehouse,
+    plan: &'p Plan,
+    site: &str,
+    stored: &[Traced],
+) -> Result<Climbs<'p>, WarehouseError> {
+    let mut found = Climbs::new();
+    let names = plan.event_names(site);
+    if names.is_empty() {
+        return Ok(found);
+    }
+    let visitors: BTreeSet<&str> = stored.iter().map(|row| row.event.visitor_id.as_str()).collect();
+    for visitor in visitors {
+        let mut climbs = plan.climbs(site);
+        let mut events = warehouse.raw_events(&RawQuery {
+            site: site.to_owned(),
+            visitor: Some(visitor.to_owned()),
+            events: names.clone(),
+            ..RawQuery::default()
+        })?;
+        while let Some(event) = events.next().await? {
+            climbs.push(&event.incoming());
+        }
+        found.insert(visitor.to_owned(), climbs.footings());
+    }
+    Ok(found)
+}
+
+/// By visitor, what the steps are that an event matches.
+type Climbs<'p> = HashMap<String, HashMap<Foothold<'p>, Footing>>;
 
 /// The newest plan that a partition folds by.
 fn plan_in_force(reached: &[Reached]) -> Result<Plan, Failure> {

@@ -1,34 +1,32 @@
-//! The story of an event that was found, as text. Each line passes [`on_one_line`]: most of what it says came from outside.
+//! The story of events that were found, as text. Each line passes [`on_one_line`]: most of what it says came from outside.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use checked_toml::units;
 use event_log::partition_of;
-use funnel::plan::{Place, Plan, Role, STORED_PREFIX};
+use funnel::climb::Footing;
+use funnel::intake::message_hash;
+use funnel::plan::{CompiledSchema, Place, Plan, Role, STORED_PREFIX, Violation};
 use warehouse::rejected::RejectedRow;
-use warehouse::trace::{Reached, Traced};
+use warehouse::trace::{MAX_TRACED, Reached, Traced};
 
-use super::time;
+use super::{Climbs, time};
 use crate::terminal::on_one_line;
 
-/// Stored events, newest first; of the copies of one the first by the log is told of as the event.
-pub(super) fn stored(rows: &[Traced], plan: &Plan, reached: &[Reached], horizon_ms: i64) -> String {
-    let mut out = String::new();
-    let mut told = HashSet::new();
-    for row in rows {
-        let key = (row.event.visitor_id.as_str(), row.event.message_id.as_str());
-        if !told.insert(key) {
-            continue;
-        }
-        let copies = || {
-            rows.iter()
-                .filter(|other| (other.event.visitor_id.as_str(), other.event.message_id.as_str()) == key)
-        };
-        let first = copies().min_by_key(|copy| (copy.stored.log_epoch, copy.stored.offset)).unwrap_or(row);
-        one(&mut out, first, copies().count(), plan, reached, horizon_ms);
-    }
-    out
+/// What events are told by.
+pub(super) struct Facts<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) climbs: &'a Climbs<'a>,
+    pub(super) reached: &'a [Reached],
+    pub(super) horizon_ms: i64,
+}
+
+/// Names a message of a site.
+type Key<'r> = (&'r str, &'r str);
+
+fn key(row: &Traced) -> Key<'_> {
+    (&row.event.visitor_id, &row.event.message_id)
 }
 
 /// A visitor of whom nothing else is told any more.
@@ -40,71 +38,144 @@ pub(super) fn erased(visitor: &str, at_ms: i64) -> String {
     on_one_line(&text) + "\n"
 }
 
-fn one(out: &mut String, row: &Traced, copies: usize, plan: &Plan, reached: &[Reached], horizon_ms: i64) {
-    let (event, stored) = (&row.event, &row.stored);
-    let mut line = |text: String| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{}", on_one_line(&text));
-    };
-    line(format!("stored: {} of visitor {}, message {}", event.event, event.visitor_id, event.message_id));
-    let corrected = if event.own_ts == event.ts {
-        String::new()
-    } else {
-        format!(" (the client said {})", time(event.own_ts))
-    };
-    line(format!("  happened {}{corrected}", time(event.ts)));
-    line(format!(
-        "  received {}, written to ClickHouse {}",
-        time(stored.received_at),
-        time(i64::from(stored.written_at) * 1_000)
-    ));
-    let partition = place(&event.visitor_id, &row.site, reached);
-    let partition = partition.map(|partition| format!("partition {partition}, ")).unwrap_or_default();
-    line(format!("  in the log at {partition}offset {}", stored.offset));
-    if !stored.import_id.is_empty() {
-        line(format!("  came with the import {}", stored.import_id));
-    }
-    if copies > 1 {
-        line(format!("  {copies} copies are stored; this one, the first by the log, counts"));
-    }
-    if row.is_late(horizon_ms) {
-        line(format!(
-            "  late: older than [aggregator] horizon ({}) when it came, so the next build from raw events counts it",
-            units::duration_text(horizon_ms)
-        ));
-    }
-    for text in steps(row, plan) {
-        line(text);
-    }
-}
-
-/// The partition of a visitor in the log in use.
-fn place(visitor: &str, site: &str, reached: &[Reached]) -> Option<u32> {
-    let partitions = reached.first()?.log_partitions;
-    (partitions > 0).then(|| partition_of(site, visitor, partitions))
-}
-
-/// Which steps and offers it is, funnel by funnel; why of none.
-fn steps(row: &Traced, plan: &Plan) -> Vec<String> {
-    let places = plan.place_finder(&row.site).places(&row.event.incoming().fields);
-    if !places.is_empty() {
-        return places.iter().map(step).collect();
-    }
-    vec![match plan.site(&row.site) {
-        Some(_) => {
-            format!("  is no step of any funnel: no step of {} has the event {}", row.site, row.event.event)
+impl Facts<'_> {
+    /// Stored events in the order in which they happened; of the copies of one the first by the log is told of as the event.
+    pub(super) fn stored(&self, rows: &[Traced]) -> String {
+        let mut copies: HashMap<Key<'_>, Vec<&Traced>> = HashMap::new();
+        for row in rows {
+            copies.entry(key(row)).or_default().push(row);
         }
-        None => format!("  is no step of any funnel: the plan in force has no site {}", row.site),
-    }]
+        let mut events: Vec<(&Traced, usize)> = Vec::new();
+        for copies in copies.values() {
+            let first = copies.iter().min_by_key(|copy| (copy.stored.log_epoch, copy.stored.offset));
+            events.extend(first.map(|first| (*first, copies.len())));
+        }
+        events.sort_by_key(|&(row, _)| (row.event.ts, row.stored.received_at, key(row)));
+        let mut out = String::new();
+        if rows.len() >= MAX_TRACED as usize {
+            out.push_str(&format!("the {MAX_TRACED} rows that came last, the oldest event first\n"));
+        }
+        for (row, copies) in events {
+            for line in self.event(row, copies) {
+                out.push_str(&on_one_line(&line));
+                out.push('\n');
+            }
+        }
+        out
+    }
+
+    fn event(&self, row: &Traced, copies: usize) -> Vec<String> {
+        let (event, stored) = (&row.event, &row.stored);
+        let corrected = match event.own_ts == event.ts {
+            true => String::new(),
+            false => format!(" (the client said {})", time(event.own_ts)),
+        };
+        let mut lines = vec![
+            format!("stored: {} of visitor {}, message {}", event.event, event.visitor_id, event.message_id),
+            format!("  happened {}{corrected}", time(event.ts)),
+            format!(
+                "  received {}, written to ClickHouse {}",
+                time(stored.received_at),
+                time(i64::from(stored.written_at) * 1_000)
+            ),
+            format!("  in the log at {}offset {}", self.partition(row), stored.offset),
+        ];
+        if !stored.import_id.is_empty() {
+            lines.push(format!("  came with the import {}", stored.import_id));
+        }
+        if copies > 1 {
+            lines.push(format!("  {copies} copies are stored; this one, the first by the log, counts"));
+        }
+        if row.is_late(self.horizon_ms) {
+            let horizon = units::duration_text(self.horizon_ms);
+            lines.push(format!(
+                "  late: older than [aggregator] horizon ({horizon}) when it came, so the next build from raw events counts it"
+            ));
+        }
+        lines.extend(self.steps(row));
+        lines.extend(
+            self.violations(row).iter().map(|broken| format!("  against the schema: {}", broken.message)),
+        );
+        lines
+    }
+
+    /// The partition of its visitor in the log in use.
+    fn partition(&self, row: &Traced) -> String {
+        match self.reached.first().map(|partition| partition.log_partitions) {
+            Some(count) if count > 0 => {
+                format!("partition {}, ", partition_of(&row.site, &row.event.visitor_id, count))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Which steps and offers it is, funnel by funnel; why of none.
+    fn steps(&self, row: &Traced) -> Vec<String> {
+        let (site, event) = (&row.site, &row.event.event);
+        let places = self.plan.place_finder(site).places(&row.event.incoming().fields);
+        if !places.is_empty() {
+            return places.iter().map(|place| self.place(row, place)).collect();
+        }
+        vec![match self.plan.site(site) {
+            Some(_) => format!("  is no step of any funnel: no step of {site} has the event {event}"),
+            None => format!("  is no step of any funnel: the plan in force has no site {site}"),
+        }]
+    }
+
+    fn place(&self, row: &Traced, place: &Place<'_>) -> String {
+        let at = format!("{} of the funnel {}", step(place, place.position), place.funnel.id);
+        match place.role {
+            Role::Step => self.footing(row, place, &at),
+            Role::Filtered => format!("  has the name of {at}, but not what its `where` asks for"),
+            Role::Offer => format!("  is the offer of {at}"),
+        }
+    }
+
+    /// Whether a step that it matches counts for its visitor, as far as that is known.
+    fn footing(&self, row: &Traced, place: &Place<'_>, at: &str) -> String {
+        let of_visitor = self.climbs.get(&row.event.visitor_id);
+        let hold = (message_hash(&row.event.message_id), place.funnel.id.as_str(), place.position);
+        let window = units::duration_text(place.funnel.conversion_window.ms);
+        match of_visitor.and_then(|footings| footings.get(&hold)) {
+            None => format!("  matches {at}; it counts if the visitor took the steps before it"),
+            Some(Footing::Begins | Footing::Counts) if row.is_late(self.horizon_ms) => {
+                format!("  is {at}, and will count there")
+            }
+            Some(Footing::Begins) => format!("  is {at}, and counts: a climb begins"),
+            Some(Footing::Counts) => format!("  is {at}, and counts: the steps before it were taken"),
+            Some(Footing::Again) => format!("  is {at} once more: the visitor had taken it, and counts once"),
+            Some(Footing::Without(missing)) => format!(
+                "  matches {at}, and does not count: the visitor had not taken {} before it (steps count in order, within \
+                 {window} of the first); who never does is among its `skipped`",
+                step(place, *missing)
+            ),
+        }
+    }
+
+    /// What it breaks of its site's schema, by the plan in force.
+    fn violations(&self, row: &Traced) -> Vec<Violation> {
+        let schema = self.plan.site(&row.site).and_then(|site| site.schema.as_ref()).map(CompiledSchema::new);
+        schema.map(|schema| schema.check(&row.event.event, &row.event.properties)).unwrap_or_default()
+    }
+
+    /// Rejections without the samples of events that are stored: of those [`Facts::stored`] tells all that they break.
+    pub(super) fn beside(&self, stored: &[Traced], rejected: Vec<RejectedRow>) -> Vec<RejectedRow> {
+        let is_told = |sample: &RejectedRow| {
+            let is_of = |row: &&Traced| {
+                (row.event.message_id.as_str(), row.event.visitor_id.as_str())
+                    == (sample.message_id.as_str(), sample.visitor_id.as_str())
+            };
+            sample.reason.starts_with(STORED_PREFIX)
+                && stored.iter().filter(is_of).any(|row| !self.violations(row).is_empty())
+        };
+        rejected.into_iter().filter(|sample| !is_told(sample)).collect()
+    }
 }
 
-fn step(place: &Place<'_>) -> String {
-    let at = format!("step {} ({}) of the funnel {}", place.position + 1, place.step.id, place.funnel.id);
-    match place.role {
-        Role::Step => format!("  is {at}"),
-        Role::Filtered => format!("  has the name of {at}, but not what its `where` asks for"),
-        Role::Offer => format!("  is the offer of {at}"),
-    }
+/// A step of a place's funnel, as people count: from 1.
+fn step(place: &Place<'_>, position: usize) -> String {
+    let id = place.funnel.steps.get(position).map_or("", |step| step.id.as_str());
+    format!("step {} ({id})", position + 1)
 }
 
 /// Rejected events, newest first.
@@ -135,141 +206,5 @@ pub(super) fn rejected(rows: &[RejectedRow]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use warehouse::raw::RawEvent;
-    use warehouse::trace::Stored;
-
-    use super::*;
-
-    const HOUR_MS: i64 = 3_600_000;
-
-    fn plan() -> Plan {
-        let text = r#"
-            [[sites]]
-            id = "shop"
-            write_keys = ["wk"]
-            [[funnels]]
-            site = "shop"
-            id = "purchase"
-            conversion_window = "7d"
-            rolling_windows = ["7d"]
-            [[funnels.steps]]
-            id = "view"
-            event = "product_view"
-            offer = "card_seen"
-            [[funnels.steps]]
-            id = "buy"
-            event = "order"
-            where = { property = "plan", in = ["pro"] }
-            commitment = "purchase"
-        "#;
-        Plan::parse("plan.toml", text).unwrap()
-    }
-
-    fn traced(name: &str, offset: u64) -> Traced {
-        let event = RawEvent {
-            visitor_id: "ann".into(),
-            message_id: "m".into(),
-            event: name.into(),
-            ts: 1_700_000_000_000,
-            own_ts: 1_700_000_000_000,
-            properties: r#"{"plan":"free"}"#.into(),
-            ..RawEvent::default()
-        };
-        let stored = Stored {
-            received_at: 1_700_000_000_500,
-            written_at: 1_700_000_001,
-            log_epoch: 1,
-            offset,
-            import_id: String::new(),
-        };
-        Traced { site: "shop".into(), event, stored }
-    }
-
-    fn told(rows: &[Traced]) -> String {
-        stored(rows, &plan(), &[], HOUR_MS)
-    }
-
-    #[test]
-    fn an_event_is_told_with_its_steps_or_why_it_is_none() {
-        assert!(told(&[traced("product_view", 1)]).contains("is step 1 (view) of the funnel purchase"));
-        assert!(told(&[traced("card_seen", 1)]).contains("is the offer of step 1"));
-        assert!(
-            told(&[traced("order", 1)])
-                .contains("step 2 (buy) of the funnel purchase, but not what its `where`")
-        );
-        assert!(told(&[traced("prodct_view", 1)]).contains("no step of shop has the event prodct_view"));
-    }
-
-    #[test]
-    fn the_first_copy_by_the_log_is_the_event() {
-        let text = told(&[traced("product_view", 9), traced("order", 4)]);
-        assert!(text.contains("stored: order") && text.contains("2 copies are stored"), "{text}");
-        assert_eq!(text.matches("stored: ").count(), 1, "{text}");
-    }
-
-    #[test]
-    fn a_late_event_is_told_to_be_late() {
-        let mut late = traced("product_view", 1);
-        assert!(!told(&[late.clone()]).contains("late"));
-        late.stored.received_at += HOUR_MS;
-        assert!(told(&[late.clone()]).contains("late: older than [aggregator] horizon (1h)"));
-        late.stored.import_id = "i".into();
-        assert!(!told(&[late]).contains("late"), "imports are counted by builds anyway");
-    }
-
-    #[test]
-    fn a_rejection_is_told_with_its_place_in_the_log() {
-        let row = RejectedRow {
-            reason: "invalid_visitor".into(),
-            message: "too long".into(),
-            endpoint: "log".into(),
-            topic: "rungs.events.v1".into(),
-            log_partition: 3,
-            log_offset: 9,
-            sample: "a\nb".into(),
-            ..RejectedRow::default()
-        };
-        let text = rejected(&[row]);
-        assert!(text.contains("rejected: an event, invalid_visitor: too long"), "{text}");
-        assert!(
-            text.contains("rungs.events.v1 at partition 3, offset 9") && text.contains("a\\nb"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn what_is_stored_against_a_lenient_schema_is_not_told_as_rejected() {
-        let row = RejectedRow {
-            reason: "stored_required_missing".into(),
-            message: "no id".into(),
-            ..RejectedRow::default()
-        };
-        let text = rejected(&[row]);
-        assert!(text.contains("stored, but against the schema: an event, required_missing: no id"), "{text}");
-    }
-
-    #[test]
-    fn nothing_that_was_sent_reaches_the_terminal_as_a_command() {
-        let hostile = "\u{1b}]0;x\u{7}\nstored: ";
-        let mut row = traced(hostile, 1);
-        row.event.visitor_id = hostile.into();
-        row.event.message_id = hostile.into();
-        row.stored.import_id = hostile.into();
-        let text = told(&[row]);
-        assert!(text.contains("\\u{1b}]0;x\\u{7}\\nstored: "), "{text}");
-        let text = text
-            + &rejected(&[RejectedRow {
-                event: hostile.into(),
-                visitor_id: hostile.into(),
-                endpoint: hostile.into(),
-                reason: hostile.into(),
-                message: hostile.into(),
-                topic: hostile.into(),
-                sample: hostile.into(),
-                ..RejectedRow::default()
-            }]);
-        assert!(text.lines().all(|line| !line.contains(char::is_control)), "{text}");
-        assert_eq!(text.lines().filter(|line| line.starts_with("stored: ")).count(), 1, "{text}");
-    }
-}
+#[path = "story_tests.rs"]
+mod tests;

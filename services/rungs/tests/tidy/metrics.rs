@@ -46,7 +46,7 @@ fn registered() -> Vec<MetricInfo> {
         publisher: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
         direct: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),
         plan: watch::channel(None).1,
-        imports: None,
+        warehouse: None,
         salts: watch::channel(None).1,
         generations: Arc::default(),
         rejections: None,

@@ -5,7 +5,7 @@ use crate::{docs, none, tree};
 const MAX_LINES: usize = 400;
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 37] = [
+const SLEEPS: [(&str, &str); 38] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -50,6 +50,7 @@ const SLEEPS: [(&str, &str); 37] = [
     ("services/rungs/src/plans/in_force.rs", "a pause before another attempt"),
     ("services/rungs/src/salts.rs", "a look at the clock: salts belong to days"),
     ("services/rungs/src/production/", "a pause before another attempt; a look at the spill"),
+    ("services/rungs/src/standalone/engine.rs", "waits for a dying process, whose locks have no signal"),
     ("services/rungs/src/standalone/engine_metrics.rs", "a look at the engines"),
     ("services/rungs/tests/", "waits for what another process does, with a deadline"),
 ];

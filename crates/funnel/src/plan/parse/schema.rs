@@ -1,4 +1,4 @@
-//! `[[sites.events]]` and `schema`: the events that a site plans.
+//! `[[sites.events]]`, `schema` and `additional_events`: what a site's events are held to.
 
 use checked_toml::{Located, Table, Value, did_you_mean};
 
@@ -12,21 +12,21 @@ const EXAMPLE: &str = "e.g. properties = { order_id = \"string\", amount = \"num
 pub(super) fn read(site: &Table<'_>) -> Option<SiteSchema> {
     let events = site.tables("events");
     let enforcement = site.text("schema").and_then(|text| enforcement(site, text));
+    let additional_events = site.boolean("additional_events").is_none_or(|allowed| allowed.value);
     if events.is_empty() {
-        if let Some(value) = site.any_value("schema") {
-            let message = format!("{} has no events that it could be about", site.named("schema"));
-            site.report(
-                value.line(),
-                message,
-                "add [[sites.events]] with a name for each event, or leave schema out",
-            );
+        for key in ["schema", "additional_events"] {
+            if let Some(value) = site.any_value(key) {
+                let message = format!("{} has no events that it could be about", site.named(key));
+                let hint = format!("add [[sites.events]] with a name for each event, or leave {key} out");
+                site.report(value.line(), message, hint);
+            }
         }
         return None;
     }
     limit(site, "events", events.len(), "MAX_PLANNED_EVENTS", limits::MAX_PLANNED_EVENTS);
     let mut names = Unique::new("event");
     let events = events.into_iter().filter_map(|table| event(table, site, &mut names)).collect();
-    Some(SiteSchema { enforcement: enforcement.unwrap_or_default(), events })
+    Some(SiteSchema { enforcement: enforcement.unwrap_or_default(), additional_events, events })
 }
 
 fn enforcement(site: &Table<'_>, text: Located<&str>) -> Option<Enforcement> {
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn an_event_has_required_properties_types_and_whether_there_may_be_others() {
         let read = schema(
-            "schema = \"strict\"\n[[sites.events]]\nname = \"purchase\"\nrequired = [\"order_id\"]\nadditional_properties = false\n\
+            "schema = \"strict\"\nadditional_events = false\n[[sites.events]]\nname = \"purchase\"\nrequired = [\"order_id\"]\nadditional_properties = false\n\
              properties = { order_id = [\"string\", \"integer\"], amount = \"number\" }\n[[sites.events]]\nname = \"seen\"",
         );
         let read = read.unwrap().unwrap();
@@ -166,6 +166,7 @@ mod tests {
         assert_eq!(schema("").unwrap(), None);
         let lenient = schema("[[sites.events]]\nname = \"purchase\"").unwrap().unwrap();
         assert_eq!(lenient.enforcement, Enforcement::Lenient);
+        assert!(lenient.plans("see"), "an event that has no schema is held to none");
     }
 
     #[test]
@@ -173,6 +174,8 @@ mod tests {
         for (wrong, line, told) in [
             ("schema = \"strikt\"\n[[sites.events]]\nname = \"a\"", 4, "did you mean \"strict\"?"),
             ("schema = \"strict\"", 4, "add [[sites.events]]"),
+            ("additional_events = false", 4, "add [[sites.events]]"),
+            ("additional_events = \"no\"\n[[sites.events]]\nname = \"a\"", 4, "true or false"),
             ("[[sites.events]]\nrequired = [\"a\"]", 4, "add name = "),
             ("[[sites.events]]\nname = \"a\"\n[[sites.events]]\nname = \"a\"", 7, "line 5 has it too"),
             ("[[sites.events]]\nname = \"a\"\nrequired = [\"b\", \"b\"]", 6, "used twice"),
@@ -192,8 +195,7 @@ mod tests {
 
     #[test]
     fn a_step_whose_events_would_all_be_rejected_is_a_mistake() {
-        let planned =
-            "schema = \"strict\"\n[[sites.events]]\nname = \"purchase\"\n[[sites.events]]\nname = \"seen\"\n";
+        let planned = "schema = \"strict\"\nadditional_events = false\n[[sites.events]]\nname = \"purchase\"\n[[sites.events]]\nname = \"seen\"\n";
         assert!(schema(&format!("{planned}{FUNNEL}")).is_ok());
         for (event, told) in [("purchase", "purchase_made"), ("seen", "shown")] {
             let other = planned.replace(event, told);
@@ -203,6 +205,7 @@ mod tests {
                 "{problem}"
             );
             assert!(schema(&format!("{other}{FUNNEL}").replace("strict", "lenient")).is_ok());
+            assert!(schema(&format!("{other}{FUNNEL}").replace("additional_events = false", "")).is_ok());
         }
     }
 

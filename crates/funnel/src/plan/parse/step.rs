@@ -36,14 +36,14 @@ fn events(table: &Table<'_>, site: Option<&Site>) -> Vec<String> {
     named.inspect(|event| check_planned(table, site, *event)).map(|event| event.value.to_owned()).collect()
 }
 
-/// An event that a strict schema does not name is rejected: a step of it would never be taken.
+/// An event that a strict schema does not name, and that allows no others, is rejected: a step of it would never be taken.
 fn check_planned(table: &Table<'_>, site: Option<&Site>, event: Located<&str>) {
     let Some(Site { id, schema: Some(schema), .. }) = site else { return };
     if schema.enforcement == Enforcement::Lenient || schema.plans(event.value) {
         return;
     }
     let message = format!(
-        "{}: \"{}\" is not among the events of site \"{id}\", whose schema is strict, so it is always rejected",
+        "{}: \"{}\" is not among the events of site \"{id}\", whose schema is strict and allows no others, so it is always rejected",
         table.subject(),
         event.value
     );

@@ -19,7 +19,7 @@ const MAX_TOLD_CHARS: usize = 100;
 /// A rule that an event can break.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
-    /// Its name is planned.
+    /// It is named, where others may not come.
     PlannedEvent,
     /// What is required is there.
     Required,
@@ -42,6 +42,7 @@ pub struct Violation {
 #[derive(Debug)]
 pub struct CompiledSchema {
     enforcement: Enforcement,
+    additional_events: bool,
     events: FxHashMap<String, CompiledEvent>,
 }
 
@@ -73,7 +74,8 @@ impl CompiledSchema {
     /// Prepares a schema.
     pub fn new(schema: &SiteSchema) -> Self {
         let events = schema.events.iter().map(|event| (event.name.clone(), CompiledEvent::new(event)));
-        Self { enforcement: schema.enforcement, events: events.collect() }
+        let SiteSchema { enforcement, additional_events, .. } = *schema;
+        Self { enforcement, additional_events, events: events.collect() }
     }
 
     /// What becomes of an event that breaks a rule.
@@ -86,11 +88,12 @@ impl CompiledSchema {
     pub fn check(&self, event: &str, properties: &str) -> Vec<Violation> {
         match self.events.get(event) {
             Some(planned) => planned.check(event, properties),
-            None if event.starts_with('$') => Vec::new(),
+            None if self.additional_events || event.starts_with('$') => Vec::new(),
             None => vec![Violation {
                 rule: Rule::PlannedEvent,
                 message: format!(
-                    "the event {event:?} is not in the site's tracking plan: correct its name, or add it as [[sites.events]]"
+                    "the event {event:?} is not in the site's schema, which allows no others (additional_events = false): correct its \
+                     name, or add it as [[sites.events]]"
                 ),
             }],
         }
@@ -144,8 +147,8 @@ impl CompiledEvent {
             tell(
                 Rule::PlannedProperty,
                 format!(
-                    "the property {name:?} of {event:?} is not in the site's tracking plan, which allows no others: leave it \
-                     out, or add it to the event's properties"
+                    "the property {name:?} of {event:?} is not in the event's schema, which allows no others \
+                     (additional_properties = false): leave it out, or add it to the event's properties"
                 ),
             );
         }

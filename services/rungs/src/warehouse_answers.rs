@@ -1,56 +1,76 @@
-//! What the collector tells an import about itself: how many of its rows ClickHouse holds, and whether the funnels of the
-//! site count them.
+//! What the collector asks ClickHouse: of which visitors it has events, how many rows of an import, and whether the funnels
+//! of the site count them.
 //!
 //! An import ends with a control record in each partition that has the site's funnels built from everything before it. So
 //! they count the import when the generation in force was built as of a place after its last row, in every partition. What
 //! is asked is places in the log, for collectors' clocks differ. While not all rows are stored that can be said too early;
-//! the caller knows how many there must be.
+//! the caller knows how many there must be. Rows of erased visitors are never stored: once each partition has taken the
+//! import's end, they are those that are missing.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use collector::{ImportProgress, ImportStatus, ImportStatusError};
+use collector::{ImportProgress, WarehouseAnswer, WarehouseStatus, WarehouseStatusError};
 use funnel::Plan;
 use tokio::sync::watch;
 use warehouse::{FunnelKey, Warehouse, WarehouseError};
 
 /// Answers from the warehouse's tables `events` and `progress`.
-pub(crate) struct WarehouseImports {
+pub(crate) struct WarehouseAnswers {
     pub(crate) warehouse: Warehouse,
     pub(crate) plan: watch::Receiver<Option<Arc<Plan>>>,
     /// Part of a funnel's identity.
     pub(crate) horizon_ms: i64,
 }
 
-impl ImportStatus for WarehouseImports {
+impl WarehouseStatus for WarehouseAnswers {
     fn progress<'a>(
         &'a self,
         site: &'a str,
         import_id: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<ImportProgress>, ImportStatusError>> + Send + 'a>> {
-        let failed = |error: WarehouseError| ImportStatusError(error.to_string());
+    ) -> WarehouseAnswer<'a, Option<ImportProgress>> {
         Box::pin(async move { self.read(site, import_id).await.map_err(failed) })
+    }
+
+    fn stored_visitors<'a>(
+        &'a self,
+        site: &'a str,
+        visitors: Vec<String>,
+    ) -> WarehouseAnswer<'a, HashSet<String>> {
+        Box::pin(async move { self.warehouse.stored_visitors(site, &visitors).await.map_err(failed) })
     }
 }
 
-impl WarehouseImports {
+fn failed(error: WarehouseError) -> WarehouseStatusError {
+    WarehouseStatusError(error.to_string())
+}
+
+impl WarehouseAnswers {
     async fn read(&self, site: &str, import_id: &str) -> Result<Option<ImportProgress>, WarehouseError> {
+        // The end first: whatever stands before it is then among the rows.
+        let read = self.warehouse.read_import(site, import_id).await?;
         let rows = self.warehouse.imported_rows(site, import_id).await?;
-        if rows.is_empty() {
+        if rows.is_empty() && read.is_none() {
             return Ok(None);
         }
         let mut done = Vec::new();
         for key in self.funnels(site) {
             let generations = self.warehouse.generations(&key).await?;
             let counted = match generations.in_force() {
-                Some(generation) => self.warehouse.cutoffs(&key, generation).await?.are_after(&rows),
+                Some(generation) => {
+                    let cutoffs = self.warehouse.cutoffs(&key, generation).await?;
+                    cutoffs.are_after(&rows) && read.as_ref().is_none_or(|read| cutoffs.reach(read))
+                }
                 None => false,
             };
             done.push(share_done(counted, generations.building));
         }
+        let stored_rows = rows.iter().map(|rows| rows.rows).sum();
+        let missing_rows = read.map_or(0, |read| read.accepted_rows.saturating_sub(stored_rows));
+        let are_erased = missing_rows > 0 && self.warehouse.has_erasures(site).await?;
         Ok(Some(ImportProgress {
-            stored_rows: rows.iter().map(|rows| rows.rows).sum(),
+            stored_rows,
+            erased_rows: if are_erased { missing_rows } else { 0 },
             is_ready: done.iter().all(|share| *share >= 1.0),
             progress: mean(&done),
         }))
