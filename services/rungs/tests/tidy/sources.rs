@@ -5,7 +5,7 @@ use crate::{docs, none, tree};
 const MAX_LINES: usize = 400;
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 37] = [
+const SLEEPS: [(&str, &str); 38] = [
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
@@ -35,6 +35,10 @@ const SLEEPS: [(&str, &str); 37] = [
     (
         "services/collector/src/receive/bulk.rs",
         "a long body waits for its site's quota; a test's client that sends slowly, in time that is simulated",
+    ),
+    (
+        "services/collector/src/connection.rs",
+        "looks at the time of a connection; a test's clients that are slow, in time that is simulated",
     ),
     ("services/collector/src/receive.rs", "a tracker that asks again at once is answered later"),
     ("services/collector/tests/sdks/", "waits for what another process does, with a deadline"),
