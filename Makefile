@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint simulate faults bench clean tag libchdb kafka esbuild grafana-schema sdks deploy-tools tools
+.PHONY: help build run test lint simulate faults fuzz bench clean tag libchdb kafka esbuild grafana-schema sdks deploy-tools tools
 
 CARGO ?= cargo
 
@@ -56,6 +56,12 @@ simulate: tools ## Simulate the pipeline from SEEDS=n seeds on all cores, or tel
 faults: libchdb kafka ## Kills, freezes and outages of every part at full size: 1 million events and visitors, ten rounds, 60 s
 	RUNGS_FAULT_EVENTS=1000000 RUNGS_FAULT_ROUNDS=10 RUNGS_FAULT_SECONDS=60 RUNGS_FAULT_BROKERS=3 RUNGS_FAULT_VISITORS=1000000 \
 		$(CARGO) test --locked -p rungs --test production -- --nocapture
+
+SECONDS ?= 60
+
+fuzz: ## libFuzzer on every decoder for SECONDS=60 each, or on TARGET=name
+	@scripts/need.sh cargo c++
+	@scripts/fuzz.sh $(SECONDS) $(TARGET)
 
 bench: build ## Throughput and latency, as ratios to the bare limits of this machine
 	$(CARGO) run --release --locked -p load-tests --bin rungs-bench

@@ -2,7 +2,7 @@
 //! own. `ingest` measures it beside the bare handler: what receiving an event costs until it is durable.
 //!
 //! Records are released as soon as they are stored, as a reader that keeps up would do, so that the log neither fills
-//! nor grows.
+//! nor grows. Settings of `[collector]` may come from the environment, as they do for `rungs`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,12 +10,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use collector::Collector;
 use event_log::local::{LocalLog, LocalLogSettings};
 use event_log::{Source, SystemClock};
 use funnel::Plan;
-use runtime::settings::{CollectorSettings, LogSettings};
-use runtime::{Health, Metrics, Shutdown, Tasks};
+use runtime::settings::{CollectorSettings, LogSettings, environment};
+use runtime::{Health, Metrics, Settings, Shutdown, Tasks};
 use tempfile::TempDir;
 use tokio::sync::watch;
 
@@ -28,6 +29,35 @@ const KEPT_BYTES: u64 = 256 << 20;
 /// How often records are released.
 const RELEASED_EVERY: Duration = Duration::from_millis(20);
 
+/// The plan that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Plans {
+    /// Of all benchmarks.
+    Benchmark,
+    /// With limits, a schema and whatever else events are held to.
+    Checked,
+    /// Without any of that.
+    Unchecked,
+}
+
+impl Plans {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Benchmark => "benchmark",
+            Self::Checked => "checked",
+            Self::Unchecked => "unchecked",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Self::Benchmark => PLAN,
+            Self::Checked => include_str!("../checked-plan.toml"),
+            Self::Unchecked => include_str!("../unchecked-plan.toml"),
+        }
+    }
+}
+
 /// A collector that runs.
 pub struct Alone {
     pub server: Server,
@@ -37,33 +67,30 @@ pub struct Alone {
 
 impl Alone {
     /// Starts this program again as a collector; `folder` is where its log's folder is made.
-    pub fn start(folder: &Path) -> Result<Self, BenchError> {
+    pub fn start(folder: &Path, plan: Plans) -> Result<Self, BenchError> {
         let folder = tempfile::tempdir_in(folder)?;
         let mut command = Command::new(std::env::current_exe()?);
-        let mut server = Server::start(command.arg("collector").arg(folder.path().join("log")))?;
+        command.arg("collector").arg(folder.path().join("log")).arg(plan.name());
+        let mut server = Server::start(&mut command)?;
         let address = server.first_address()?;
         Ok(Self { server, address, _folder: folder })
     }
 }
 
 /// Serves on a free port of loopback, prints the address, and runs until it is ended.
-pub fn serve(dir: &Path) -> Result<(), BenchError> {
+pub fn serve(dir: &Path, plan: Plans) -> Result<(), BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.block_on(run(dir))
+    runtime.block_on(run(dir, plan))
 }
 
-async fn run(dir: &Path) -> Result<(), BenchError> {
+async fn run(dir: &Path, plan: Plans) -> Result<(), BenchError> {
     let log = Arc::new(open(dir)?);
-    let plan = Plan::parse("tracking-plan.toml", PLAN)
+    let plan = Plan::parse("tracking-plan.toml", plan.text())
         .map_err(|problems| BenchError::other(format!("{problems:?}")))?;
     let (_plans, plan) = watch::channel(Some(Arc::new(plan)));
     let shutdown = Shutdown::new();
     let collector = Collector {
-        settings: CollectorSettings {
-            listen: ([127, 0, 0, 1], 0).into(),
-            workers: 2,
-            ..CollectorSettings::default()
-        },
+        settings: settings()?,
         publisher: Arc::clone(&log) as _,
         direct: Arc::clone(&log) as _,
         plan,
@@ -78,6 +105,12 @@ async fn run(dir: &Path) -> Result<(), BenchError> {
     println!("{}", bound.address());
     drop(Tasks::new().spawn("release", release(log)));
     bound.serve().await.map_err(BenchError::other)
+}
+
+fn settings() -> Result<CollectorSettings, BenchError> {
+    let settings =
+        Settings::load(None, environment()).map_err(|problems| BenchError::other(format!("{problems:?}")))?;
+    Ok(CollectorSettings { listen: ([127, 0, 0, 1], 0).into(), workers: 2, ..settings.collector })
 }
 
 /// The log as `rungs up` opens it by default.

@@ -9,7 +9,7 @@ use crate::http::Load;
 use crate::process::Server;
 use crate::rungs::Rungs;
 use crate::table::{Row, grouped};
-use crate::template::Form;
+use crate::template::{Form, Wire};
 
 /// Until ClickHouse holds what was acknowledged, at most.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -18,7 +18,7 @@ const GOAL: f64 = 200_000.0;
 
 /// Batches of 500 over 16 connections.
 pub fn load(rungs: &Rungs, rate: Option<f64>, time: Duration, run: u16) -> Load {
-    let form = Form { path: "/v1/events", events: 500, visitors: VISITORS };
+    let form = Form { path: "/v1/events", wire: Wire::Lines, events: 500, visitors: VISITORS };
     Load { address: rungs.collector, connections: 16, form, events_a_second: rate, time, threads: 1, run }
 }
 

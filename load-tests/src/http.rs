@@ -16,7 +16,7 @@ use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
 use crate::BenchError;
-use crate::template::{Form, Template};
+use crate::template::{Form, Requests};
 
 /// What to send.
 #[derive(Debug, Clone)]
@@ -93,9 +93,10 @@ impl Load {
             stream.set_nodelay(true)?;
             let connection = Connection { stream, buffer: Vec::with_capacity(4_096) };
             let (load, barrier) = (self.clone(), Arc::clone(&barrier));
+            let requests = Requests::new(&self.form, lane, self.run)?;
             lanes.spawn(async move {
                 barrier.wait().await;
-                load.lane(lane, connection).await
+                load.lane(lane, requests, connection).await
             });
         }
         barrier.wait().await;
@@ -108,10 +109,14 @@ impl Load {
         Ok(all)
     }
 
-    async fn lane(&self, lane: u32, mut connection: Connection) -> Result<Outcome, BenchError> {
-        let mut template = Template::new(&self.form, lane, self.run);
+    async fn lane(
+        &self,
+        lane: u32,
+        mut requests: Requests,
+        mut connection: Connection,
+    ) -> Result<Outcome, BenchError> {
         let mut outcome = Outcome::empty()?;
-        let schedule = self.schedule(lane, template.events());
+        let schedule = self.schedule(lane, self.form.events);
         let started = Instant::now();
         for number in 0u64.. {
             let due = match schedule {
@@ -122,13 +127,13 @@ impl Load {
                 break;
             }
             tokio::time::sleep_until(due.into()).await;
-            let request = template.next(now_ms());
+            let request = requests.next(now_ms());
             let answer = connection.exchange(request).await;
             let waited = due.elapsed().as_micros() as u64;
             match answer {
                 Ok(answer) if answer.status / 100 == 2 => {
                     outcome.requests += 1;
-                    outcome.events += answer.accepted.unwrap_or(template.events() as u64);
+                    outcome.events += answer.accepted.unwrap_or(self.form.events as u64);
                     outcome.latency.saturating_record(waited.max(1));
                 }
                 Ok(_) => outcome.failed += 1,
@@ -205,12 +210,13 @@ fn accepted(body: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::Wire;
 
     fn load(rate: f64, connections: u32) -> Load {
         Load {
             address: SocketAddr::from(([127, 0, 0, 1], 1)),
             connections,
-            form: Form { path: "/v1/events", events: 500, visitors: 1 },
+            form: Form { path: "/v1/events", wire: Wire::Lines, events: 500, visitors: 1 },
             events_a_second: Some(rate),
             time: Duration::from_secs(1),
             threads: 1,

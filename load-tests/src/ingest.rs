@@ -7,19 +7,19 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::BenchError;
-use crate::collector::Alone;
+use crate::collector::{Alone, Plans};
 use crate::http::{Load, Outcome};
 use crate::process::Server;
 use crate::rungs::{Rungs, data_root};
 use crate::table::{Row, grouped, millions};
-use crate::template::Form;
+use crate::template::{Form, Wire};
 
 const CONNECTIONS: u32 = 1_024;
 const BATCH_CONNECTIONS: u32 = 16;
 const BATCH_EVENTS: usize = 500;
 const VISITORS: u64 = 200_000;
 /// How often each server has its turn.
-const ROUNDS: u32 = 3;
+pub(crate) const ROUNDS: u32 = 3;
 
 /// A phase under load with the server's CPU time.
 pub struct Phase {
@@ -72,17 +72,17 @@ type Goal = (&'static str, fn(&Rounds) -> bool);
 
 /// What several phases found: the machine's own pace changes by a fifth from one minute to the next, so the servers are
 /// measured in turn, each compared with the limit of its own turn, and the middle of the ratios counts.
-struct Rounds {
+pub(crate) struct Rounds {
     /// Events a second, the middle.
-    rate: f64,
+    pub(crate) rate: f64,
     /// To the limit of the same turn, ascending.
     ratios: Vec<f64>,
     /// The phase whose rate is the middle.
-    middle: Phase,
+    pub(crate) middle: Phase,
 }
 
 impl Rounds {
-    fn of(mut phases: Vec<Phase>, limit_rates: &[f64]) -> Self {
+    pub(crate) fn of(mut phases: Vec<Phase>, limit_rates: &[f64]) -> Self {
         let mut ratios: Vec<f64> =
             phases.iter().zip(limit_rates).map(|(phase, limit)| phase.rate() / limit).collect();
         ratios.sort_by(f64::total_cmp);
@@ -91,14 +91,15 @@ impl Rounds {
         Self { rate: middle.rate(), ratios, middle }
     }
 
-    fn ratio(&self) -> f64 {
+    pub(crate) fn ratio(&self) -> f64 {
         self.ratios.get(self.ratios.len() / 2).copied().unwrap_or_default()
     }
 
-    fn note(&self) -> String {
+    /// The ratio, to what is named, and what else to know.
+    pub(crate) fn note(&self, limit: &str) -> String {
         let (least, most) = (self.ratios.first(), self.ratios.last());
         format!(
-            "{:.2} of bare ({:.2} to {:.2}); {}",
+            "{:.2} of {limit} ({:.2} to {:.2}); {}",
             self.ratio(),
             least.copied().unwrap_or_default(),
             most.copied().unwrap_or_default(),
@@ -143,9 +144,9 @@ impl Way {
                 (self.rate)(alone.rate),
                 goal,
                 reached,
-                alone.note(),
+                alone.note("bare"),
             ),
-            Row::plain(&what("rungs up, after fsync"), (self.rate)(all.rate), all.note()),
+            Row::plain(&what("rungs up, after fsync"), (self.rate)(all.rate), all.note("bare")),
         ])
     }
 
@@ -154,7 +155,7 @@ impl Way {
     }
 
     fn against_collector(&self, binary: &Path) -> Result<Phase, BenchError> {
-        let collector = Alone::start(&data_root(binary))?;
+        let collector = Alone::start(&data_root(binary), Plans::Benchmark)?;
         Phase::run(&Load { address: collector.address, ..self.load.clone() }, &collector.server)
     }
 
@@ -173,15 +174,20 @@ pub fn against_bare(load: &Load) -> Result<Phase, BenchError> {
 
 /// Single events, as fast as they are answered; the address is still to be set.
 pub fn singles(time: Duration, visitors: u64) -> Load {
-    load(Form { path: "/v1/track", events: 1, visitors }, CONNECTIONS, time, 10)
+    load(Form { path: "/v1/track", wire: Wire::Lines, events: 1, visitors }, CONNECTIONS, time, 10)
 }
 
 /// Batches, as fast as they are answered; the address is still to be set.
 pub fn batches(time: Duration, visitors: u64) -> Load {
-    load(Form { path: "/v1/events", events: BATCH_EVENTS, visitors }, BATCH_CONNECTIONS, time, 20)
+    load(
+        Form { path: "/v1/events", wire: Wire::Lines, events: BATCH_EVENTS, visitors },
+        BATCH_CONNECTIONS,
+        time,
+        20,
+    )
 }
 
-fn load(form: Form, connections: u32, time: Duration, run: u16) -> Load {
+pub(crate) fn load(form: Form, connections: u32, time: Duration, run: u16) -> Load {
     let address = ([127, 0, 0, 1], 0).into();
     Load { address, connections, form, events_a_second: None, time, threads: 2, run }
 }

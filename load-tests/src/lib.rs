@@ -6,6 +6,7 @@
 //! [`stream`] makes events, [`template`] writes them as requests, [`process`] starts servers and reads what they use.
 
 pub mod bare;
+pub mod checks;
 pub mod collector;
 pub mod end_to_end;
 pub mod fold;
@@ -15,6 +16,7 @@ pub mod journeys;
 pub mod kafka;
 pub mod live;
 pub mod markers;
+mod packed;
 pub mod process;
 pub mod rungs;
 pub mod stream;

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use load_tests::collector::Plans;
 use load_tests::rungs::Rungs;
 use load_tests::stream::Shape;
 use load_tests::table::Row;
-use load_tests::{BenchError, bare, collector, end_to_end, fold, ingest, journeys, kafka, live, markers};
+use load_tests::{
+    BenchError, bare, checks, collector, end_to_end, fold, ingest, journeys, kafka, live, markers,
+};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -42,10 +45,14 @@ enum Part {
     Memory,
     /// Single events and batches over HTTP, answered after fsync
     Ingest,
+    /// What limits, schemas and the list of bots cost the collector
+    Checks,
     /// HTTP, log, fold and ClickHouse together; markers; live answers
     EndToEnd,
     /// The same services on Kafka: collector, fold, ClickHouse, restart and take-over
     Kafka,
+    /// Batches in the forms of Segment and PostHog, gzipped, acknowledged by Kafka
+    Adapters,
     /// One of the processes of `kafka`: `produce`, `drain` or `fold`
     #[command(hide = true)]
     OnKafka {
@@ -62,26 +69,34 @@ enum Part {
     Collector {
         /// The log's folder
         log: PathBuf,
+        /// Its plan
+        #[arg(default_value = "benchmark")]
+        plan: Plans,
     },
 }
 
 fn main() -> Result<(), BenchError> {
     let arguments = Arguments::parse();
+    runtime::descriptors::raise();
     match arguments.part.as_ref().unwrap_or(&Part::Bench) {
         Part::Bare => return Ok(bare::serve()?),
-        Part::Collector { log } => return collector::serve(log),
+        Part::Collector { log, plan } => return collector::serve(log, *plan),
         Part::Fold => folding(&arguments)?,
         Part::Memory => memory(&arguments)?,
         Part::Ingest => ingesting(&arguments)?,
+        Part::Checks => checking(&arguments)?,
         Part::EndToEnd => everything(&arguments)?,
         Part::Kafka => on_kafka(&arguments)?,
+        Part::Adapters => adapters(&arguments)?,
         Part::OnKafka { part, brokers } => kafka::part(part, brokers)?,
         Part::Bench => {
             memory(&arguments)?;
             folding(&arguments)?;
             ingesting(&arguments)?;
+            checking(&arguments)?;
             everything(&arguments)?;
             on_kafka(&arguments)?;
+            adapters(&arguments)?;
         }
     }
     Ok(())
@@ -104,6 +119,16 @@ fn folding(arguments: &Arguments) -> Result<(), BenchError> {
 
 fn ingesting(arguments: &Arguments) -> Result<(), BenchError> {
     print(&ingest::run(&arguments.rungs, seconds(if arguments.quick { 3 } else { 12 }))?);
+    Ok(())
+}
+
+fn checking(arguments: &Arguments) -> Result<(), BenchError> {
+    print(&checks::run(&arguments.rungs, seconds(if arguments.quick { 3 } else { 15 }))?);
+    Ok(())
+}
+
+fn adapters(arguments: &Arguments) -> Result<(), BenchError> {
+    print(&kafka::adapters(&arguments.rungs, seconds(if arguments.quick { 3 } else { 12 }))?);
     Ok(())
 }
 

@@ -53,6 +53,11 @@ impl Server {
         cpu_of(&stat).unwrap_or_default()
     }
 
+    /// Files and connections that it has open.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).map_or(0, Iterator::count)
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
         resident(&format!("/proc/{}/status", self.pid()))

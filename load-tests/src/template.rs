@@ -4,17 +4,73 @@
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use crate::BenchError;
+use crate::packed::Packed;
 use crate::stream::NAMES;
 
 /// What a template's requests look like.
 #[derive(Debug, Clone)]
 pub struct Form {
-    /// `/v1/track` or `/v1/events`.
+    /// Where it is posted.
     pub path: &'static str,
+    /// Whose form it is.
+    pub wire: Wire,
     /// Events in a request, a line each.
     pub events: usize,
     /// Visitors are drawn from this many.
     pub visitors: u64,
+}
+
+/// In whose form events are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    /// Ours: an event, or a line each.
+    Lines,
+    /// The same from a browser, whose `User-Agent` is judged.
+    Browser,
+    /// A batch of Segment's client, gzipped.
+    Segment,
+    /// A batch of PostHog's client, gzipped.
+    PostHog,
+}
+
+impl Wire {
+    /// Header lines of its own.
+    pub(crate) fn headers(self) -> &'static str {
+        match self {
+            Self::Lines => "",
+            Self::Browser => {
+                "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/138.0.0.0 \
+                 Safari/537.36\r\nOrigin: https://shop.example\r\n"
+            }
+            Self::Segment | Self::PostHog => "Content-Encoding: gzip\r\n",
+        }
+    }
+}
+
+/// Requests whose events change from one sending to the next: in place, or where they are packed, by turns.
+#[derive(Debug, Clone)]
+pub enum Requests {
+    Changed(Template),
+    Packed(Packed),
+}
+
+impl Requests {
+    /// Those of one connection (`lane`); `run` tells the message ids of one run from those of another.
+    pub fn new(form: &Form, lane: u32, run: u16) -> Result<Self, BenchError> {
+        Ok(match form.wire {
+            Wire::Lines | Wire::Browser => Self::Changed(Template::new(form, lane, run)),
+            Wire::Segment | Wire::PostHog => Self::Packed(Packed::new(form, lane, run)?),
+        })
+    }
+
+    /// The next request; where they change, its events are at `now_ms`.
+    pub fn next(&mut self, now_ms: i64) -> &[u8] {
+        match self {
+            Self::Changed(template) => template.next(now_ms),
+            Self::Packed(packed) => packed.next(),
+        }
+    }
 }
 
 /// A request whose events change from one sending to the next.
@@ -53,8 +109,9 @@ impl Template {
         }
         let head = format!(
             "POST {} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Write-Key: wk_bench\r\nContent-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
+             {}Content-Length: {}\r\n\r\n",
             form.path,
+            form.wire.headers(),
             body.len()
         );
         let shifted = |slot: Slot| Slot {
@@ -64,11 +121,6 @@ impl Template {
         };
         let slots = slots.into_iter().map(shifted).collect();
         Self { request: (head + &body).into_bytes(), slots, visitors: form.visitors, rng, lane, next: 0 }
-    }
-
-    /// Events in a request.
-    pub fn events(&self) -> usize {
-        self.slots.len()
     }
 
     /// The next request, its events at `now_ms`.
@@ -86,17 +138,21 @@ impl Template {
     }
 }
 
-/// Writes an event and tells where its changing parts are.
-fn push_event(body: &mut String, rng: &mut SmallRng, run: u16) -> Slot {
+/// An event's name, as often as it occurs.
+pub(crate) fn drawn_name(rng: &mut SmallRng) -> &'static str {
     let mut left = rng.random_range(0..100);
-    let mut event = "page_view";
     for (name, weight) in NAMES {
         if left < weight {
-            event = name;
-            break;
+            return name;
         }
         left -= weight;
     }
+    "page_view"
+}
+
+/// Writes an event and tells where its changing parts are.
+fn push_event(body: &mut String, rng: &mut SmallRng, run: u16) -> Slot {
+    let event = drawn_name(rng);
     body.push_str(&format!(r#"{{"type":"track","event":"{event}","anonymousId":"v-"#));
     let visitor = body.len();
     body.push_str(&format!(r#"{ID}","messageId":"bench-{run:04x}-"#));
@@ -141,7 +197,7 @@ mod tests {
     use std::collections::HashSet;
 
     fn form(events: usize) -> Form {
-        Form { path: "/v1/events", events, visitors: 50 }
+        Form { path: "/v1/events", wire: Wire::Lines, events, visitors: 50 }
     }
 
     fn field<'a>(line: &'a str, name: &str) -> &'a str {

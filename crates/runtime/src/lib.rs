@@ -6,6 +6,7 @@
 pub mod admin;
 mod basic_auth;
 mod clock;
+pub mod descriptors;
 pub mod health;
 pub mod logging;
 pub mod metrics;

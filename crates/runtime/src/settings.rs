@@ -50,6 +50,8 @@ pub struct CollectorSettings {
     pub site_share_percent: usize,
     /// Connections at the same time, at most.
     pub max_connections: usize,
+    /// How many of them one address may hold, in percent; further ones are closed at once.
+    pub address_share_percent: usize,
     /// Client clocks that differ from ours by less are not corrected.
     pub skew_threshold_ms: i64,
     /// A request's head must be here within this time.
@@ -167,6 +169,7 @@ impl Default for CollectorSettings {
             max_in_flight_bytes: 64 << 20,
             site_share_percent: 50,
             max_connections: 10_000,
+            address_share_percent: 50,
             skew_threshold_ms: 60_000,
             head_timeout_ms: 10_000,
             country_header: None,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::BenchError;
 use crate::table::Row;
 
+mod adapters;
 mod bare;
 mod cluster;
 mod counted;
@@ -33,6 +34,13 @@ pub struct Sizes {
 pub fn run(binary: &Path, sizes: &Sizes, show: &dyn Fn(Row)) -> Result<(), BenchError> {
     let cluster = Cluster::start(binary)?;
     measure(&cluster, sizes, show).map_err(|error| BenchError::other(format!("{error}\n{}", cluster.said())))
+}
+
+/// Batches in the forms of other vendors' clients, on a broker of their own; `time` is each way's in all.
+pub fn adapters(binary: &Path, time: Duration) -> Result<Vec<Row>, BenchError> {
+    let cluster = Cluster::start(binary)?;
+    let collector = cluster.collector()?;
+    adapters::run(&collector, time).map_err(|error| BenchError::other(format!("{error}\n{}", cluster.said())))
 }
 
 fn measure(cluster: &Cluster, sizes: &Sizes, show: &dyn Fn(Row)) -> Result<(), BenchError> {

@@ -29,6 +29,8 @@ pub const BODY_TIMEOUT_MS: u64 = 30_000;
 pub const BULK_FROM_BYTES: usize = 256 << 10;
 /// So many bytes of lines make a part of such a body.
 pub const BULK_PART_BYTES: usize = 1 << 20;
+/// A client that takes nothing of its answer for this long is given up.
+pub const ANSWER_TIMEOUT_MS: u64 = 30_000;
 /// An idle connection is kept open this long.
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 /// At shutdown, requests that are being handled have this long to end.
@@ -74,6 +76,7 @@ pub const TABLE: &[(&str, &str, &str)] = &[
     ("BODY_TIMEOUT_MS", "30000", "until a body, or the next part of a long one, must be complete"),
     ("BULK_FROM_BYTES", "262144", "longer NDJSON is taken part by part, if its content type says what it is"),
     ("BULK_PART_BYTES", "1048576", "lines of such a body that are stored at a time"),
+    ("ANSWER_TIMEOUT_MS", "30000", "a client that takes nothing of its answer for this long is given up"),
     ("KEEP_ALIVE_MS", "75000", "an idle connection is kept this long"),
     ("DRAIN_MS", "10000", "for requests in flight at shutdown"),
     (
@@ -116,6 +119,7 @@ mod tests {
             BODY_TIMEOUT_MS as i64,
             BULK_FROM_BYTES as i64,
             BULK_PART_BYTES as i64,
+            ANSWER_TIMEOUT_MS as i64,
             KEEP_ALIVE_MS as i64,
             DRAIN_MS as i64,
             BUSY_ANSWER_DELAY_MS as i64,

@@ -30,6 +30,8 @@ pub struct Metrics {
     quota_limit: IntGaugeVec,
     quota_used: GaugeVec,
     pub(crate) limited_addresses: IntGauge,
+    pub(crate) connections: IntGauge,
+    pub(crate) refused_connections: IntCounter,
     /// From handing events to the log until they are durable.
     pub(crate) ack_seconds: Histogram,
     pub(crate) in_flight_bytes: IntGauge,
@@ -98,6 +100,11 @@ impl Metrics {
             limited_addresses: metrics.gauge(
                 "rungs_collector_limited_addresses",
                 "Addresses whose events are being counted because a plan limits them; at most MAX_LIMITED_ADDRESSES.",
+            )?,
+            connections: metrics.gauge("rungs_collector_connections", "Connections that are open.")?,
+            refused_connections: metrics.counter(
+                "rungs_collector_refused_connections_total",
+                "Connections that were closed at once because their address has as many as it may ([collector] address_share).",
             )?,
             ok: labels()
                 .into_iter()

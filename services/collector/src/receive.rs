@@ -34,6 +34,7 @@ use tokio::sync::watch;
 use crate::adapters::{self, Endpoint, Form};
 use crate::answer::{self, Answer, RequestId};
 use crate::body::{self, InFlight, Permit};
+use crate::connection::Phase;
 use crate::imports::SeenImports;
 use crate::keys::{self, Caller, Keys};
 use crate::limits::BUSY_ANSWER_DELAY_MS;
@@ -74,6 +75,7 @@ pub(crate) struct State {
 
 /// Handles a request.
 pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
+    let _handling = request.conn_data::<Phase>().map(Phase::handle);
     let request_id = RequestId::of(request.headers());
     let (endpoint, in_path) = state.find(&request);
     let incoming = Incoming { request: &request, state: &state, endpoint, in_path };

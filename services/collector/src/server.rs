@@ -1,4 +1,4 @@
-//! Binding, serving and stopping. [`Collector::bind`] opens the port, [`Bound::serve`] runs until shutdown is asked for.
+//! Binding, serving and stopping. [`Collector::bind`] opens the port (`listener`), [`Bound::serve`] runs until shutdown is asked for.
 //! Stopping is one function: stop accepting, refuse what still comes on open connections, let requests in flight end.
 
 use std::net::SocketAddr;
@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use actix_web::dev::Server;
 use actix_web::http::header::HeaderName;
-use actix_web::web::{self, Data};
-use actix_web::{App, HttpServer};
+use actix_web::web::Data;
 use arc_swap::ArcSwapOption;
 use event_log::rejected::Rejections;
 use event_log::salts::Salts;
@@ -23,10 +22,10 @@ use tokio::sync::watch;
 use crate::body::InFlight;
 use crate::imports::SeenImports;
 use crate::keys::Keys;
-use crate::limits::{DRAIN_MS, KEEP_ALIVE_MS};
+use crate::listener;
 use crate::metrics::Metrics;
 use crate::quota::{self, Addresses, Visitors};
-use crate::receive::{State, receive};
+use crate::receive::State;
 use crate::tag::TagPaths;
 use crate::warehouse_status::WarehouseStatus;
 
@@ -125,7 +124,7 @@ impl Collector<'_> {
             log_failed_at_ms: AtomicI64::new(0),
             settings: self.settings,
         });
-        let (address, server) = server(&state)?;
+        let (address, server) = listener::listen(&state)?;
         let (plan_loaded, log_writable) =
             (self.health.condition("plan loaded"), self.health.condition("log writable"));
         tracing::info!(%address, "collector listens");
@@ -136,28 +135,6 @@ impl Collector<'_> {
 fn header(name: &Option<String>, setting: &'static str) -> Result<Option<HeaderName>, CollectorError> {
     let wrong = |name: &String| CollectorError::Header { setting, name: name.clone() };
     name.as_ref().map(|name| HeaderName::try_from(name).map_err(|_| wrong(name))).transpose()
-}
-
-fn server(state: &Data<State>) -> Result<(SocketAddr, Server), CollectorError> {
-    let settings = &state.settings;
-    let workers = match settings.workers {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        workers => workers,
-    };
-    let address = settings.listen;
-    let app_state = state.clone();
-    let http =
-        HttpServer::new(move || App::new().app_data(app_state.clone()).default_service(web::to(receive)))
-            .workers(workers)
-            .max_connections(settings.max_connections.div_ceil(workers))
-            .client_request_timeout(Duration::from_millis(settings.head_timeout_ms))
-            .keep_alive(Duration::from_millis(KEEP_ALIVE_MS))
-            .shutdown_timeout(DRAIN_MS / 1_000)
-            .disable_signals()
-            .bind(address)
-            .map_err(|source| CollectorError::Listen { address, source })?;
-    let bound = http.addrs().first().copied().unwrap_or(address);
-    Ok((bound, http.run()))
 }
 
 impl Bound {

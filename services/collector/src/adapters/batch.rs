@@ -15,8 +15,13 @@ pub(super) fn parse(body: &[u8], limits: Limits) -> Result<Parsed<'_>, Refusal> 
         .object(|scanner, key| {
             match (key.decode().as_ref(), scanner.peek()) {
                 ("batch", Some(b'[')) => {
-                    found = true;
+                    // Of a field that is there twice the last one counts.
+                    (found, collected) = (true, Collected::new(limits));
                     return scanner.array(|scanner| collected.event(scanner, None));
+                }
+                ("batch", _) => {
+                    found = false;
+                    scanner.value()?;
                 }
                 ("sentAt", _) => sent_at = scanner.value()?,
                 ("writeKey", _) => write_key = scanner.value()?,

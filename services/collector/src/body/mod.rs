@@ -19,7 +19,11 @@ pub(crate) use stream::{EXPAND_STEP_BYTES, Expander};
 use crate::limits::BODY_TIMEOUT_MS;
 use crate::refusal::Refusal;
 
+/// A body that comes in pieces gets so many times the memory of the pieces that are here, if it says that it is so long.
+const AHEAD: usize = 4;
+
 /// Reads the body as it was sent. `content_length` is the header's; a larger body than it or than `max_bytes` is refused.
+/// Bytes count when they are here: of what is only announced, a handful of connections would fill the budget.
 pub(crate) async fn read(
     payload: Payload,
     content_length: Option<usize>,
@@ -29,7 +33,6 @@ pub(crate) async fn read(
     if content_length.is_some_and(|length| length > max_bytes) {
         return Err(too_large(max_bytes));
     }
-    permit.grow(content_length.unwrap_or_default())?;
     let body = collect(payload, content_length.unwrap_or_default(), max_bytes, permit);
     match tokio::time::timeout(Duration::from_millis(BODY_TIMEOUT_MS), body).await {
         Ok(body) => body,
@@ -57,7 +60,8 @@ async fn collect(
             first = chunk;
         } else {
             if joined.is_empty() {
-                joined.reserve(announced.max(first.len() + chunk.len()));
+                let here = first.len() + chunk.len();
+                joined.reserve(announced.min(AHEAD * here).max(here));
                 joined.extend_from_slice(&first);
             }
             joined.extend_from_slice(&chunk);
@@ -66,7 +70,36 @@ async fn collect(
         if length > max_bytes {
             return Err(too_large(max_bytes));
         }
-        permit.cover(length)?;
+        permit.cover(first.len().max(joined.capacity()))?;
     }
     Ok(if joined.is_empty() { first } else { joined.freeze() })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::FromRequest as _;
+    use actix_web::test::TestRequest;
+    use prometheus::IntGauge;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_body_counts_by_what_is_here_and_not_by_what_it_announces() {
+        const ANNOUNCED: usize = 1 << 20;
+        let gauge = IntGauge::new("bytes", "bytes").unwrap();
+        let budget = InFlight::new(ANNOUNCED, gauge.clone());
+        let mut permits: Vec<Permit> = (0..50).map(|_| budget.permit()).collect();
+        for permit in &mut permits {
+            let chunks = [[b' '; 1_000]; 3].map(|chunk| Ok(Bytes::copy_from_slice(&chunk)));
+            let chunks = futures_util::stream::iter(chunks).boxed_local();
+            let mut payload = actix_web::dev::Payload::Stream { payload: chunks };
+            let request = TestRequest::default().to_http_request();
+            let payload = Payload::from_request(&request, &mut payload).await.unwrap();
+            let body = read(payload, Some(ANNOUNCED), ANNOUNCED, permit).await.unwrap();
+            assert_eq!(body.len(), 3_000);
+        }
+        assert!(gauge.get() <= 50 * 3_000 * AHEAD as i64, "{}", gauge.get());
+        drop(permits);
+        assert_eq!(gauge.get(), 0);
+    }
 }

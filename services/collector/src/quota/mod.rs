@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use funnel::plan::{Rate, SiteLimits};
 use prometheus::IntCounter;
 
-pub(crate) use addresses::Addresses;
+pub(crate) use addresses::{Addresses, network};
 pub(crate) use visitors::{Visitors, VisitorsOfSite};
 
 use addresses::Ask;

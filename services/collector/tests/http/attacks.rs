@@ -211,6 +211,7 @@ async fn connections_that_say_nothing_or_little_are_ended_and_nobody_waits_for_t
         |settings| {
             settings.head_timeout_ms = 1_000;
             settings.max_connections = 150;
+            settings.address_share_percent = 100;
         },
         None,
     )

@@ -36,6 +36,10 @@ const SLEEPS: [(&str, &str); 38] = [
         "services/collector/src/receive/bulk.rs",
         "a long body waits for its site's quota; a test's client that sends slowly, in time that is simulated",
     ),
+    (
+        "services/collector/src/connection.rs",
+        "looks at the time of a connection; a test's clients that are slow, in time that is simulated",
+    ),
     ("services/collector/src/receive.rs", "a tracker that asks again at once is answered later"),
     ("services/collector/tests/sdks/", "waits for what another process does, with a deadline"),
     ("services/collector/tests/http/support.rs", "waits for a condition, with a deadline"),
