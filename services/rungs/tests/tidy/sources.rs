@@ -5,7 +5,7 @@ use crate::{docs, none, tree};
 const MAX_LINES: usize = 400;
 
 /// Where something may sleep (a file, or all in a folder), and why.
-const SLEEPS: [(&str, &str); 38] = [
+const SLEEPS: &[(&str, &str)] = &[
     (
         "crates/event-log/src/kafka/",
         "polls a client that has no signal; waits for acknowledgements at the end",
