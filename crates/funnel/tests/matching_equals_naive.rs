@@ -3,7 +3,7 @@
 
 use funnel::plan::{
     Breakdown, Commitment, CompiledFunnel, Condition, Derived, EventFields, Filter, Funnel, NO_VALUE, Step,
-    Window,
+    Window, Identity,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -52,6 +52,7 @@ fn funnel() -> impl Strategy<Value = Funnel> {
         rolling_windows: vec![window.clone()],
         breakdowns: PROPERTIES.map(|by| Breakdown { by: by.into(), values: Vec::new() }).to_vec(),
         steps,
+        identity: Identity::Ids,
     })
 }
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use aggregator::erased::Erasure;
 use aggregator::memory::{MemoryRaw, MemoryStore, Tables};
-use aggregator::store::{GenerationKey, RawRange, Store, StoredJourney, Write};
+use aggregator::store::{GenerationKey, LinksOf, RawRange, Store, StoredJourney, Write};
+use funnel::identity::Joined;
 use warehouse::WarehouseError;
+use warehouse::links::LinkSet;
 use warehouse::rows::{MARKER, PROGRESS, ProgressRow};
 
 use crate::fate::{Fate, turn};
@@ -240,6 +242,11 @@ impl Store for SimStore {
     async fn erasures(&self, place: (u32, u32)) -> Result<Vec<Erasure>, WarehouseError> {
         self.read("erasures").await?;
         self.tables.erasures(place).await
+    }
+
+    async fn links(&self, of: LinksOf<'_>) -> Result<Option<(LinkSet, Joined)>, WarehouseError> {
+        self.read("links").await?;
+        self.tables.links(of).await
     }
 
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
