@@ -78,8 +78,8 @@ pub struct Rebuilt {
     pub values: Vec<String>,
 }
 
-/// Ids that came with a user id, those seen last first. Its values: twice (site, erasures' site three times, epoch, offsets
-/// twice), users an id, ids.
+/// Ids that came with a user id, those seen last first; an alias that names no user joins with its own visitor. Its values:
+/// users an id, twice (site, epoch, offsets twice), twice the site, ids.
 const COMPANIONS_SQL: &str = "
     SELECT id, toUnixTimestamp64Milli(max(seen)) AS last_seen_ms,
            arrayMap(first -> first.2, arraySlice(arraySort(groupArray((place, user_id))), 1, ?)) AS users
@@ -92,9 +92,10 @@ const COMPANIONS_SQL: &str = "
             UNION ALL
             SELECT if(toString(JSONType(properties, 'previousId')) = 'String',
                       JSONExtractString(properties, 'previousId'), JSONExtractRaw(properties, 'previousId')) AS id,
-                   user_id, (received_at, log_epoch, offset) AS at, fromUnixTimestamp64Milli(toInt64(0), 'UTC') AS seen_at
+                   if(user_id != '', user_id, visitor_id) AS user_id, (received_at, log_epoch, offset) AS at,
+                   fromUnixTimestamp64Milli(toInt64(0), 'UTC') AS seen_at
             FROM events FINAL
-            WHERE site = ? AND kind = 'alias' AND user_id != '' AND STORED
+            WHERE site = ? AND kind = 'alias' AND STORED
         )
         WHERE id != '' AND id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)
           AND user_id NOT IN (SELECT visitor_id FROM erasures WHERE site = ?)
