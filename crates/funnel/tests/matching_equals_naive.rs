@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use funnel::plan::{
-    Breakdown, Commitment, CompiledFunnel, Condition, Derived, EventFields, Filter, Funnel, NO_VALUE, Step,
-    Window, Identity,
+    Breakdown, Commitment, CompiledFunnel, Condition, Derived, EventFields, Filter, Funnel, Identity,
+    NO_VALUE, Step, Window,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};

@@ -106,8 +106,7 @@ const COMPANIONS_SQL: &str = "
     LIMIT ?";
 
 /// In place of `STORED`. Its values: epoch, offsets twice.
-const STORED: &str =
-    "(log_epoch, offset) < (?, arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1))";
+const STORED: &str = "(log_epoch, offset) < (?, arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1))";
 
 const REBUILT_SQL: &str = concat!(
     "WITH (",
@@ -192,9 +191,10 @@ impl Warehouse {
 
     /// Whether a set joined an id that was erased since; what it says of the id may be deleted already.
     pub async fn joins_erased(&self, site: &str, newest: &NewestSet) -> Result<bool, WarehouseError> {
-        let sql = "SELECT (SELECT count() FROM erasures WHERE site = ? AND visitor_hash IN
-                           (SELECT arrayJoin([visitor, user_hash]) FROM links WHERE site = ? AND number = ?)) > 0
-                       OR (SELECT count() FROM links FINAL WHERE site = ? AND number = ?) < ?";
+        let sql = "SELECT toUInt8(ifNull(
+                (SELECT count() FROM erasures WHERE site = ? AND visitor_hash IN
+                    (SELECT arrayJoin([visitor, user_hash]) FROM links WHERE site = ? AND number = ?)) > 0
+                OR (SELECT count() FROM links FINAL WHERE site = ? AND number = ?) < ?, 0))";
         let query = self.query_all(sql).bind(site).bind(site).bind(newest.number);
         let query = query.bind(site).bind(newest.number).bind(newest.links);
         Ok(within("erasures", READ_TIMEOUT * 20, query.fetch_one::<u8>()).await? > 0)

@@ -137,7 +137,9 @@ impl Warehouse {
     }
 
     fn raw_query(&self, columns: &str, wanted: &RawQuery, order: &str) -> Query {
-        if let &RawQuery { joined: Some(ref set), partition: Some(partition), before: Some(before), .. } = wanted {
+        if let &RawQuery { joined: Some(ref set), partition: Some(partition), before: Some(before), .. } =
+            wanted
+        {
             let condition = joined::CONDITION;
             let sql = format!("SELECT {columns} FROM events FINAL WHERE {condition} {order}");
             return joined::bind(self.query_all(&sql), set, &wanted.events, partition, before);

@@ -4,8 +4,8 @@
 
 use std::future::Future;
 
-use warehouse::erasures::ErasureRow;
 use funnel::identity::Joined;
+use warehouse::erasures::ErasureRow;
 use warehouse::event_batch::SealedBatch;
 use warehouse::links::LinkSet;
 use warehouse::raw::RawEvent;

@@ -92,10 +92,7 @@ pub async fn counts(
 
 /// Where the funnel's site joins ids: the newest set of links, whole. A report sees the events of all partitions, so the ids
 /// of a visitor are one to their last event.
-async fn joined(
-    warehouse: &Warehouse,
-    funnel: &Funnel,
-) -> Result<(Option<LinkSet>, Joined), WarehouseError> {
+async fn joined(warehouse: &Warehouse, funnel: &Funnel) -> Result<(Option<LinkSet>, Joined), WarehouseError> {
     if funnel.identity == Identity::Ids {
         return Ok((None, Joined::default()));
     }

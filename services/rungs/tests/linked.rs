@@ -64,7 +64,8 @@ fn rebuild(program: &Program) {
 }
 
 fn until_stored(program: &Program, events: &str) {
-    program.until("they are stored", |program| program.clickhouse("SELECT count() FROM events FINAL") == events);
+    program
+        .until("they are stored", |program| program.clickhouse("SELECT count() FROM events FINAL") == events);
 }
 
 /// How many events of the log waited for the next build because another id counts them.
@@ -104,7 +105,8 @@ fn devices_of_a_user_are_one_visitor_and_others_stay_apart() {
     rebuild(&program);
     // Ann viewed on her phone and bought on her laptop, dan viewed on his TV and bought on the tablet that is cy's.
     until_live(&program, &[4, 2]);
-    let persons = "SELECT countDistinct(person) FROM links WHERE number = (SELECT max(number) FROM link_sets)";
+    let persons =
+        "SELECT countDistinct(person) FROM links WHERE number = (SELECT max(number) FROM link_sets)";
     assert_eq!(program.clickhouse(persons), "3");
     assert_eq!(report(&program), [4, 2]);
     send(&program, &[("tablet", "dan", "buy"), ("phone", "", "view")]);
@@ -124,7 +126,8 @@ fn devices_of_a_user_are_one_visitor_and_others_stay_apart() {
     until_live(&program, &[4, 2]);
 
     // The watch is whom ann goes by now. Without it she bought all the same, and the next set says so by itself.
-    let forget = ["forget", "--url", &program.collector, "--key", "sk_shop_demo", "--site", "shop", "--visitor"];
+    let forget =
+        ["forget", "--url", &program.collector, "--key", "sk_shop_demo", "--site", "shop", "--visitor"];
     let ended = program.run(&[&forget[..], &["watch"]].concat());
     assert!(ended.ok, "{}{}", ended.out, ended.err);
     until_live(&program, &[3, 1]);

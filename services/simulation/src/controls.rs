@@ -129,7 +129,7 @@ impl Controls {
             let joined = tables.tables().links[&(linker::SITE.to_owned(), number)].1.len();
             self.fate.say(|| format!("a set of {joined} links is stored"));
             self.fate.note(if joined > 0 { "ids were joined" } else { "no ids were joined" });
-            self.is_unannounced = self.fate.strikes(10);
+            self.is_unannounced = self.fate.strikes(30);
             if self.is_unannounced {
                 return self.fate.note("a set of links was not announced");
             }

@@ -116,8 +116,7 @@ fn check_partition(
     for funnel in &plan.funnels {
         let (generation, cutoff) = funnels[&(funnel.site.clone(), funnel.id.clone())];
         let joins = funnel.identity == Identity::Links;
-        let links =
-            joins.then(|| linker::set_of(&world.tables.tables(), &funnel.site, generation)).flatten();
+        let links = joins.then(|| linker::set_of(&world.tables.tables(), &funnel.site, generation)).flatten();
         let expected = Expected::new(all, partition, funnel, cutoff, links.as_ref());
         let check = check_progress(world, partition, funnel, generation, cutoff)
             .and_then(|()| check_live(world, partition, funnel, generation, &expected))

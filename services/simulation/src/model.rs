@@ -233,12 +233,5 @@ fn folded(event: &Event, ts: i64, funnel: &Funnel, visitor: u128) -> Option<Fold
     let offer = funnel.steps.iter().position(|step| step.id == "b").filter(|_| event.event == "o");
     let matches = step.map(|step| 1 << step).or(offer.map(|step| 1 << (step + 16)))?;
     let value = CHANNELS.iter().position(|channel| *channel == event.channel).unwrap() as u16 + 1;
-    Some(FoldEvent {
-        visitor,
-        message: 0,
-        ts,
-        own_ts: event.own_ts_ms,
-        matches,
-        values: [value, 0, 0, 0],
-    })
+    Some(FoldEvent { visitor, message: 0, ts, own_ts: event.own_ts_ms, matches, values: [value, 0, 0, 0] })
 }

@@ -251,7 +251,11 @@ impl Store for SimStore {
 
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         self.read("raw events").await?;
-        self.tables.raw(range).await
+        let mut range = range.clone();
+        if let (Some(Rule::LinkedAsOfSet), Some(set)) = (self.left_out, &mut range.joined) {
+            set.passed.fill(u64::MAX);
+        }
+        self.tables.raw(&range).await
     }
 
     async fn remove_journeys(&self, key: &GenerationKey) -> Result<(), WarehouseError> {

@@ -12,8 +12,6 @@ pub mod rule;
 #[cfg(test)]
 mod rule_tests;
 
-#[cfg(test)]
-mod rule_tests;
 
 pub use joined::{Joined, Person, Whose};
 pub use placeholder::is_placeholder;

@@ -81,9 +81,29 @@ mod tests {
     #[test]
     fn what_programs_send_without_an_id_names_nobody() {
         for id in [
-            "", " ", "null", "NULL", "\"null\"", "'guest'", "Guest", "undefined", "None", "[object Object]", "NaN",
-            "true", "0", "-1", "00000000-0000-0000-0000-000000000000", "---", "{}", "[]", "0.0", "anonymous",
-            "[masked:email]", "User", "test",
+            "",
+            " ",
+            "null",
+            "NULL",
+            "\"null\"",
+            "'guest'",
+            "Guest",
+            "undefined",
+            "None",
+            "[object Object]",
+            "NaN",
+            "true",
+            "0",
+            "-1",
+            "00000000-0000-0000-0000-000000000000",
+            "---",
+            "{}",
+            "[]",
+            "0.0",
+            "anonymous",
+            "[masked:email]",
+            "User",
+            "test",
         ] {
             assert!(is_placeholder(id), "{id:?}");
         }
@@ -91,7 +111,9 @@ mod tests {
 
     #[test]
     fn short_and_strange_ids_are_ids() {
-        for id in ["1", "7", "42", "u1", "guest-17", "nullius", "00000000-0000-0000-0000-000000000001", "ümit", "x"] {
+        for id in
+            ["1", "7", "42", "u1", "guest-17", "nullius", "00000000-0000-0000-0000-000000000001", "ümit", "x"]
+        {
             assert!(!is_placeholder(id), "{id:?}");
         }
     }

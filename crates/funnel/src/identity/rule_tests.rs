@@ -57,7 +57,8 @@ fn the_second_user_of_a_shared_device_stays_apart_with_the_events_that_name_them
 
 #[test]
 fn an_alias_joins_an_old_user_id_with_a_new_one_and_circles_do_no_harm() {
-    let links = join(&[seen("phone", 5, &["old"]), seen("old", 6, &["new"]), seen("new", 9, &["new", "old"])]);
+    let links =
+        join(&[seen("phone", 5, &["old"]), seen("old", 6, &["new"]), seen("new", 9, &["new", "old"])]);
     let ids = ["phone", "old", "new"];
     assert!(ids.iter().all(|id| counted(&links, &ids, id, "") == "new"));
 }
@@ -149,18 +150,20 @@ fn naive(seen: &[Companions]) -> BTreeMap<(String, String), String> {
 fn companions() -> impl Strategy<Value = Vec<Companions>> {
     let names = ["a", "b", "c", "d", "e", "f", "g", "h", "guest", "null"];
     let users = prop::collection::vec(prop::sample::select(names.to_vec()), 0..4);
-    prop::collection::btree_map(prop::sample::select(names.to_vec()), (0i64..5, users), 0..10).prop_map(|seen| {
-        let of = |(id, (last_seen_ms, users)): (&str, (i64, Vec<&str>))| {
-            let mut each: Vec<String> = Vec::new();
-            for user in users {
-                if !each.iter().any(|known| known == user) {
-                    each.push(user.to_owned());
+    prop::collection::btree_map(prop::sample::select(names.to_vec()), (0i64..5, users), 0..10).prop_map(
+        |seen| {
+            let of = |(id, (last_seen_ms, users)): (&str, (i64, Vec<&str>))| {
+                let mut each: Vec<String> = Vec::new();
+                for user in users {
+                    if !each.iter().any(|known| known == user) {
+                        each.push(user.to_owned());
+                    }
                 }
-            }
-            Companions { id: id.to_owned(), last_seen_ms, users: each }
-        };
-        seen.into_iter().map(of).collect()
-    })
+                Companions { id: id.to_owned(), last_seen_ms, users: each }
+            };
+            seen.into_iter().map(of).collect()
+        },
+    )
 }
 
 proptest! {

@@ -12,8 +12,10 @@ impl Warehouse {
         let Some(newest) = sets.last().copied() else { return Ok(0) };
         let generations =
             self.numbers("SELECT DISTINCT generation AS number FROM progress WHERE site = ?", site).await?;
-        let mut needed: BTreeSet<u64> =
-            generations.iter().filter_map(|generation| sets.range(..=generation).next_back().copied()).collect();
+        let mut needed: BTreeSet<u64> = generations
+            .iter()
+            .filter_map(|generation| sets.range(..=*generation).next_back().copied())
+            .collect();
         needed.insert(newest);
         // Links without a set are of an attempt that did not come to its end.
         let mut found = self.numbers("SELECT DISTINCT number FROM links WHERE site = ?", site).await?;

@@ -144,8 +144,7 @@ async fn a_generation_counts_by_the_newest_set_of_its_log_that_is_no_newer_than_
     let warehouse = database().await;
     let [here, there] = [0, 1].map(at_home);
     store(&warehouse, &set(7, 1, 5), &[link(7, "a", "u", "a")]).await;
-    let second =
-        LinkRow { is_second: true, user_hash: visitor_hash("bob"), ..link(9, &there, "", &here) };
+    let second = LinkRow { is_second: true, user_hash: visitor_hash("bob"), ..link(9, &there, "", &here) };
     let links = [link(9, &here, "ann", &here), link(9, &there, "ann", &there), second];
     store(&warehouse, &set(9, 3, 5), &links).await;
     store(&warehouse, &LinkSet { log_epoch: 2, ..set(11, 0, 5) }, &[]).await;
@@ -184,7 +183,8 @@ async fn sets_are_kept_while_a_generation_counts_by_them_and_none_of_a_site_that
         let numbers = "SELECT arraySort(groupUniqArray(number)) FROM ";
         let sets: Vec<u64> =
             warehouse.client().query(&format!("{numbers} link_sets")).fetch_one().await.unwrap();
-        let links: Vec<u64> = warehouse.client().query(&format!("{numbers} links")).fetch_one().await.unwrap();
+        let links: Vec<u64> =
+            warehouse.client().query(&format!("{numbers} links")).fetch_one().await.unwrap();
         (sets, links)
     };
     assert_eq!(warehouse.remove_replaced_links("shop").await.unwrap(), 3);

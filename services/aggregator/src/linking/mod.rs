@@ -73,11 +73,11 @@ pub(crate) struct Linking {
 }
 
 /// Registers how many ids the sets join that this process made.
-pub(crate) fn register(metrics: &Metrics) -> Result<IntGaugeVec, MetricsError> {
+pub fn register(metrics: &Metrics) -> Result<IntGaugeVec, MetricsError> {
     metrics.gauge_vec(
         "rungs_aggregator_linked_ids",
         "Ids of the newest set of links of a site that this process made: joined, common (came with too many others to be a \
-         person's), crowded (would have been a visitor of too many ids), left_out (beyond MAX_LINKED_IDS, seen longest ago).",
+         person's), crowded (would have been a visitor of too many ids).",
         &["site", "state"],
     )
 }
@@ -96,7 +96,9 @@ impl Linking {
             let record = self.plans.borrow().clone();
             let Some(record) = record.filter(|_| self.board.is_first_served()) else { continue };
             if record.number != plan.0 {
-                plan = (record.number, sites_of(&record));
+                // One that this build refuses is told of by the lanes.
+                let Some(sites) = sites_of(&record) else { continue };
+                plan = (record.number, sites);
                 self.forget_others(&plan.1).await;
             }
             for site in &plan.1 {
@@ -119,7 +121,8 @@ impl Linking {
             return Ok(());
         }
         let interval_ms = self.interval_ms + self.spread_ms(site);
-        let mut due = due(newest.as_ref(), self.epoch, ordered(site, &rebuilt), interval_ms);
+        let ordered = ordered(site, &rebuilt);
+        let mut due = due(newest.as_ref(), self.epoch, ordered, interval_ms);
         if let Some(newest) = newest.as_ref().filter(|newest| due.is_none() && self.may_join_erased(newest)) {
             let last = looked.get(site).copied();
             if last.is_none_or(|at: Instant| at.elapsed() >= self.erased_look()) {
@@ -128,7 +131,7 @@ impl Linking {
             }
         }
         match due {
-            Some(due) => self.make(site, newest.as_ref(), due).await,
+            Some(due) => self.make(site, newest.as_ref(), ordered, due).await,
             None => Ok(()),
         }
     }
@@ -156,11 +159,10 @@ impl Linking {
 }
 
 /// The plan's sites that join ids.
-fn sites_of(record: &PlanRecord) -> Vec<String> {
-    // One that this build refuses is told of by the lanes.
-    let Ok(plan) = Plan::parse("tracking-plan.toml", &record.text) else { return Vec::new() };
+fn sites_of(record: &PlanRecord) -> Option<Vec<String>> {
+    let plan = Plan::parse("tracking-plan.toml", &record.text).ok()?;
     let joins = |site: &&funnel::plan::Site| site.policy.identity == Identity::Links;
-    plan.sites.iter().filter(joins).map(|site| site.id.clone()).collect()
+    Some(plan.sites.iter().filter(joins).map(|site| site.id.clone()).collect())
 }
 
 /// The last order to count the site anew that all partitions have: what stood before it in the log is stored.

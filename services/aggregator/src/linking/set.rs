@@ -16,24 +16,32 @@ use crate::store::in_pieces;
 
 /// Ids of a site that came with a user id and are looked at, at most: those seen last. In memory they take about 300 bytes
 /// each while a set is made. Others count by themselves.
-pub const MAX_LINKED_IDS: usize = 500_000;
+const MAX_LINKED_IDS: usize = 500_000;
 /// Links in one insert, at most.
 const LINKS_PER_WRITE: usize = 50_000;
 
 impl Linking {
-    /// Makes a set and announces it. One that joins nobody after one that joined nobody changes no number, and is not.
+    /// Makes a set, newer than whatever was `ordered`, and announces it. One that joins nobody after one that joined nobody changes no number, and is not.
     pub(super) async fn make(
         &self,
         site: &str,
         before: Option<&NewestSet>,
+        ordered: u64,
         due: Due,
     ) -> Result<(), LinkingError> {
-        let largest = self.warehouse.largest_generation(site).await?.max(before.map_or(0, |set| set.number));
+        let largest = self.warehouse.largest_generation(site).await?;
+        let largest = largest.max(ordered).max(before.map_or(0, |set| set.number));
         let number = now_ms().max(0).cast_unsigned().max(largest + 1);
         let stored = self.warehouse.stored().await?;
         let mut seen = self.warehouse.companions(site, &stored, MAX_LINKED_IDS + 1).await?;
-        let left_out = seen.len().saturating_sub(MAX_LINKED_IDS);
-        seen.truncate(MAX_LINKED_IDS);
+        if seen.len() > MAX_LINKED_IDS {
+            tracing::warn!(
+                site,
+                limit = MAX_LINKED_IDS,
+                "more ids came with a user; those seen longest ago are not joined"
+            );
+            seen.truncate(MAX_LINKED_IDS);
+        }
         let (of, partitions) = (site.to_owned(), self.publisher.partitions());
         let made = tokio::task::spawn_blocking(move || {
             let links = join(&seen);
@@ -41,7 +49,7 @@ impl Linking {
             (links, rows)
         });
         let (links, rows) = made.await?;
-        self.show(site, &links, left_out);
+        self.show(site, &links);
         let count = rows.len() as u64;
         for piece in in_pieces(rows, LINKS_PER_WRITE) {
             self.warehouse.insert::<LinkRow>("links", &piece).await?;
@@ -61,20 +69,21 @@ impl Linking {
             self.publisher.publish(announcement(site, number, partitions))?.await?;
             let announced = LinkSet { announced: true, ..set };
             self.warehouse.insert::<LinkSet>("link_sets", &[announced]).await?;
-            tracing::info!(site, set = number, links = count, ?due, "funnels are counted by new links of ids");
+            tracing::info!(
+                site,
+                set = number,
+                links = count,
+                ?due,
+                "funnels are counted by new links of ids"
+            );
         }
         self.warehouse.remove_replaced_links(site).await?;
         Ok(())
     }
 
-    fn show(&self, site: &str, links: &Links, left_out: usize) {
+    fn show(&self, site: &str, links: &Links) {
         let joined = links.links.iter().filter(|link| !link.is_second).count();
-        let states = [
-            ("joined", joined),
-            ("common", links.apart.common),
-            ("crowded", links.apart.crowded),
-            ("left_out", left_out),
-        ];
+        let states = [("joined", joined), ("common", links.apart.common), ("crowded", links.apart.crowded)];
         for (state, ids) in states {
             self.ids.with_label_values(&[site, state]).set(i64::try_from(ids).unwrap_or(i64::MAX));
         }

@@ -149,8 +149,14 @@ mod tests {
             policy("shop", old, new).iter().map(|change| change.effect).collect::<Vec<_>>()
         };
         let none = SitePolicy::default();
-        assert_eq!(effects(&none, &rules), [Effect::Begins, Effect::Begins, Effect::Ends, Effect::Begins, Effect::Begins]);
-        assert_eq!(effects(&rules, &none), [Effect::Ends, Effect::Ends, Effect::Begins, Effect::Ends, Effect::Begins]);
+        assert_eq!(
+            effects(&none, &rules),
+            [Effect::Begins, Effect::Begins, Effect::Ends, Effect::Begins, Effect::Begins]
+        );
+        assert_eq!(
+            effects(&rules, &none),
+            [Effect::Ends, Effect::Ends, Effect::Begins, Effect::Ends, Effect::Begins]
+        );
         assert_eq!(effects(&rules, &rules), []);
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use checked_toml::units;
 use event_log::partition_of;
-use funnel::plan::{Place, Plan, Role, STORED_PREFIX};
+use funnel::plan::{Identity, Place, Plan, Role, STORED_PREFIX};
 use warehouse::rejected::RejectedRow;
 use warehouse::trace::{Reached, Traced};
 
@@ -75,6 +75,11 @@ fn one(out: &mut String, row: &Traced, copies: usize, plan: &Plan, reached: &[Re
     }
     for text in steps(row, plan) {
         line(text);
+    }
+    if plan.site(&row.site).is_some_and(|site| site.policy.identity == Identity::Links) {
+        let text =
+            "  the site joins ids: if another id stands for this visitor, the next build counts the event";
+        line(text.to_owned());
     }
 }
 
