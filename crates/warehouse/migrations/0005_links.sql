@@ -1,5 +1,5 @@
--- Version 5: which ids are one visitor, on sites that ask for it (`identity = "links"` in the plan). Only adds; but an
--- aggregator of version 4 counts each id by itself, so upgrade aggregators before a plan asks for it.
+-- Version 5: which ids are one visitor, on sites that ask for it (`identity = "links"` in the plan). Only adds, so programs of
+-- version 4 go on working; but an aggregator of version 4 refuses a plan that asks for it.
 
 -- A link of a set: the id, the user id that it is linked to (0: others are linked to it alone), and the id that the visitor
 -- goes by, all as hashes; or, where `is_second`, for whom the events of the id count that name this other user. The id

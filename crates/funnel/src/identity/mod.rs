@@ -12,7 +12,6 @@ pub mod rule;
 #[cfg(test)]
 mod rule_tests;
 
-
 pub use joined::{Joined, Person, Whose};
 pub use placeholder::is_placeholder;
 pub use rule::{Apart, Companions, Link, Links, MAX_IDS_OF_A_VISITOR, join};
