@@ -197,7 +197,7 @@ fn incoming<'a>(event: &StreamEvent, visitor_id: &'a str, message_id: &'a str) -
     let derived = Derived { channel: event.channel(), ..Derived::default() };
     let fields = EventFields { event: event.name(), properties: "", context: "", derived };
     let (visitor, message) = (visitor_hash(visitor_id), message_hash(message_id));
-    Incoming { fields, visitor, message, ts: event.ts, own_ts: event.ts }
+    Incoming { fields, visitor, user_id: "", message, ts: event.ts, own_ts: event.ts }
 }
 
 #[cfg(test)]

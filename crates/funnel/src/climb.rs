@@ -133,7 +133,7 @@ mod tests {
         let mut climbs = plan.climbs("s");
         for (message, (event, ts)) in (0..).zip(events) {
             let fields = EventFields { event, properties: "", context: "", derived: Derived::default() };
-            climbs.push(&Incoming { fields, visitor: 0, message, ts: *ts, own_ts: *ts });
+            climbs.push(&Incoming { fields, visitor: 0, user_id: "", message, ts: *ts, own_ts: *ts });
         }
         let found = climbs.footings();
         let step = |event: &str| ["a", "b", "c", "d"].iter().position(|step| *step == event);

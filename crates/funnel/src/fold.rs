@@ -96,6 +96,9 @@ pub enum Folded {
     Restored,
     /// Its visitor's journey could not be read and starts anew.
     Damaged,
+    /// It counts for a visitor who goes by another id: stored raw, counted by the next build from raw. No fold says so; who
+    /// knows the links does not hand it one.
+    Linked,
 }
 
 /// A funnel's journeys and counts in one partition.

@@ -15,6 +15,8 @@ pub struct Incoming<'a> {
     pub fields: EventFields<'a>,
     /// Hash of the visitor's id: anonymousId, or userId where there is none ([`visitor_hash`]).
     pub visitor: u128,
+    /// The user id that it names, or nothing; only asked for where a site joins ids ([`crate::identity`]).
+    pub user_id: &'a str,
     /// Hash of what identifies the event within (site, visitor) ([`message_hash`]).
     pub message: u64,
     /// Corrected, never later than the clock; UTC milliseconds.

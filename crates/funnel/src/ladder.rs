@@ -223,7 +223,7 @@ fn ratio(part: u64, of: u64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::buckets;
-    use crate::plan::Window;
+    use crate::plan::{Identity, Window};
 
     fn step(id: &str, commitment: Commitment, offer: Option<&str>) -> Step {
         Step {
@@ -246,6 +246,7 @@ mod tests {
             rolling_windows: vec![day],
             breakdowns: vec![],
             steps,
+            identity: Identity::Ids,
         }
     }
 

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod counts;
 pub mod fold;
 pub mod histogram;
+pub mod identity;
 pub mod intake;
 pub mod journey;
 mod journeys;

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use funnel::plan::{
-    Breakdown, Commitment, CompiledFunnel, Condition, Derived, EventFields, Filter, Funnel, NO_VALUE, Step,
-    Window,
+    Breakdown, Commitment, CompiledFunnel, Condition, Derived, EventFields, Filter, Funnel, Identity,
+    NO_VALUE, Step, Window,
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -52,6 +52,7 @@ fn funnel() -> impl Strategy<Value = Funnel> {
         rolling_windows: vec![window.clone()],
         breakdowns: PROPERTIES.map(|by| Breakdown { by: by.into(), values: Vec::new() }).to_vec(),
         steps,
+        identity: Identity::Ids,
     })
 }
 

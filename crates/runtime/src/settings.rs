@@ -89,6 +89,8 @@ pub struct AggregatorSettings {
     pub raw_retention_days: u32,
     /// How often rows of erased visitors are looked for, to be deleted.
     pub erasure_interval_ms: u64,
+    /// How often the ids of sites that join them are joined anew.
+    pub link_interval_ms: u64,
 }
 
 /// `[console]`
@@ -193,6 +195,7 @@ impl Default for AggregatorSettings {
             hour_history_days: 730,
             raw_retention_days: 400,
             erasure_interval_ms: 600_000,
+            link_interval_ms: 86_400_000,
         }
     }
 }

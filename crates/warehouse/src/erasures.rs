@@ -65,10 +65,11 @@ struct Holder {
 const BY_ID: &str = "(site = ? AND visitor_id IN ?)";
 const BY_HASH: &str = "(site = ? AND has(arrayMap(hash -> toUInt128(hash), ?), visitor))";
 
-const HOLDERS: [Holder; 3] = [
+const HOLDERS: [Holder; 4] = [
     Holder { table: "events", column: "visitor_id", named_by: "visitor_id", of_a_site: BY_ID },
     Holder { table: "rejected_events", column: "visitor_id", named_by: "visitor_id", of_a_site: BY_ID },
     Holder { table: "journeys", column: "visitor", named_by: "visitor_hash", of_a_site: BY_HASH },
+    Holder { table: "links", column: "visitor_id", named_by: "visitor_id", of_a_site: BY_ID },
 ];
 
 /// How far a partition of the log in use is folded, and where its first build under way begins. Of a funnel the newest
@@ -80,6 +81,15 @@ struct Passed {
     epoch: u32,
     folded: u64,
     first_cutoff: u64,
+}
+
+/// How far the log in use is folded and stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The log's number.
+    pub epoch: u32,
+    /// By partition: everything before this offset is stored. Never empty.
+    pub passed: Vec<u64>,
 }
 
 const PASSED_SQL: &str = concat!(
@@ -182,6 +192,13 @@ impl Warehouse {
         let sql = "SELECT toUInt8(1) FROM erasures WHERE site = ? LIMIT 1";
         let found: Vec<u8> = fetch_all("erasures", self.query(sql).bind(site)).await?;
         Ok(!found.is_empty())
+    }
+
+    /// How far the log in use is stored; of a partition of which nothing is known, from its beginning.
+    pub async fn stored(&self) -> Result<Stored, WarehouseError> {
+        let passed: Vec<Passed> = fetch_all("progress", self.query_all(PASSED_SQL)).await?;
+        let due = Due::of(&passed);
+        Ok(Stored { epoch: due.epoch, passed: due.folded })
     }
 
     /// Begins to delete what is stored of erased visitors, whenever it came: raw events, samples of rejected ones, journeys.

@@ -15,6 +15,7 @@ pub mod generations;
 pub mod history;
 pub mod imports;
 mod journey_batch;
+pub mod links;
 pub mod live;
 pub mod migrate;
 pub mod native;

@@ -13,6 +13,9 @@ use serde::Deserialize;
 
 use crate::client::{READ_TIMEOUT, Warehouse, within};
 use crate::error::WarehouseError;
+use crate::links::LinkSet;
+
+mod joined;
 
 /// Above this a sort of raw events goes through the server's disk.
 const MAX_SORT_BYTES: u64 = 1 << 30;
@@ -34,12 +37,17 @@ pub struct RawQuery {
     /// Only what the log had before this (epoch, offset): events, and records that erased visitors. A build leaves out those
     /// whom the log erases later when it gets there, so that each attempt of it reads the same.
     pub before: Option<(u32, u64)>,
+    /// Where ids are joined: the set of links that says which. A partition then has, beside its own events, those that ids of
+    /// other partitions had when the set was made and that may count for a visitor of its own.
+    pub joined: Option<LinkSet>,
 }
 
 /// A stored event. Times are UTC milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Row, Deserialize)]
 pub struct RawEvent {
     pub visitor_id: String,
+    /// Read only where ids are joined; else empty.
+    pub user_id: String,
     pub message_id: String,
     pub event: String,
     /// Corrected for the client's skew; what counts.
@@ -80,6 +88,7 @@ impl RawEvent {
         Incoming {
             fields,
             visitor: visitor_hash(&self.visitor_id),
+            user_id: &self.user_id,
             message: message_hash(&self.message_id),
             ts: self.ts,
             own_ts: self.own_ts,
@@ -101,7 +110,10 @@ impl RawEvents {
 }
 
 /// The columns of a [`RawEvent`], in its order.
-const STORED_COLUMNS: &str = "visitor_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
+const STORED_COLUMNS: &str = "visitor_id, '' AS user_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
+    campaign, content, device, browser, os, country";
+/// The same where ids are joined.
+const JOINED_COLUMNS: &str = "visitor_id, user_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
     campaign, content, device, browser, os, country";
 
 /// Its value is the site.
@@ -114,8 +126,9 @@ impl Warehouse {
     /// The distinct events of a query, as a stream that holds little in memory here.
     pub fn raw_events(&self, wanted: &RawQuery) -> Result<RawEvents, WarehouseError> {
         let order = "ORDER BY ts, visitor_id, log_epoch, offset, message_id";
+        let columns = if wanted.joined.is_some() { JOINED_COLUMNS } else { STORED_COLUMNS };
         let query = self
-            .raw_query(STORED_COLUMNS, wanted, order)
+            .raw_query(columns, wanted, order)
             .with_setting("max_bytes_before_external_sort", MAX_SORT_BYTES.to_string());
         Ok(RawEvents(query.fetch().map_err(|source| WarehouseError::statement("events", source))?))
     }
@@ -126,6 +139,13 @@ impl Warehouse {
     }
 
     fn raw_query(&self, columns: &str, wanted: &RawQuery, order: &str) -> Query {
+        if let &RawQuery { joined: Some(ref set), partition: Some(partition), before: Some(before), .. } =
+            wanted
+        {
+            let condition = joined::CONDITION;
+            let sql = format!("SELECT {columns} FROM events FINAL WHERE {condition} {order}");
+            return joined::bind(self.query_all(&sql), set, &wanted.events, partition, before);
+        }
         let (conditions, numbers) = conditions(wanted);
         let sql = format!("SELECT {columns} FROM events FINAL WHERE {} {order}", conditions.join(" AND "));
         let query = self.query_all(&sql).bind(&wanted.site).bind(&wanted.site);

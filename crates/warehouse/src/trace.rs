@@ -77,6 +77,7 @@ impl TracedRow {
     pub(crate) fn of(self, site: &str) -> Traced {
         let event = RawEvent {
             visitor_id: self.visitor_id,
+            user_id: String::new(),
             message_id: self.message_id,
             event: self.event,
             ts: self.ts,

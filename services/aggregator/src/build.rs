@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use event_log::{LogRecord, ReadError, Source};
+use event_log::{LogRecord, ReadError, Source, partition_of};
 use funnel::intake::Incoming;
 use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
 use rungs_proto::view::{EventView, RecordView};
 use warehouse::WarehouseError;
+use warehouse::links::LinkSet;
 use warehouse::raw::RawEvent;
 use warehouse::rows::RollingRow;
 
@@ -22,7 +23,7 @@ use crate::lane::{BuildOrder, admit, incoming_of};
 use crate::panics::{Panicked, text_of};
 use crate::refused_raw::{PanickedRaw, RefusedRaw};
 use crate::store::{
-    GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
+    GenerationKey, JOURNEYS_PER_WRITE, LinksOf, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
 };
 use crate::writer::persist;
 
@@ -76,14 +77,16 @@ impl<S: Store> Builder<S> {
         let (generation, clock_ms) = (order.generation, order.clock_ms);
         let mut lane =
             FunnelLane::new(Arc::clone(&order.funnel), generation, &self.settings, clock_ms, order.cutoff);
-        if order.repairs {
+        // Of ids of other partitions an attempt after this one may find less: visitors who were erased meanwhile.
+        if order.repairs || lane.joins_ids() {
             let key =
                 GenerationKey { funnel: lane.key.clone(), generation, partition: self.partition.partition };
             self.store.remove_journeys(&key).await?;
         }
-        self.fold_raw(&order, &mut lane).await?;
         let erased = self.store.erasures((self.partition.partition, self.partition.partitions)).await?;
         lane.erased = Erased::before((self.partition.epoch, order.cutoff), &erased);
+        let links = self.join(&mut lane).await?;
+        self.fold_raw(&order, links, &mut lane).await?;
         while lane.fold().changed() > 0 {
             let piece = lane.journey_rows(JOURNEYS_PER_WRITE, order.cutoff, &self.partition);
             self.persist(Write::Journeys(piece)).await?;
@@ -92,13 +95,32 @@ impl<S: Store> Builder<S> {
         Ok(Built { lane, order })
     }
 
-    async fn fold_raw(&self, order: &BuildOrder, lane: &mut FunnelLane) -> Result<(), BuildError> {
+    /// Has the funnel count by its generation's set of links, where its site joins ids.
+    async fn join(&self, lane: &mut FunnelLane) -> Result<Option<LinkSet>, BuildError> {
+        if !lane.joins_ids() {
+            return Ok(None);
+        }
+        let (epoch, partition) = (self.partition.epoch, self.partition.partition);
+        let of = LinksOf { site: &lane.key.site, generation: lane.generation, epoch, partition };
+        Ok(self.store.links(of).await?.map(|(set, joined)| {
+            lane.join(Arc::new(joined), set.number);
+            set
+        }))
+    }
+
+    async fn fold_raw(
+        &self,
+        order: &BuildOrder,
+        joined: Option<LinkSet>,
+        lane: &mut FunnelLane,
+    ) -> Result<(), BuildError> {
         let range = RawRange {
             site: order.funnel.site.clone(),
             events: order.funnel.event_names(),
             partition: self.partition.partition,
             partitions: self.partition.partitions,
             before: (self.partition.epoch, order.cutoff),
+            joined,
         };
         let (total, mut events) = self.store.raw(&range).await?;
         let (mut done, mut told) = (0u64, Instant::now());
@@ -114,7 +136,7 @@ impl<S: Store> Builder<S> {
             }
             done += 1;
             self.write_history(lane, ts, cutoff, &mut rows).await?;
-            fold_one(lane, event, ts)?;
+            fold_one(lane, event, ts, &self.partition)?;
             if done % 256 == 0 && told.elapsed() >= PROGRESS_INTERVAL {
                 told = Instant::now();
                 self.check_wanted()?;
@@ -181,8 +203,21 @@ impl<S: Store> Builder<S> {
 }
 
 /// Folds a raw event as of its corrected time; if that panics, the funnel is not to be used any more.
-fn fold_one(lane: &mut FunnelLane, event: RawEvent, ts: i64) -> Result<(), PanickedRaw> {
-    let fold = || lane.fold_raw(&Incoming { ts, ..event.incoming() });
+fn fold_one(
+    lane: &mut FunnelLane,
+    event: RawEvent,
+    ts: i64,
+    partition: &PartitionId,
+) -> Result<(), PanickedRaw> {
+    let fold = || {
+        let home = |event: &RawEvent| partition_of(&lane.key.site, &event.visitor_id, partition.partitions);
+        let is_own = !lane.joins_ids() || home(&event) == partition.partition;
+        let counted = lane.as_counted(Incoming { ts, ..event.incoming() }, is_own, partition);
+        // A visitor may go by an id that was erased after the links were found.
+        if let Some(event) = counted.filter(|event| !lane.erased.contains(&lane.key.site, event.visitor)) {
+            lane.fold_raw(&event);
+        }
+    };
     catch_unwind(AssertUnwindSafe(fold)).map_err(|panic| {
         let cause = text_of(panic.as_ref());
         PanickedRaw { site: lane.key.site.clone(), event: Box::new(event), cause }

@@ -1,12 +1,14 @@
 //! The aggregator's store on ClickHouse.
 
+use funnel::identity::Joined;
 use warehouse::erasures::ErasureRow;
+use warehouse::links::LinkSet;
 use warehouse::raw::{RawEvent, RawEvents, RawQuery};
 use warehouse::rows::{ProgressRow, RollingRow};
 use warehouse::{Warehouse, WarehouseError};
 
 use crate::erased::{Erasure, MAX_ERASED_VISITORS};
-use crate::store::{GenerationKey, RawRange, RawStream, Store, StoredJourney, Write};
+use crate::store::{GenerationKey, LinksOf, RawRange, RawStream, Store, StoredJourney, Write};
 
 /// Raw events from ClickHouse.
 pub struct ClickHouseRaw(RawEvents);
@@ -67,12 +69,19 @@ impl Store for Warehouse {
         Ok(found)
     }
 
+    async fn links(&self, of: LinksOf<'_>) -> Result<Option<(LinkSet, Joined)>, WarehouseError> {
+        let Some(set) = self.link_set(of.site, of.generation, of.epoch).await? else { return Ok(None) };
+        let joined = self.joined(&set, Some(of.partition)).await?;
+        Ok(Some((set, joined)))
+    }
+
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         let query = RawQuery {
             site: range.site.clone(),
             events: range.events.clone(),
             partition: (range.partitions > 1).then_some((range.partition, range.partitions)),
             before: Some(range.before),
+            joined: range.joined.clone(),
             ..RawQuery::default()
         };
         let total = self.count_raw_events(&query).await?;

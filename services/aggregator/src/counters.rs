@@ -21,17 +21,18 @@ pub struct LaneCounters {
     pub panicked: IntCounter,
     /// How long things take.
     pub timing: Timing,
-    outcomes: [IntCounter; 6],
+    outcomes: [IntCounter; 7],
 }
 
 /// What can become of a matched event, as the metric's label says it.
-const OUTCOMES: [(Folded, &str); 6] = [
+const OUTCOMES: [(Folded, &str); 7] = [
     (Folded::Counted, "counted"),
     (Folded::Duplicate, "duplicate"),
     (Folded::Late, "late"),
     (Folded::TailFull, "tail_full"),
     (Folded::Restored, "restored"),
     (Folded::Damaged, "damaged"),
+    (Folded::Linked, "linked"),
 ];
 
 impl LaneCounters {
@@ -41,7 +42,8 @@ impl LaneCounters {
             "rungs_aggregator_folded_events_total",
             "Matched events by what became of them, once for each funnel they match: counted, duplicate, late (older than \
              the horizon), tail_full (too many recent events of one visitor), restored (already part of a stored \
-             journey), damaged (a stored journey could not be read and began anew).",
+             journey), damaged (a stored journey could not be read and began anew), linked (its id is one of a visitor's who \
+             goes by another; counted by the next build).",
             &["outcome"],
         )?;
         Ok(Self {

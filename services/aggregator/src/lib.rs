@@ -17,6 +17,7 @@ pub mod joining;
 mod journey_budget;
 pub mod lane;
 mod lane_thread;
+pub mod linking;
 pub mod memory;
 pub mod metrics;
 pub mod panics;

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use event_log::partition_of;
+use funnel::identity::{Joined, Person};
 use warehouse::WarehouseError;
 use warehouse::erasures::ErasureRow;
+use warehouse::links::{LinkRow, LinkSet};
 use warehouse::native::Block;
 use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
 
 use crate::erased::Erasure;
-use crate::store::{GenerationKey, RawRange, RawStream, Store, StoredJourney, Write};
+use crate::store::{GenerationKey, LinksOf, RawRange, RawStream, Store, StoredJourney, Write};
 
 /// (site, funnel, definition, generation, partition, visitor)
 type JourneyKey = (String, String, u64, u64, u32, u128);
@@ -28,6 +30,8 @@ pub struct Tables {
     pub events: BTreeMap<(String, String, String), (u32, u64, RawEvent)>,
     /// By site and visitor.
     pub erasures: BTreeMap<(String, String), ErasureRow>,
+    /// By site and number.
+    pub links: BTreeMap<(String, u64), (LinkSet, Vec<LinkRow>)>,
     pub journeys: BTreeMap<JourneyKey, JourneyRow>,
     pub progress: BTreeMap<ProgressKey, ProgressRow>,
     pub rolling: BTreeMap<RollingKey, RollingRow>,
@@ -80,6 +84,20 @@ impl Tables {
             Write::Progress(all) => all.iter().take(rows).for_each(|row| self.upsert_progress(row)),
             Write::Reached { .. } | Write::Barrier(_) => {}
         }
+    }
+
+    /// Up to where a visitor's events belong to a range; `None` if it has none of them.
+    fn before(&self, range: &RawRange, visitor: &str) -> Option<(u32, u64)> {
+        let home = partition_of(&range.site, visitor, range.partitions);
+        if home == range.partition {
+            return Some(range.before);
+        }
+        let set = range.joined.as_ref()?;
+        let (_, links) = self.links.get(&(set.site.clone(), set.number))?;
+        let counts_here =
+            |link: &LinkRow| link.visitor_id == visitor && link.person_partition == range.partition;
+        let passed = set.passed.get(home as usize).copied().unwrap_or(0);
+        links.iter().any(counts_here).then_some((set.log_epoch, passed))
     }
 
     fn upsert_event(&mut self, (epoch, offset, site, event): (u32, u64, String, RawEvent)) {
@@ -144,6 +162,7 @@ fn decode_events(block: &Block) -> Vec<(u32, u64, String, RawEvent)> {
         let mut text = |name| columns.get_mut(name).map(take_text).unwrap_or_default();
         let event = RawEvent {
             visitor_id: text("visitor_id"),
+            user_id: text("user_id"),
             message_id: text("message_id"),
             event: text("event"),
             properties: text("properties"),
@@ -265,18 +284,36 @@ impl Store for MemoryStore {
         Ok(rows.into_iter().map(Erasure::from).collect())
     }
 
+    async fn links(&self, of: LinksOf<'_>) -> Result<Option<(LinkSet, Joined)>, WarehouseError> {
+        let tables = self.tables();
+        let sets = tables.links.range((of.site.to_owned(), 0)..=(of.site.to_owned(), of.generation)).rev();
+        let Some((_, (set, rows))) = sets.into_iter().find(|(_, (set, _))| set.log_epoch == of.epoch) else {
+            return Ok(None);
+        };
+        let counts_here = |row: &&LinkRow| row.person_partition == of.partition;
+        let here: Vec<u128> = rows.iter().filter(counts_here).map(|row| row.visitor).collect();
+        let mut joined = Joined::default();
+        for row in rows {
+            if row.visitor_partition == of.partition || here.contains(&row.visitor) {
+                let person = Person { visitor: row.person, partition: row.person_partition };
+                joined.add(row.visitor, row.user_hash, row.is_second, person);
+            }
+        }
+        Ok(Some((set.clone(), joined)))
+    }
+
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         let tables = self.tables();
         let wanted = |((site, visitor, _), (epoch, offset, event)): &(
             &(String, String, String),
             &(u32, u64, RawEvent),
         )| {
+            let Some(before) = tables.before(range, visitor) else { return false };
             let erased = tables.erasures.get(&(site.clone(), visitor.clone()));
             *site == range.site
-                && erased.is_none_or(|row| (row.log_epoch, row.log_offset) >= range.before)
-                && (*epoch, *offset) < range.before
+                && erased.is_none_or(|row| (row.log_epoch, row.log_offset) >= before)
+                && (*epoch, *offset) < before
                 && range.events.contains(&event.event)
-                && partition_of(site, visitor, range.partitions) == range.partition
         };
         let mut events: Vec<RawEvent> =
             tables.events.iter().filter(wanted).map(|(_, (_, _, event))| event.clone()).collect();

@@ -14,7 +14,7 @@ use crate::erased::{Erased, Erasure};
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, PlanInForce, rebuilt_of_values};
 use crate::snapshot::RestoreProgress;
-use crate::store::{GenerationKey, Store};
+use crate::store::{GenerationKey, LinksOf, Store};
 
 /// What a restore found.
 #[derive(Default)]
@@ -92,7 +92,8 @@ pub async fn restore_with<S: Store>(
         let complete = complete.filter(|live| building.is_none() || live.next_offset >= own.next_offset);
         let funnel = Arc::new(funnel.clone());
         if let Some(row) = complete {
-            let lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
+            let mut lane = FunnelLane::from_progress(Arc::clone(&funnel), settings, row);
+            join(store, partition, &mut lane, &restored.funnels).await?;
             match journeys(store, partition, lane, &erased.before(row.next_offset), told).await? {
                 Some(lane) => restored.funnels.push(lane),
                 // All that was stored up to the position is in the raw events; the log goes on from there.
@@ -151,6 +152,29 @@ impl Erasures<'_> {
     fn before(&self, offset: u64) -> Erased {
         Erased::before((self.partition.epoch, offset), &self.all)
     }
+}
+
+/// Has a funnel count by its generation's set of links, where its site joins ids.
+async fn join<S: Store>(
+    store: &S,
+    partition: &PartitionId,
+    lane: &mut FunnelLane,
+    others: &[FunnelLane],
+) -> Result<(), WarehouseError> {
+    if !lane.joins_ids() {
+        return Ok(());
+    }
+    let same = |other: &&FunnelLane| (&other.key.site, other.generation) == (&lane.key.site, lane.generation);
+    if let Some((joined, set)) = others.iter().find(same).map(FunnelLane::joined) {
+        lane.join(joined, set);
+        return Ok(());
+    }
+    let (epoch, partition) = (partition.epoch, partition.partition);
+    let of = LinksOf { site: &lane.key.site, generation: lane.generation, epoch, partition };
+    if let Some((set, joined)) = store.links(of).await? {
+        lane.join(Arc::new(joined), set.number);
+    }
+    Ok(())
 }
 
 /// Loads a funnel's journeys; `None` if one is damaged, so that the funnel must be built anew.

@@ -1,7 +1,9 @@
 //! A restore from a warehouse that answers some of what it is asked.
 
+use funnel::identity::Joined;
 use prost::Message as _;
 use rungs_proto::v1::{Control, Event, PlanApplied, Record, control::Action, record::Body};
+use warehouse::links::LinkSet;
 
 use super::*;
 use crate::lane::{Effects, Lane};
@@ -49,6 +51,10 @@ impl Store for Uncounted {
 
     async fn erasures(&self, place: (u32, u32)) -> Result<Vec<Erasure>, WarehouseError> {
         self.0.erasures(place).await
+    }
+
+    async fn links(&self, of: LinksOf<'_>) -> Result<Option<(LinkSet, Joined)>, WarehouseError> {
+        self.0.links(of).await
     }
 
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use event_log::rejected::{RejectedSource, Rejections};
-use event_log::{Assignment, PlanTopic, Source};
+use event_log::{Assignment, PlanTopic, Publisher, Source};
 use runtime::health::{Condition, Health};
 use runtime::metrics::{Metrics, MetricsError};
 use runtime::retry::until_it_works;
@@ -27,6 +27,7 @@ use warehouse::{Warehouse, WarehouseError};
 use crate::counters::LaneCounters;
 use crate::ending::Ending;
 use crate::erased_rows;
+use crate::linking::{self, Linking};
 use crate::metrics::FunnelMetrics;
 use crate::partitions::Partitions;
 use crate::rejected;
@@ -46,6 +47,8 @@ pub struct Aggregator {
     pub settings: AggregatorSettings,
     pub source: Arc<dyn Source>,
     pub plans: Arc<dyn PlanTopic>,
+    /// The same log, to order builds.
+    pub publisher: Arc<dyn Publisher>,
     pub foreign: Foreign,
     /// What was not taken, here or by collectors, to be stored.
     pub rejected: Option<Box<dyn RejectedSource>>,
@@ -89,6 +92,7 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
     let counters = LaneCounters::register(&aggregator.metrics)?;
     let board = Board::new(aggregator.source.partitions());
     FunnelMetrics::register(&aggregator.metrics, board.clone())?;
+    let linked_ids = linking::register(&aggregator.metrics)?;
     let Some(epoch) = until_it_answers(&aggregator, &shutdown).await? else { return Ok(()) };
     let cleaning = clean_up(aggregator.warehouse.clone(), shutdown.clone());
     drop(aggregator.tasks.spawn("aggregator-clean-up", cleaning));
@@ -98,6 +102,16 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
     let interval = Duration::from_millis(aggregator.settings.erasure_interval_ms);
     let erasing = erased_rows::run(aggregator.warehouse.clone(), board.clone(), interval, shutdown.clone());
     drop(aggregator.tasks.spawn("aggregator-erased-rows", erasing));
+    let linking = Linking {
+        warehouse: aggregator.warehouse.clone(),
+        plans: aggregator.plans.latest(),
+        board: board.clone(),
+        publisher: Arc::clone(&aggregator.publisher),
+        epoch,
+        interval_ms: aggregator.settings.link_interval_ms.cast_signed(),
+        ids: linked_ids,
+    };
+    drop(aggregator.tasks.spawn("aggregator-linking", linking.run(shutdown.clone())));
     if let Some(source) = aggregator.rejected.take() {
         let (warehouse, runtime, shutdown) =
             (aggregator.warehouse.clone(), Handle::current(), shutdown.clone());

@@ -4,8 +4,10 @@
 
 use std::future::Future;
 
+use funnel::identity::Joined;
 use warehouse::erasures::ErasureRow;
 use warehouse::event_batch::SealedBatch;
+use warehouse::links::LinkSet;
 use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
 use warehouse::{FunnelKey, WarehouseError};
@@ -86,6 +88,19 @@ pub struct RawRange {
     pub partitions: u32,
     /// Only events that the log had before this offset (or an earlier log had), without visitors whom it had erased there.
     pub before: (u32, u64),
+    /// Where the site joins ids: the set that says which. Events of ids of other partitions that count here are then among
+    /// them, as of when the set was made.
+    pub joined: Option<LinkSet>,
+}
+
+/// Whose links: those that a generation of a site counts by, as far as a partition has to do with them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinksOf<'a> {
+    pub site: &'a str,
+    pub generation: u64,
+    /// The log's number.
+    pub epoch: u32,
+    pub partition: u32,
 }
 
 /// A stream of raw events in time order.
@@ -137,6 +152,12 @@ pub trait Store: Clone + Send + Sync + 'static {
         &self,
         place: (u32, u32),
     ) -> impl Future<Output = Result<Vec<Erasure>, WarehouseError>> + Send;
+
+    /// The set of links that a generation counts by, if there is one.
+    fn links(
+        &self,
+        of: LinksOf<'_>,
+    ) -> impl Future<Output = Result<Option<(LinkSet, Joined)>, WarehouseError>> + Send;
 
     /// The distinct raw events of a range, in time order, and how many there are.
     fn raw(&self, range: &RawRange) -> impl Future<Output = Result<(u64, Self::Raw), WarehouseError>> + Send;

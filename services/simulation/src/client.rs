@@ -9,6 +9,7 @@ use rungs_proto::v1::record::Body;
 use rungs_proto::v1::{Event, Record};
 
 use crate::fate::Fate;
+use crate::linker;
 use crate::plans::CHANNELS;
 use crate::weather::Weather;
 
@@ -104,9 +105,12 @@ impl Clients {
             _ if self.fate.percent(self.poison) => POISON_MS,
             _ => ts_ms,
         };
+        let site = *self.fate.pick(&["s", "s", "t"]);
+        let (visitor_id, user_id) = self.ids(site);
         let event = Event {
-            site: (*self.fate.pick(&["s", "s", "t"])).into(),
-            visitor_id: format!("v{}", self.fate.below(5)),
+            site: site.into(),
+            visitor_id,
+            user_id,
             message_id: format!("m{}", self.sent.len()),
             event: (*self.fate.pick(&["a", "b", "c", "o", "d"])).into(),
             ts_ms,
@@ -117,6 +121,18 @@ impl Clients {
         };
         self.sent.push(event.clone());
         event
+    }
+
+    /// Whose an event is, and the user that it names: where ids are joined, devices have users, some more than one, and servers
+    /// know the user alone.
+    fn ids(&self, site: &str) -> (String, String) {
+        let visitor = format!("v{}", self.fate.below(5));
+        if site != linker::SITE {
+            return (visitor, String::new());
+        }
+        let user = *self.fate.pick(&["", "", "u0", "u1", "guest"]);
+        let is_servers = user.starts_with('u') && self.fate.percent(25);
+        (if is_servers { user.to_owned() } else { visitor }, user.to_owned())
     }
 
     /// An event of before; now and then its time is corrected otherwise.

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use aggregator::memory::MemoryStore;
 use event_log::{Generations, Message, Publisher, partition_of};
 use prost::Message as _;
 use rungs_proto::v1::control::Action;
@@ -13,13 +14,17 @@ use rungs_proto::v1::{Control, Erase, ImportCompleted, PlanApplied, Rebuild, Rec
 
 use crate::broker::Broker;
 use crate::fate::{Fate, poll};
+use crate::linker;
 use crate::plans;
 use crate::rules::Rule;
+use crate::weather::Weather;
 
-/// The writer of plans, by its place; the others are collectors, of which the last one erases visitors.
+/// The writer of plans, by its place; the next three are collectors, of which the last one erases visitors.
 const PLANS: usize = 0;
 const ERASURES: usize = 3;
-const WRITERS: usize = 4;
+/// The aggregator that joins ids.
+const LINKS: usize = 4;
+const WRITERS: usize = 5;
 /// Visitors who are erased in a run, at most: what is left has to be worth counting.
 const MAX_ERASED: usize = 2;
 /// So far are the clocks of two writers apart, at most.
@@ -37,6 +42,8 @@ pub struct Controls {
     plan_generation: Option<u64>,
     /// Who was erased, or is about to be: (site, visitor).
     pub erased: Vec<(String, String)>,
+    /// Nobody was told of the newest set of links.
+    is_unannounced: bool,
 }
 
 /// A process that writes control records.
@@ -55,7 +62,8 @@ impl Controls {
         for writer in writers.iter_mut().skip(1) {
             writer.skew_ms = fate.span_ms(2 * APART_MS) - APART_MS;
         }
-        Self { fate, broker, left_out, writers, plan: 0, plan_generation: None, erased: Vec::new() }
+        let (plan, plan_generation, erased, is_unannounced) = (0, None, Vec::new(), false);
+        Self { fate, broker, left_out, writers, plan, plan_generation, erased, is_unannounced }
     }
 
     /// Whether the log took everything.
@@ -111,6 +119,30 @@ impl Controls {
             self.fate.note("a visitor was erased");
         }
         self.offer(ERASURES);
+    }
+
+    /// Makes a set of links and has its site counted by it. Now and then the maker dies in between.
+    pub fn link(&mut self, tables: &MemoryStore, weather: &Weather) {
+        if self.writers[LINKS].open.is_none() {
+            let now_ms = self.fate.now_ms() + self.writers[LINKS].skew_ms;
+            let number = linker::make(&mut tables.tables(), weather, now_ms);
+            let joined = tables.tables().links[&(linker::SITE.to_owned(), number)].1.len();
+            self.fate.say(|| format!("a set of {joined} links is stored"));
+            self.fate.note(if joined > 0 { "ids were joined" } else { "no ids were joined" });
+            self.is_unannounced = self.fate.strikes(30);
+            if self.is_unannounced {
+                return self.fate.note("a set of links was not announced");
+            }
+            let rebuild = Rebuild { site: linker::SITE.to_owned(), funnel: String::new() };
+            self.writers[LINKS].open = Some((Action::Rebuild(rebuild), Some(number)));
+        }
+        self.offer(LINKS);
+    }
+
+    /// Whether links have to be found anew before what they join can be judged: the newest set was not announced, or joined
+    /// somebody who was erased meanwhile.
+    pub fn must_link(&self) -> bool {
+        self.is_unannounced || self.erased.iter().any(|(site, _)| site == linker::SITE)
     }
 
     /// Tells the plan in force again, as a process that starts does.

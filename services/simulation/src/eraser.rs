@@ -42,7 +42,8 @@ fn passed(tables: &Tables, partition: u32) -> u64 {
     folded(tables, partition).min(builds.map(|row| row.cutoff).min().unwrap_or(u64::MAX))
 }
 
-fn folded(tables: &Tables, partition: u32) -> u64 {
+/// Everything before this offset is stored.
+pub fn folded(tables: &Tables, partition: u32) -> u64 {
     let own = progress(tables, partition).find(|row| row.funnel.is_empty());
     own.map_or(0, |row| row.next_offset)
 }

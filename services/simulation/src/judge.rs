@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use funnel::Counts;
 use funnel::intake::visitor_hash;
-use funnel::plan::Funnel;
+use funnel::plan::{Funnel, Identity};
 use funnel::windows::MINUTE_MS;
 use rungs_proto::v1::record::Body;
 use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow, RollingRow};
 
 use crate::client::{EventKey, key_of};
+use crate::linker;
 use crate::model::{Expected, Known, erased, in_force, known};
 use crate::plans;
 use crate::world::World;
@@ -27,7 +28,7 @@ pub fn judge(world: &mut World) -> Result<(), String> {
     check_erased(world, &partitions)?;
     check_generations(world, &partitions)?;
     for (partition, records) in (0..).zip(&partitions) {
-        check_partition(world, partition, records)
+        check_partition(world, partition, records, &partitions)
             .map_err(|problem| format!("partition {partition}: {problem}"))?;
     }
     Ok(())
@@ -104,12 +105,19 @@ fn check_generations(world: &World, partitions: &[Vec<Known>]) -> Result<(), Str
     Ok(())
 }
 
-fn check_partition(world: &mut World, partition: u32, records: &[Known]) -> Result<(), String> {
+fn check_partition(
+    world: &mut World,
+    partition: u32,
+    records: &[Known],
+    all: &[Vec<Known>],
+) -> Result<(), String> {
     let (number, funnels) = in_force(records);
     let plan = plans::plan(number);
     for funnel in &plan.funnels {
         let (generation, cutoff) = funnels[&(funnel.site.clone(), funnel.id.clone())];
-        let expected = Expected::new(records, funnel, cutoff);
+        let joins = funnel.identity == Identity::Links;
+        let links = joins.then(|| linker::set_of(&world.tables.tables(), &funnel.site, generation)).flatten();
+        let expected = Expected::new(all, partition, funnel, cutoff, links.as_ref());
         let check = check_progress(world, partition, funnel, generation, cutoff)
             .and_then(|()| check_live(world, partition, funnel, generation, &expected))
             .and_then(|()| check_history(world, partition, funnel, generation, &expected));

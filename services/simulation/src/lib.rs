@@ -25,6 +25,7 @@ pub mod fate;
 pub mod group;
 pub mod judge;
 pub mod link;
+pub mod linker;
 pub mod model;
 pub mod partition_life;
 pub mod plans;

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashSet};
 
 use event_log::LogRecord;
 use funnel::fold::{FoldEvent, Spec};
+use funnel::identity::{Joined, Whose};
+use funnel::intake::visitor_hash;
 use funnel::plan::{Funnel, Plan};
 use funnel::{Counts, model};
 use prost::Message;
 use rungs_proto::v1::control::Action;
 use rungs_proto::v1::record::Body;
 use rungs_proto::v1::{Control, Event, Record};
+use warehouse::links::LinkSet;
 
 use crate::client::{POISON_MS, key_of};
 use crate::plans::{self, CHANNELS, HORIZON_MS, MAX_TAIL_EVENTS};
@@ -105,9 +108,26 @@ pub struct Expected {
     pub cutoff_clock_ms: i64,
 }
 
+/// A set of links, whole.
+pub type Linked = (LinkSet, Joined);
+
 impl Expected {
-    /// The generation that was built up to `cutoff`: all distinct events before it, then those that are not late.
-    pub fn new(known: &[Known], funnel: &Funnel, cutoff: u64) -> Self {
+    /// The generation of a partition that was built up to `cutoff`: all distinct events before it, then those that are not
+    /// late. Where ids are joined, each counts for whom the links say: of ids of other partitions what was stored when the
+    /// links were found, of those of this one what the build read, and from then on what needs no links.
+    pub fn new(
+        partitions: &[Vec<Known>],
+        partition: u32,
+        funnel: &Funnel,
+        cutoff: u64,
+        links: Option<&Linked>,
+    ) -> Self {
+        let known = &partitions[partition as usize];
+        let erased_here = erased(known);
+        let is_gone = |event: &Event| {
+            let erased = erased_here.get(&(event.site.as_str(), event.visitor_id.as_str()));
+            erased.is_some_and(|(offset, _)| *offset < cutoff)
+        };
         let mut seen = HashSet::new();
         let mut record = |Known { offset, clock_ms, body }: &Known| {
             let Body::Event(event) = body else { return (*offset, *clock_ms, None) };
@@ -116,16 +136,31 @@ impl Expected {
             let ts = event.ts_ms.min(*clock_ms);
             let late = ts < horizon_start || event.own_ts_ms < horizon_start;
             let stored = *offset < cutoff && event.own_ts_ms != POISON_MS;
+            let own = visitor_hash(&event.visitor_id);
+            let visitor = match whose(links, event) {
+                Whose::Own => Some(own),
+                Whose::Person(person) if *offset < cutoff => {
+                    (person.partition == partition && !is_gone(event)).then_some(person.visitor)
+                }
+                Whose::Person(person) => (person.visitor == own).then_some(own),
+                Whose::Unknown => None,
+            };
             let counts = first && (stored || !late) && event.site == funnel.site;
-            (*offset, *clock_ms, counts.then(|| folded(event, ts, funnel)).flatten())
+            let folded = visitor.filter(|_| counts).and_then(|visitor| folded(event, ts, funnel, visitor));
+            (*offset, *clock_ms, folded)
         };
-        let records: Vec<_> = known.iter().map(&mut record).collect();
+        let mut records: Vec<_> = known.iter().map(&mut record).collect();
         let before = records.iter().filter(|record| record.0 < cutoff);
         let cutoff_clock_ms = before.map(|record| record.1).max().unwrap_or(0);
-        let erased = erased(known)
+        if let Some(linked) = links {
+            // They are there from the build on, whenever that was.
+            let foreign = foreign(partitions, partition, funnel, linked, cutoff_clock_ms);
+            records.extend(foreign.into_iter().map(|event| (0, i64::MIN, Some(event))));
+        }
+        let erased = erased_here
             .into_iter()
             .filter(|((site, _), _)| *site == funnel.site)
-            .map(|((_, visitor), place)| (number_of(visitor), place))
+            .map(|((_, visitor), place)| (visitor_hash(visitor), place))
             .collect();
         Self {
             spec: Spec::new(funnel, HORIZON_MS, MAX_TAIL_EVENTS),
@@ -159,22 +194,44 @@ impl Expected {
     }
 }
 
+fn whose(links: Option<&Linked>, event: &Event) -> Whose {
+    links.map_or(Whose::Own, |(_, joined)| joined.whose(visitor_hash(&event.visitor_id), &event.user_id))
+}
+
+/// Events of ids of other partitions that count for visitors of this one.
+fn foreign(
+    partitions: &[Vec<Known>],
+    partition: u32,
+    funnel: &Funnel,
+    linked: &Linked,
+    until_ms: i64,
+) -> Vec<FoldEvent> {
+    let mut all = Vec::new();
+    for (home, records) in (0..).zip(partitions).filter(|(home, _)| *home != partition) {
+        let passed = linked.0.passed[home as usize];
+        let (gone, mut seen) = (erased(records), HashSet::new());
+        for Known { clock_ms, body, .. } in records.iter().take_while(|record| record.offset < passed) {
+            let Body::Event(event) = body else { continue };
+            let gone = gone.get(&(event.site.as_str(), event.visitor_id.as_str()));
+            let counts = seen.insert(key_of(event))
+                && event.site == funnel.site
+                && event.own_ts_ms != POISON_MS
+                && gone.is_none_or(|(offset, _)| *offset >= passed);
+            let Whose::Person(person) = whose(Some(linked), event) else { continue };
+            if counts && person.partition == partition {
+                let ts = event.ts_ms.min(*clock_ms).min(until_ms);
+                all.extend(folded(event, ts, funnel, person.visitor));
+            }
+        }
+    }
+    all
+}
+
 /// An event as the definition takes it, if it matches.
-fn folded(event: &Event, ts: i64, funnel: &Funnel) -> Option<FoldEvent> {
+fn folded(event: &Event, ts: i64, funnel: &Funnel, visitor: u128) -> Option<FoldEvent> {
     let step = funnel.steps.iter().position(|step| step.id == event.event);
     let offer = funnel.steps.iter().position(|step| step.id == "b").filter(|_| event.event == "o");
     let matches = step.map(|step| 1 << step).or(offer.map(|step| 1 << (step + 16)))?;
     let value = CHANNELS.iter().position(|channel| *channel == event.channel).unwrap() as u16 + 1;
-    Some(FoldEvent {
-        visitor: number_of(&event.visitor_id),
-        message: 0,
-        ts,
-        own_ts: event.own_ts_ms,
-        matches,
-        values: [value, 0, 0, 0],
-    })
-}
-
-fn number_of(visitor: &str) -> u128 {
-    visitor[1..].parse().unwrap()
+    Some(FoldEvent { visitor, message: 0, ts, own_ts: event.own_ts_ms, matches, values: [value, 0, 0, 0] })
 }

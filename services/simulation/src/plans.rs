@@ -4,6 +4,8 @@ use funnel::Plan;
 use funnel::plan::Funnel;
 use funnel::windows::MINUTE_MS;
 
+use crate::linker;
+
 /// When every run begins, UTC milliseconds: a minute's beginning.
 pub const T0: i64 = 1_700_000_000_000 / MINUTE_MS * MINUTE_MS;
 /// The horizon of all runs: short, so that events are late often.
@@ -18,6 +20,9 @@ pub fn text(number: u64) -> String {
     let mut text = String::new();
     for site in ["s", "t"] {
         text += &format!("[[sites]]\nid = \"{site}\"\nwrite_keys = [\"wk_{site}\"]\norigins = [\"*\"]\n");
+        if site == linker::SITE {
+            text += "identity = \"links\"\n";
+        }
     }
     text += &funnel("s", "first", "15m", &["a", "b", "c"]);
     text += &funnel("t", "third", "30m", &["a", "b"]);

@@ -34,11 +34,13 @@ pub enum Rule {
     FirstCopyWins,
     /// A plan is announced to all partitions under one generation.
     OneGenerationAPlan,
+    /// Of ids of other partitions counts what was stored when the links were found.
+    LinkedAsOfSet,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Marker,
         Self::MinutesBeforeMarker,
         Self::EventsBeforeProgress,
@@ -54,5 +56,6 @@ impl Rule {
         Self::AcknowledgeWhenDurable,
         Self::FirstCopyWins,
         Self::OneGenerationAPlan,
+        Self::LinkedAsOfSet,
     ];
 }

@@ -55,11 +55,12 @@ fn change_mood(world: &mut World) {
 }
 
 fn change(world: &mut World) {
-    match world.fate.below(14) {
+    match world.fate.below(16) {
         0..4 => world.controls.apply_plan(),
         4..9 => world.controls.rebuild(),
         9..11 => world.controls.erase(),
         11..13 => eraser::round(world),
+        13..15 => world.link(),
         _ => world.controls.announce_again(),
     }
 }

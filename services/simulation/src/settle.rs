@@ -15,6 +15,11 @@ pub fn settle(world: &mut World) -> Result<(), String> {
     world.fate.calm_down();
     settle_collectors(world)?;
     settle_group(world)?;
+    if world.controls.must_link() {
+        world.link();
+        settle_collectors(world)?;
+        settle_group(world)?;
+    }
     finish(world);
     Ok(())
 }

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use aggregator::erased::Erasure;
 use aggregator::memory::{MemoryRaw, MemoryStore, Tables};
-use aggregator::store::{GenerationKey, RawRange, Store, StoredJourney, Write};
+use aggregator::store::{GenerationKey, LinksOf, RawRange, Store, StoredJourney, Write};
+use funnel::identity::Joined;
 use warehouse::WarehouseError;
+use warehouse::links::LinkSet;
 use warehouse::rows::{MARKER, PROGRESS, ProgressRow};
 
 use crate::fate::{Fate, turn};
@@ -242,9 +244,18 @@ impl Store for SimStore {
         self.tables.erasures(place).await
     }
 
+    async fn links(&self, of: LinksOf<'_>) -> Result<Option<(LinkSet, Joined)>, WarehouseError> {
+        self.read("links").await?;
+        self.tables.links(of).await
+    }
+
     async fn raw(&self, range: &RawRange) -> Result<(u64, Self::Raw), WarehouseError> {
         self.read("raw events").await?;
-        self.tables.raw(range).await
+        let mut range = range.clone();
+        if let (Some(Rule::LinkedAsOfSet), Some(set)) = (self.left_out, &mut range.joined) {
+            set.passed.fill(u64::MAX);
+        }
+        self.tables.raw(&range).await
     }
 
     async fn remove_journeys(&self, key: &GenerationKey) -> Result<(), WarehouseError> {

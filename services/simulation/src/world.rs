@@ -94,6 +94,11 @@ impl World {
         self.take_answers();
     }
 
+    /// Ids are joined.
+    pub fn link(&mut self) {
+        self.controls.link(&self.tables, &self.weather);
+    }
+
     /// Clients hear what the collectors answer.
     pub fn take_answers(&mut self) {
         for collector in &mut self.collectors {

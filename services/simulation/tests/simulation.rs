@@ -60,10 +60,12 @@ fn whatever_fails_and_is_repeated_everything_acknowledged_is_stored_and_counted_
         "a read of the warehouse failed",
         "a site was counted anew",
         "a spill was drained",
+        "a set of links was not announced",
         "a visitor was erased",
         "an insert was applied in part",
         "an insert was not answered",
         "an insert was refused",
+        "ids were joined",
         "the log forgot what was stored",
         "what was stored of an erased visitor was deleted",
     ];

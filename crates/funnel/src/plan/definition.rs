@@ -6,7 +6,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Breakdown, Condition, Filter, Funnel, Step, Window};
+use super::{Breakdown, Condition, Filter, Funnel, Identity, Step, Window};
 
 /// Changes with the encoding below; a change lets every funnel be counted anew.
 const ENCODING: u8 = 1;
@@ -23,6 +23,10 @@ impl Funnel {
         encoder.list(&self.rolling_windows, Encoder::window);
         encoder.list(&self.breakdowns, Encoder::breakdown);
         encoder.list(&self.steps, Encoder::step);
+        // The usual one has no byte: it was there before there was another.
+        if self.identity == Identity::Links {
+            encoder.text("links");
+        }
         xxh3_64(&encoder.bytes)
     }
 }
@@ -207,6 +211,7 @@ where = { property = "order", exists = true }
             Box::new(move |funnel| funnel.steps[3].filter = filter("order", Condition::Exists(false))),
             Box::new(|funnel| funnel.steps.swap(2, 3)),
             Box::new(|funnel| drop(funnel.steps.pop())),
+            Box::new(|funnel| funnel.identity = Identity::Links),
         ];
         let mut hashes: Vec<u64> = changes
             .iter()

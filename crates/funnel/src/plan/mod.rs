@@ -27,7 +27,7 @@ pub use cost::Cost;
 pub use lookup::{Derived, EventFields, PropertyName};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
 pub use places::{Place, PlaceFinder, Role};
-pub use policy::{Bots, Signal, SitePolicy};
+pub use policy::{Bots, Identity, Signal, SitePolicy};
 pub use quotas::{Rate, SiteLimits};
 pub use redirects::{NotARedirect, Redirect};
 pub use schema::{
@@ -133,6 +133,8 @@ pub struct Funnel {
     pub breakdowns: Vec<Breakdown>,
     /// 2 to 16, ids unique.
     pub steps: Vec<Step>,
+    /// Its site's: whom it counts.
+    pub identity: Identity,
 }
 
 /// A span of time and how the plan wrote it: the text is the label and the query value.

@@ -11,6 +11,18 @@ pub struct SitePolicy {
     pub respect: Vec<Signal>,
     /// `cookieless`: events without an id belong to whoever sends from one address with one browser on one day.
     pub cookieless: bool,
+    /// `identity`: what makes a visitor.
+    pub identity: Identity,
+}
+
+/// What makes a visitor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Identity {
+    /// An id: `anonymousId`, or `userId` where there is none.
+    #[default]
+    Ids,
+    /// The ids that `identify`, `alias` and events with two ids link ([`crate::identity`]), as of the last build.
+    Links,
 }
 
 /// How a browser says that its visitor does not want to be followed.

@@ -131,6 +131,7 @@ fn aggregator() -> Vec<Row> {
         (S, "minute_history", number!(Days, 1..=3_660, aggregator.minute_history_days), "How long minute ends are answered."),
         (S, "hour_history", number!(Days, 1..=36_600, aggregator.hour_history_days), "How long hour ends are answered."),
         (S, "erasure_interval", number!(Milliseconds, SECOND..=DAY, aggregator.erasure_interval_ms), "Rows of visitors who were erased are looked for this often and deleted: ClickHouse rewrites the parts that have some. Reads leave them out at once."),
+        (S, "link_interval", number!(Milliseconds, 60 * SECOND..=31 * DAY, aggregator.link_interval_ms), "Sites with `identity = \"links\"` have their ids joined anew this often, up to a tenth later, and their funnels counted by it."),
         (S, "raw_retention", number!(Days, 1..=36_600, aggregator.raw_retention_days), "How long raw events are kept, from when they were written."),
     ]
 }

@@ -11,6 +11,7 @@ mod engine;
 mod erasures;
 mod history;
 mod imports;
+mod links;
 mod live;
 mod notes;
 mod raw;

@@ -7,8 +7,9 @@
 use std::sync::Arc;
 
 use funnel::fold::{Fold, Folded, Spec};
+use funnel::identity::{Joined, Whose};
 use funnel::intake::{Incoming, matched};
-use funnel::plan::{CompiledFunnel, Funnel};
+use funnel::plan::{CompiledFunnel, Funnel, Identity};
 use funnel::values::Values;
 use funnel::windows::MINUTE_MS;
 use warehouse::FunnelKey;
@@ -52,6 +53,8 @@ pub struct FunnelLane {
     /// and the partition's clock there. Builds of a generation that start again keep it, so that each of them makes the
     /// same state and another writer's journeys fit.
     cutoff: (u64, i64),
+    /// Which ids are one visitor, and the number of the set that says so; nobody and 0 where the site joins none.
+    joined: (Arc<Joined>, u64),
     /// Visitors who asked to be forgotten before where it stands, while it follows the log without its lane.
     pub erased: Erased,
     /// Records before this offset are folded already.
@@ -84,6 +87,7 @@ impl FunnelLane {
             fold: Fold::new(spec, Values::new(&plan.breakdowns), clock_ms),
             settings: settings.clone(),
             cutoff: (joins_at, clock_ms),
+            joined: (Arc::default(), 0),
             erased: Erased::default(),
             joins_at,
             quiet_until: 0,
@@ -113,6 +117,21 @@ impl FunnelLane {
     /// The first offset that this generation counts by the live rules.
     pub fn cutoff(&self) -> u64 {
         self.cutoff.0
+    }
+
+    /// Whether its site joins ids.
+    pub fn joins_ids(&self) -> bool {
+        self.plan.identity == Identity::Links
+    }
+
+    /// Counts by a set of links from here on. To be said before it folds anything.
+    pub fn join(&mut self, joined: Arc<Joined>, set: u64) {
+        self.joined = (joined, set);
+    }
+
+    /// The set that it counts by.
+    pub fn joined(&self) -> (Arc<Joined>, u64) {
+        self.joined.clone()
     }
 
     /// Puts back a journey; damaged ones are an error that a build from raw mends.
@@ -187,7 +206,11 @@ impl FunnelLane {
 
     /// Folds an event of the log, if it matches; `None` if it does not.
     pub fn fold_event(&mut self, event: &Incoming<'_>, offset: u64, clock_ms: i64) -> Option<Folded> {
+        let user_id = event.user_id;
         let event = matched(&self.compiled, &mut self.fold, event)?;
+        if self.joined.0.waits(event.visitor, user_id) {
+            return Some(Folded::Linked);
+        }
         self.provisional_end_ms = 0;
         self.fold.advance(clock_ms);
         Some(self.fold.fold(&event, offset))
@@ -205,6 +228,27 @@ impl FunnelLane {
         self.provisional_end_ms = 0;
         self.fold.advance(clock_ms);
         self.fold.erase(visitor);
+    }
+
+    /// A raw event as this partition counts it: for the visitor of its id. `None` if it counts in another partition, or by the
+    /// next set of links. `is_own`: its id is of this partition.
+    pub fn as_counted<'a>(
+        &self,
+        event: Incoming<'a>,
+        is_own: bool,
+        partition: &PartitionId,
+    ) -> Option<Incoming<'a>> {
+        match self.joined.0.whose(event.visitor, event.user_id) {
+            Whose::Own => is_own.then_some(event),
+            Whose::Unknown => None,
+            Whose::Person(person) if person.partition != partition.partition => None,
+            Whose::Person(person) if person.visitor == event.visitor => Some(event),
+            Whose::Person(person) => {
+                // Two devices may number their messages alike.
+                let message = event.message ^ event.visitor as u64;
+                Some(Incoming { visitor: person.visitor, message, ..event })
+            }
+        }
     }
 
     /// Folds one of the distinct raw events, which come in time order; the history up to it was written before.

@@ -10,6 +10,7 @@ pub fn incoming_of<'a>(event: &EventView<'a>, clock_ms: i64) -> Incoming<'a> {
     Incoming {
         fields: fields_of(event),
         visitor: visitor_hash(event.visitor_id),
+        user_id: event.user_id,
         message: message_hash(event.message_id),
         ts: event.ts_ms.min(clock_ms),
         own_ts: event.own_ts_ms,

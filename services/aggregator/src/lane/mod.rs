@@ -356,6 +356,10 @@ impl Lane {
         if let Some(funnel) = self.in_force.plan.funnel(&built.key.site, &built.key.funnel) {
             built.plan = Arc::new(funnel.clone());
         }
+        let (joined, set) = built.joined();
+        let shares = |lane: &&FunnelLane| lane.key.site == built.key.site && lane.joined().1 == set;
+        let joined = self.funnels.iter().find(shares).map_or(joined, |lane| lane.joined().0);
+        built.join(joined, set);
         let (site, id) = (built.key.site.as_str(), built.key.funnel.as_str());
         let place = (built.generation, built.cutoff());
         // From here on the lane knows them.

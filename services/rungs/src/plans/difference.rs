@@ -242,6 +242,7 @@ fn changed_parts(old: &Funnel, new: &Funnel) -> Vec<&'static str> {
         ("rolling_windows", old.rolling_windows != new.rolling_windows),
         ("breakdowns", old.breakdowns != new.breakdowns),
         ("steps", old.steps != new.steps),
+        ("its site's identity", old.identity != new.identity),
     ];
     parts.into_iter().filter(|(_, changed)| *changed).map(|(part, _)| part).collect()
 }

@@ -1,6 +1,6 @@
 //! What a plan changes about how much of a site's events is taken, and how; `difference` lists it with the rest.
 
-use funnel::plan::{Bots, Enforcement, Rate, SiteLimits, SitePolicy, SiteSchema};
+use funnel::plan::{Bots, Enforcement, Identity, Rate, SiteLimits, SitePolicy, SiteSchema};
 
 use super::difference::{Change, Effect};
 
@@ -24,7 +24,7 @@ pub(super) fn limits(site: &str, old: &SiteLimits, new: &SiteLimits) -> Vec<Chan
 
 /// The rules that change about whose events are wanted.
 pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Change> {
-    let SitePolicy { bots, allow_values, respect, cookieless } = old;
+    let SitePolicy { bots, allow_values, respect, cookieless, identity } = old;
     let mut changes = Vec::new();
     if *bots != new.bots {
         let (effect, text) = match new.bots {
@@ -62,6 +62,13 @@ pub(super) fn policy(site: &str, old: &SitePolicy, new: &SitePolicy) -> Vec<Chan
             false => (Effect::Ends, format!("events of site {site} without an id are rejected")),
         };
         changes.push(Change { effect, text });
+    }
+    if *identity != new.identity {
+        let text = match new.identity {
+            Identity::Links => format!("ids of site {site} that are linked count as one visitor"),
+            Identity::Ids => format!("each id of site {site} counts as a visitor"),
+        };
+        changes.push(Change { effect: Effect::Begins, text });
     }
     changes
 }
@@ -145,13 +152,20 @@ mod tests {
             allow_values: vec!["note".to_owned()],
             respect: vec![Signal::Gpc],
             cookieless: true,
+            identity: Identity::Links,
         };
         let effects = |old: &SitePolicy, new: &SitePolicy| {
             policy("shop", old, new).iter().map(|change| change.effect).collect::<Vec<_>>()
         };
         let none = SitePolicy::default();
-        assert_eq!(effects(&none, &rules), [Effect::Begins, Effect::Begins, Effect::Ends, Effect::Begins]);
-        assert_eq!(effects(&rules, &none), [Effect::Ends, Effect::Ends, Effect::Begins, Effect::Ends]);
+        assert_eq!(
+            effects(&none, &rules),
+            [Effect::Begins, Effect::Begins, Effect::Ends, Effect::Begins, Effect::Begins]
+        );
+        assert_eq!(
+            effects(&rules, &none),
+            [Effect::Ends, Effect::Ends, Effect::Begins, Effect::Ends, Effect::Begins]
+        );
         assert_eq!(effects(&rules, &rules), []);
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aggregator::Aggregator;
 use aggregator::run::Foreign;
-use event_log::kafka::{KafkaPlans, KafkaRejected, KafkaSource};
+use event_log::kafka::{KafkaPlans, KafkaPublisher, KafkaRejected, KafkaSource};
 use runtime::Settings;
 
 use super::kafka;
@@ -54,6 +54,7 @@ async fn serve(
         settings: settings.aggregator,
         source: Arc::new(source),
         plans,
+        publisher: Arc::new(KafkaPublisher::open(&kafka)?),
         foreign: Foreign { topic, rejections: rejections.clone(), translate },
         rejected: Some(Box::new(rejected)),
         warehouse,

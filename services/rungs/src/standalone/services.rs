@@ -100,6 +100,7 @@ impl Services {
             settings: settings.aggregator.clone(),
             source: engines.log.clone(),
             plans: engines.log.clone(),
+            publisher: engines.log.clone(),
             foreign: Foreign { topic: LOG.to_owned(), rejections, translate },
             rejected: Some(Box::new(rejected)),
             warehouse: engines.warehouse.clone(),

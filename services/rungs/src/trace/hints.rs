@@ -46,7 +46,7 @@ fn text(
     if !others.is_empty() {
         hint(format!("the site {} has it: was it sent with that site's key?", others.join(", ")));
     }
-    if !is_planned {
+    if !is_planned && !reached.is_empty() {
         hint(format!("the plan in force has no site {}: its key is refused with 401", wanted.site));
     }
     hint(position(wanted, reached, now_ms));

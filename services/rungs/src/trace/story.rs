@@ -7,7 +7,7 @@ use checked_toml::units;
 use event_log::partition_of;
 use funnel::climb::Footing;
 use funnel::intake::message_hash;
-use funnel::plan::{CompiledSchema, Place, Plan, Role, STORED_PREFIX, Violation};
+use funnel::plan::{CompiledSchema, Identity, Place, Plan, Role, STORED_PREFIX, Violation};
 use warehouse::rejected::RejectedRow;
 use warehouse::trace::{MAX_TRACED, Reached, Traced};
 
@@ -93,6 +93,10 @@ impl Facts<'_> {
             ));
         }
         lines.extend(self.steps(row));
+        if self.plan.site(&row.site).is_some_and(|site| site.policy.identity == Identity::Links) {
+            let text = "  the site joins ids: if another id stands for this visitor, the next build counts the event";
+            lines.push(text.to_owned());
+        }
         lines.extend(
             self.violations(row).iter().map(|broken| format!("  against the schema: {}", broken.message)),
         );
@@ -118,6 +122,9 @@ impl Facts<'_> {
         }
         vec![match self.plan.site(site) {
             Some(_) => format!("  is no step of any funnel: no step of {site} has the event {event}"),
+            None if self.reached.is_empty() => {
+                "  which steps it matches is not known yet: no aggregator has stored by which plan it counts; ask again".to_owned()
+            }
             None => format!("  is no step of any funnel: the plan in force has no site {site}"),
         }]
     }

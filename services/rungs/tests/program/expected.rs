@@ -160,6 +160,7 @@ impl Stored {
                 derived,
             },
             visitor: visitor_hash(&self.visitor_id),
+            user_id: "",
             message: message_hash(&self.message_id),
             ts: self.ts,
             own_ts: self.own_ts,

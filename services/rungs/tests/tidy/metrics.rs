@@ -41,6 +41,7 @@ fn registered() -> Vec<MetricInfo> {
     tasks.register(&metrics).unwrap();
     LaneCounters::register(&metrics).unwrap();
     FunnelMetrics::register(&metrics, Board::new(1)).unwrap();
+    aggregator::linking::register(&metrics).unwrap();
     let collector = Collector {
         settings: CollectorSettings { listen: any_port, workers: 1, ..CollectorSettings::default() },
         publisher: Arc::new(MemoryLog::new(1, Arc::new(SystemClock))),

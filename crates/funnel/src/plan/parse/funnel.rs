@@ -32,6 +32,7 @@ pub(super) fn read(
         rolling_windows,
         breakdowns,
         steps,
+        identity: sends.map(|site| site.policy.identity).unwrap_or_default(),
     })
 }
 

@@ -3,11 +3,22 @@
 use checked_toml::{Located, Table, did_you_mean};
 
 use super::fields;
-use crate::plan::{Bots, Signal, SitePolicy};
+use crate::plan::{Bots, Identity, Signal, SitePolicy};
 
 pub(super) fn read(site: &Table<'_>) -> SitePolicy {
     let cookieless = site.boolean("cookieless").is_some_and(|cookieless| cookieless.value);
-    SitePolicy { bots: bots(site), allow_values: allow_values(site), respect: respect(site), cookieless }
+    SitePolicy {
+        bots: bots(site),
+        allow_values: allow_values(site),
+        respect: respect(site),
+        cookieless,
+        identity: identity(site),
+    }
+}
+
+fn identity(site: &Table<'_>) -> Identity {
+    let words = [("ids", Identity::Ids), ("links", Identity::Links)];
+    site.text("identity").and_then(|text| word(site, "identity", text, &words)).unwrap_or_default()
 }
 
 fn bots(site: &Table<'_>) -> Bots {
@@ -65,6 +76,14 @@ mod tests {
         assert!(!policy("").unwrap().cookieless);
         assert!(policy("cookieless = true").unwrap().cookieless);
         assert!(policy("cookieless = \"yes\"").unwrap_err().contains("cookieless"));
+    }
+
+    #[test]
+    fn a_site_joins_ids_when_it_says_so_and_its_funnels_know() {
+        assert_eq!(policy("").unwrap().identity, Identity::Ids);
+        assert_eq!(policy("identity = \"ids\"").unwrap().identity, Identity::Ids);
+        assert_eq!(policy("identity = \"links\"").unwrap().identity, Identity::Links);
+        assert!(policy("identity = \"link\"").unwrap_err().contains("did you mean \"links\"?"));
     }
 
     #[test]
