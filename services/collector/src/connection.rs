@@ -256,7 +256,7 @@ mod tests {
 
         let (mut connection, mut client) = self::connection();
         let take = async {
-            for _ in 0..16 {
+            for _ in 0..15 {
                 tokio::time::sleep(Duration::from_secs(20)).await;
                 client.read_exact(&mut [0; 64]).await.unwrap();
             }

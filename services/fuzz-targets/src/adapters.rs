@@ -150,7 +150,7 @@ pub(crate) fn lines(data: &[u8]) {
     let whole = check(&request, object_or_list);
     let first_bytes = usize::from(*high) << 8 | usize::from(*low);
     let parts = circumstances().decode_lines_in_parts(body, first_bytes);
-    judge(&parts.as_ref().map(Decoded::clone).map_err(Refusal::clone).map(within_a_request));
+    judge(&parts.clone().map(within_a_request));
     // A text of one object over several lines is not what is taken in parts, nor is a list.
     let is_lines = serde_json::from_slice::<Value>(body).is_err();
     if let (Ok(whole), Ok(parts)) = (&whole, &parts)
