@@ -29,6 +29,7 @@ const SLEEPS: &[(&str, &str)] = &[
         "a look at the clock at the end of the log; tests wait with a deadline",
     ),
     ("services/aggregator/src/erased_rows.rs", "another look at the rows a while later"),
+    ("services/aggregator/src/linking/mod.rs", "a look whether links are due"),
     ("services/aggregator/src/run.rs", "clean-up now and then"),
     ("services/aggregator/src/site_retention.rs", "another look at the rows a while later"),
     ("services/aggregator/src/writer.rs", "a pause before another attempt"),
