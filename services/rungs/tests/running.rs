@@ -63,7 +63,7 @@ fn an_interrupted_import_goes_on_after_the_last_acknowledged_row_and_stores_none
     });
     let resumed = program.import(CLICKSTREAM, &[]);
     assert!(resumed.ok, "{}", resumed.err);
-    assert!(resumed.err.contains("going on: 8000 rows were sent before"), "{}", resumed.err);
+    assert!(resumed.err.contains("going on: 8000 rows sent before"), "{}", resumed.err);
     assert!(resumed.err.contains("31106 rows are stored and counted"), "{}", resumed.err);
     assert_eq!(program.clickhouse("SELECT count() FROM events FINAL"), "31106");
     assert_eq!(program.clickhouse("SELECT uniqExact(message_id) FROM events"), "31106");

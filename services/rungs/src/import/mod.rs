@@ -133,7 +133,7 @@ async fn send_rest(
     position.save()?;
     let progress = Progress::of(&job.file)?;
     if position.acked_rows > 0 {
-        eprintln!("going on: {} sent already", plural_are(position.acked_rows, "row"));
+        eprintln!("going on: {} sent before", plural(position.acked_rows, "row"));
     }
     let batches = batches::start(job, identity, position.acked_rows);
     let import_id = identity.import_id.as_str();
