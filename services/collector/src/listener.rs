@@ -45,7 +45,7 @@ pub(crate) fn listen(state: &Data<State>) -> Result<(SocketAddr, Server), Collec
     };
     let max_connections = max_connections(settings, descriptors::limit());
     let metrics = &state.metrics;
-    let max_of_address = (max_connections * settings.address_share_percent / 100).max(1);
+    let max_of_address = max_of_address(settings, max_connections);
     let places =
         Places::new(max_of_address, metrics.connections.clone(), metrics.refused_connections.clone());
     let builder = Server::build()
@@ -75,6 +75,14 @@ fn max_connections(settings: &CollectorSettings, descriptors: Option<u64>) -> us
         );
     }
     wanted.min(possible)
+}
+
+/// Behind a proxy that tells the clients' addresses all connections are the proxy's.
+fn max_of_address(settings: &CollectorSettings, max_connections: usize) -> usize {
+    match settings.address_header {
+        Some(_) => max_connections,
+        None => (max_connections * settings.address_share_percent / 100).max(1),
+    }
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
@@ -129,5 +137,14 @@ mod tests {
         {
             assert_eq!(max_connections(&settings, descriptors), connections, "{descriptors:?}");
         }
+    }
+
+    #[test]
+    fn an_address_has_its_share_but_a_proxy_that_tells_addresses_has_all() {
+        let mut settings = CollectorSettings { address_share_percent: 50, ..CollectorSettings::default() };
+        assert_eq!(max_of_address(&settings, 1_000), 500);
+        assert_eq!(max_of_address(&settings, 1), 1);
+        settings.address_header = Some("x-real-ip".to_owned());
+        assert_eq!(max_of_address(&settings, 1_000), 1_000);
     }
 }

@@ -108,7 +108,7 @@ fn collector() -> Vec<Row> {
         (S, "max_in_flight", number!(Bytes, MIB..=TIB, collector.max_in_flight_bytes), "Requests that are being handled at the same time, at most; beyond: 503."),
         (S, "site_share", number!(One, 1..=100, collector.site_share_percent), "Percent of `max_in_flight` that one site may have, where the plan has several sites; beyond: 503."),
         (S, "max_connections", number!(One, 1..=1_000_000, collector.max_connections), "Connections at the same time, at most, as far as the system gives descriptors; further ones wait."),
-        (S, "address_share", number!(One, 1..=100, collector.address_share_percent), "Percent of `max_connections` that one address may hold (of IPv6, a network of 64 bits); further ones are closed at once. Behind a reverse proxy, whose connections come from one address, 100."),
+        (S, "address_share", number!(One, 1..=100, collector.address_share_percent), "Percent of `max_connections` that one address may hold (of IPv6, a network of 64 bits); further ones are closed at once. Not where `address_header` is set: connections are the proxy's then. Behind a proxy that tells no addresses, 100."),
         (S, "skew_threshold", number!(Milliseconds, 0..=DAY, collector.skew_threshold_ms), "Client clocks that differ from ours by less are not corrected."),
         (S, "head_timeout", number!(Milliseconds, 100..=600 * SECOND, collector.head_timeout_ms), "A request's head must have come within this time."),
         (S, "country_header", Place::Optional(|s| &mut s.collector.country_header), "A header that the reverse proxy sets with the visitor's two-letter country. Set it only behind such a proxy."),

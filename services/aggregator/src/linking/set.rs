@@ -21,7 +21,8 @@ const MAX_LINKED_IDS: usize = 500_000;
 const LINKS_PER_WRITE: usize = 50_000;
 
 impl Linking {
-    /// Makes a set, newer than whatever was `ordered`, and announces it. One that joins nobody after one that joined nobody changes no number, and is not.
+    /// Makes a set, newer than whatever was `ordered`, and announces it. One that joins nobody after one that joined nobody
+    /// changes no number, and is not.
     pub(super) async fn make(
         &self,
         site: &str,

@@ -6,8 +6,10 @@ use crate::browser::{self, Page};
 use crate::running::Running;
 
 const MAX_BYTES: i64 = 100_000;
+/// Beside what a page takes that is nothing but a word: the browser may have little of the machine.
 const MAX_PAINT_MS: f64 = 300.0;
-/// The machine does other things as well; the best of these counts.
+const BARE_PAGE: &str = "data:text/html,<p>Rungs</p>";
+/// The best of these counts.
 const MAX_TRIES: usize = 10;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -30,8 +32,13 @@ async fn the_page_weighs_little_and_asks_nobody_else() {
         "{entries}.filter(each => new URL(each.name).origin !== location.origin).map(each => each.name)"
     ));
     assert_eq!(elsewhere, json!([]));
-    let paint = (0..MAX_TRIES).map(|_| first_paint(&mut page, &console.url)).fold(f64::INFINITY, f64::min);
-    assert!(paint < MAX_PAINT_MS, "first paint after {paint} ms");
+    let (mut paint, mut bare) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..MAX_TRIES {
+        bare = bare.min(first_paint(&mut page, BARE_PAGE));
+        paint = paint.min(first_paint(&mut page, &console.url));
+    }
+    println!("first paint after {paint} ms; of a bare page after {bare} ms");
+    assert!(paint - bare < MAX_PAINT_MS, "{paint} ms, and {bare} ms of a bare page");
     assert_eq!(page.complaints(), Vec::<String>::new());
 }
 
