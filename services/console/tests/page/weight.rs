@@ -6,11 +6,9 @@ use crate::browser::{self, Page};
 use crate::running::Running;
 
 const MAX_BYTES: i64 = 100_000;
-/// Beside what a page takes that is nothing but a word: the browser may have little of the machine.
 const MAX_PAINT_MS: f64 = 300.0;
-const BARE_PAGE: &str = "data:text/html,<p>Rungs</p>";
-/// The best of these counts.
-const MAX_TRIES: usize = 10;
+/// The machine does other things as well: one of these is in time.
+const MAX_TRIES: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_weighs_little_and_asks_nobody_else() {
@@ -32,13 +30,9 @@ async fn the_page_weighs_little_and_asks_nobody_else() {
         "{entries}.filter(each => new URL(each.name).origin !== location.origin).map(each => each.name)"
     ));
     assert_eq!(elsewhere, json!([]));
-    let (mut paint, mut bare) = (f64::INFINITY, f64::INFINITY);
-    for _ in 0..MAX_TRIES {
-        bare = bare.min(first_paint(&mut page, BARE_PAGE));
-        paint = paint.min(first_paint(&mut page, &console.url));
-    }
-    println!("first paint after {paint} ms; of a bare page after {bare} ms");
-    assert!(paint - bare < MAX_PAINT_MS, "{paint} ms, and {bare} ms of a bare page");
+    let paints = (0..MAX_TRIES).map(|_| first_paint(&mut page, &console.url));
+    let paints: Vec<f64> = paints.take_while(|paint| *paint >= MAX_PAINT_MS).collect();
+    assert!(paints.len() < MAX_TRIES, "first paint after {paints:?} ms");
     assert_eq!(page.complaints(), Vec::<String>::new());
 }
 
