@@ -164,6 +164,6 @@ mod tests {
                 assert_eq!(sent, statement);
             }
         }
-        assert_eq!((tables, views), (10, 1));
+        assert_eq!((tables, views), (12, 1));
     }
 }
