@@ -47,6 +47,13 @@ pub struct Message {
     pub value: Bytes,
 }
 
+impl Message {
+    /// The same value for every partition.
+    pub fn to_all(partitions: u32, value: &Bytes) -> Vec<Self> {
+        (0..partitions).map(|partition| Self { partition, value: value.clone() }).collect()
+    }
+}
+
 /// A record of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogRecord {

@@ -42,9 +42,8 @@ struct Climb<'p> {
 impl Plan {
     /// What takes the events of one visitor of a site.
     pub fn climbs(&self, site: &str) -> Climbs<'_> {
-        let of_site = self.funnels.iter().filter(|funnel| funnel.site == site);
         let climb = |funnel| Climb { funnel, compiled: CompiledFunnel::new(funnel), events: Vec::new() };
-        Climbs { funnels: of_site.map(climb).collect() }
+        Climbs { funnels: self.funnels_of(site).map(climb).collect() }
     }
 }
 

@@ -109,11 +109,8 @@ impl RawEvents {
     }
 }
 
-/// The columns of a [`RawEvent`], in its order.
-const STORED_COLUMNS: &str = "visitor_id, '' AS user_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
-    campaign, content, device, browser, os, country";
-/// The same where ids are joined.
-const JOINED_COLUMNS: &str = "visitor_id, user_id, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
+/// The columns of a [`RawEvent`], in its order. In place of `USER_ID` nothing is read, but where ids are joined.
+const STORED_COLUMNS: &str = "visitor_id, USER_ID, message_id, event, ts, own_ts, properties, context, channel, source, medium, \
     campaign, content, device, browser, os, country";
 
 /// Its value is the site.
@@ -126,9 +123,10 @@ impl Warehouse {
     /// The distinct events of a query, as a stream that holds little in memory here.
     pub fn raw_events(&self, wanted: &RawQuery) -> Result<RawEvents, WarehouseError> {
         let order = "ORDER BY ts, visitor_id, log_epoch, offset, message_id";
-        let columns = if wanted.joined.is_some() { JOINED_COLUMNS } else { STORED_COLUMNS };
+        let user_id = if wanted.joined.is_some() { "user_id" } else { "'' AS user_id" };
+        let columns = STORED_COLUMNS.replace("USER_ID", user_id);
         let query = self
-            .raw_query(columns, wanted, order)
+            .raw_query(&columns, wanted, order)
             .with_setting("max_bytes_before_external_sort", MAX_SORT_BYTES.to_string());
         Ok(RawEvents(query.fetch().map_err(|source| WarehouseError::statement("events", source))?))
     }

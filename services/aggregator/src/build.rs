@@ -20,10 +20,11 @@ use warehouse::rows::RollingRow;
 use crate::erased::{Erased, visitors_of};
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, admit, incoming_of};
+use crate::links;
 use crate::panics::{Panicked, text_of};
 use crate::refused_raw::{PanickedRaw, RefusedRaw};
 use crate::store::{
-    GenerationKey, JOURNEYS_PER_WRITE, LinksOf, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
+    GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
 };
 use crate::writer::persist;
 
@@ -85,27 +86,14 @@ impl<S: Store> Builder<S> {
         }
         let erased = self.store.erasures((self.partition.partition, self.partition.partitions)).await?;
         lane.erased = Erased::before((self.partition.epoch, order.cutoff), &erased);
-        let links = self.join(&mut lane).await?;
-        self.fold_raw(&order, links, &mut lane).await?;
+        let set = links::join(&self.store, &self.partition, &mut lane).await?;
+        self.fold_raw(&order, set, &mut lane).await?;
         while lane.fold().changed() > 0 {
             let piece = lane.journey_rows(JOURNEYS_PER_WRITE, order.cutoff, &self.partition);
             self.persist(Write::Journeys(piece)).await?;
         }
         self.catch_up(&mut lane, order.clock_ms).await?;
         Ok(Built { lane, order })
-    }
-
-    /// Has the funnel count by its generation's set of links, where its site joins ids.
-    async fn join(&self, lane: &mut FunnelLane) -> Result<Option<LinkSet>, BuildError> {
-        if !lane.joins_ids() {
-            return Ok(None);
-        }
-        let (epoch, partition) = (self.partition.epoch, self.partition.partition);
-        let of = LinksOf { site: &lane.key.site, generation: lane.generation, epoch, partition };
-        Ok(self.store.links(of).await?.map(|(set, joined)| {
-            lane.join(Arc::new(joined), set.number);
-            set
-        }))
     }
 
     async fn fold_raw(

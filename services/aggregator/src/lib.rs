@@ -18,6 +18,7 @@ mod journey_budget;
 pub mod lane;
 mod lane_thread;
 pub mod linking;
+mod links;
 pub mod memory;
 pub mod metrics;
 pub mod panics;

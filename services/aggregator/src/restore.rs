@@ -13,8 +13,9 @@ use warehouse::rows::{BUILDING, COMPLETE, MARKER, PROGRESS, ProgressRow};
 use crate::erased::{Erased, Erasure};
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, PlanInForce, rebuilt_of_values};
+use crate::links;
 use crate::snapshot::RestoreProgress;
-use crate::store::{GenerationKey, LinksOf, Store};
+use crate::store::{GenerationKey, Store};
 
 /// What a restore found.
 #[derive(Default)]
@@ -154,27 +155,21 @@ impl Erasures<'_> {
     }
 }
 
-/// Has a funnel count by its generation's set of links, where its site joins ids.
+/// As [`links::join`]; funnels of one generation share what it reads.
 async fn join<S: Store>(
     store: &S,
     partition: &PartitionId,
     lane: &mut FunnelLane,
     others: &[FunnelLane],
 ) -> Result<(), WarehouseError> {
-    if !lane.joins_ids() {
-        return Ok(());
-    }
-    let same = |other: &&FunnelLane| (&other.key.site, other.generation) == (&lane.key.site, lane.generation);
+    let same = |other: &&FunnelLane| {
+        lane.joins_ids() && (&other.key.site, other.generation) == (&lane.key.site, lane.generation)
+    };
     if let Some((joined, set)) = others.iter().find(same).map(FunnelLane::joined) {
         lane.join(joined, set);
         return Ok(());
     }
-    let (epoch, partition) = (partition.epoch, partition.partition);
-    let of = LinksOf { site: &lane.key.site, generation: lane.generation, epoch, partition };
-    if let Some((set, joined)) = store.links(of).await? {
-        lane.join(Arc::new(joined), set.number);
-    }
-    Ok(())
+    links::join(store, partition, lane).await.map(drop)
 }
 
 /// Loads a funnel's journeys; `None` if one is damaged, so that the funnel must be built anew.

@@ -9,7 +9,7 @@ use super::*;
 use crate::lane::{Effects, Lane};
 use crate::memory::{MemoryRaw, MemoryStore};
 use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
-use crate::store::{RawRange, StoredJourney, Write};
+use crate::store::{LinksOf, RawRange, StoredJourney, Write};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 

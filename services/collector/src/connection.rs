@@ -2,7 +2,7 @@
 //! byte at a time, also where requests came before it on the same connection; a client that neither asks nor goes; one
 //! that does not take its answers. The server itself limits the time of the first head only, and of a quiet connection.
 //!
-//! Made by `server` for every connection, with its [`Place`]; `receive` tells it from when to when a request is handled
+//! Made by `listener` for every connection, with its [`Place`]; `receive` tells it from when to when a request is handled
 //! ([`Phase`]): a body has its own limit of time. What is over is read as if the client had closed.
 
 use std::cell::Cell;

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use bytes::Bytes;
 use event_log::{Message, Publisher, partition_of};
-use prost::Message as _;
-use rungs_proto::v1::{Control, Erase, Record, control, record};
+use rungs_proto::v1::{Erase, control::Action};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -58,9 +57,8 @@ impl Forgotten {
         let message = |(partition, visitors): (u32, BTreeSet<&str>)| {
             let erase =
                 Erase { site: site.to_owned(), visitors: visitors.into_iter().map(str::to_owned).collect() };
-            let control = Control { generation: 0, action: Some(control::Action::Erase(erase)) };
-            let record = Record { body: Some(record::Body::Control(control)) };
-            Message { partition, value: Bytes::from(record.encode_to_vec()) }
+            let record = rungs_proto::control_record(0, Action::Erase(erase));
+            Message { partition, value: Bytes::from(record) }
         };
         by_partition.into_iter().map(message).collect()
     }
@@ -107,6 +105,9 @@ fn id(json: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use prost::Message as _;
+    use rungs_proto::v1::{Record, record::Body};
+
     use super::*;
 
     #[test]
@@ -116,8 +117,8 @@ mod tests {
         let mut found = BTreeSet::new();
         for message in forgotten.messages("shop", 8) {
             let record = Record::decode(message.value).unwrap();
-            let Some(record::Body::Control(control)) = record.body else { panic!("{record:?}") };
-            let Some(control::Action::Erase(erase)) = control.action else { panic!("{control:?}") };
+            let Some(Body::Control(control)) = record.body else { panic!("{record:?}") };
+            let Some(Action::Erase(erase)) = control.action else { panic!("{control:?}") };
             assert_eq!(erase.site, "shop");
             for visitor in erase.visitors {
                 assert_eq!(partition_of("shop", &visitor, 8), message.partition);

@@ -7,8 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use event_log::{Message, Publisher};
-use prost::Message as _;
-use rungs_proto::v1::{Control, Record, control, record};
+use rungs_proto::v1::control;
 use serde::Deserialize;
 
 use crate::limits::{MAX_IMPORT_ID_BYTES, MAX_SEEN_IMPORTS};
@@ -74,11 +73,8 @@ pub(crate) async fn tell(
     generation: u64,
     action: control::Action,
 ) -> Result<(), Refusal> {
-    let control = Control { generation, action: Some(action) };
-    let record = Record { body: Some(record::Body::Control(control)) };
-    let value = Bytes::from(record.encode_to_vec());
-    let message = |partition| Message { partition, value: value.clone() };
-    publisher.publish((0..publisher.partitions()).map(message).collect())?.await?;
+    let value = Bytes::from(rungs_proto::control_record(generation, action));
+    publisher.publish(Message::to_all(publisher.partitions(), &value))?.await?;
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 //! Who holds connections: how many there are, and how many of one address, so that one client alone cannot hold all that
-//! the collector takes. `server` asks for a [`Place`] before anything is read of a connection; a place is given back when
+//! the collector takes. `listener` asks for a [`Place`] before anything is read of a connection; a place is given back when
 //! its connection is dropped. Addresses are known as long as they hold one, in memory only.
 
 use std::collections::HashMap;

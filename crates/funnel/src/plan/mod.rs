@@ -238,7 +238,7 @@ impl Plan {
     }
 
     /// The funnels of a site, in the file's order.
-    pub fn funnels_of<'a>(&'a self, site: &'a str) -> impl Iterator<Item = &'a Funnel> {
+    pub fn funnels_of(&self, site: &str) -> impl Iterator<Item = &Funnel> {
         self.funnels.iter().filter(move |funnel| funnel.site == site)
     }
 

@@ -25,7 +25,7 @@ use crate::snapshot::Board;
 
 mod set;
 
-pub use set::{announcement, rows_of};
+pub use set::rows_of;
 
 /// How often it is looked whether a set is due.
 const LOOK: Duration = Duration::from_secs(2);
@@ -101,11 +101,23 @@ impl Linking {
                 plan = (record.number, sites);
                 self.forget_others(&plan.1).await;
             }
+            if plan.1.is_empty() {
+                continue;
+            }
+            let rebuilt = match self.warehouse.rebuilt().await {
+                // Some partition has not begun with this log.
+                Ok(rebuilt) if rebuilt.len() < self.publisher.partitions() as usize => continue,
+                Ok(rebuilt) => rebuilt,
+                Err(error) => {
+                    tracing::warn!(%error, "whether links of ids are due is not known; trying again");
+                    continue;
+                }
+            };
             for site in &plan.1 {
                 if again.get(site).is_some_and(|at| *at > Instant::now()) {
                     continue;
                 }
-                if let Err(error) = self.look(site, &mut looked).await {
+                if let Err(error) = self.look(site, &rebuilt, &mut looked).await {
                     tracing::warn!(site, %error, "links of ids could not be found; trying again");
                     again.insert(site.clone(), Instant::now() + AFTER_FAILURE);
                 }
@@ -113,15 +125,15 @@ impl Linking {
         }
     }
 
-    async fn look(&self, site: &str, looked: &mut HashMap<String, Instant>) -> Result<(), LinkingError> {
+    async fn look(
+        &self,
+        site: &str,
+        rebuilt: &[Rebuilt],
+        looked: &mut HashMap<String, Instant>,
+    ) -> Result<(), LinkingError> {
         let newest = self.warehouse.newest_link_set(site).await?;
-        let rebuilt = self.warehouse.rebuilt().await?;
-        if rebuilt.len() < self.publisher.partitions() as usize {
-            // Some partition has not begun with this log.
-            return Ok(());
-        }
         let interval_ms = self.interval_ms + self.spread_ms(site);
-        let ordered = ordered(site, &rebuilt);
+        let ordered = ordered(site, rebuilt);
         let mut due = due(newest.as_ref(), self.epoch, ordered, interval_ms);
         if let Some(newest) = newest.as_ref().filter(|newest| due.is_none() && self.may_join_erased(newest)) {
             let last = looked.get(site).copied();

@@ -5,9 +5,7 @@ use bytes::Bytes;
 use event_log::{Message, partition_of};
 use funnel::identity::{Links, join};
 use funnel::intake::visitor_hash;
-use prost::Message as _;
-use rungs_proto::v1::record::Body;
-use rungs_proto::v1::{Control, Rebuild, Record, control::Action};
+use rungs_proto::v1::{Rebuild, control::Action};
 use runtime::now_ms;
 use warehouse::links::{LinkRow, LinkSet, NewestSet};
 
@@ -67,7 +65,7 @@ impl Linking {
         };
         self.warehouse.insert::<LinkSet>("link_sets", std::slice::from_ref(&set)).await?;
         if !announced {
-            self.publisher.publish(announcement(site, number, partitions))?.await?;
+            self.publisher.publish(Message::to_all(partitions, &order(site, number)))?.await?;
             let announced = LinkSet { announced: true, ..set };
             self.warehouse.insert::<LinkSet>("link_sets", &[announced]).await?;
             tracing::info!(
@@ -108,10 +106,8 @@ pub fn rows_of(site: &str, number: u64, links: &Links, partitions: u32) -> Vec<L
     links.links.iter().map(row).collect()
 }
 
-/// The records that have every partition build a site's funnels by a set.
-pub fn announcement(site: &str, number: u64, partitions: u32) -> Vec<Message> {
+/// The record that has a partition build a site's funnels by a set.
+fn order(site: &str, number: u64) -> Bytes {
     let rebuild = Rebuild { site: site.to_owned(), funnel: String::new() };
-    let control = Control { generation: number, action: Some(Action::Rebuild(rebuild)) };
-    let value = Bytes::from(Record { body: Some(Body::Control(control)) }.encode_to_vec());
-    (0..partitions).map(|partition| Message { partition, value: value.clone() }).collect()
+    Bytes::from(rungs_proto::control_record(number, Action::Rebuild(rebuild)))
 }

@@ -17,8 +17,7 @@ use event_log::{
     Clock, Generations, Message, PlanError, PlanRecord, PlanTopic, PublishError, Publisher, ReadError,
 };
 use funnel::Plan;
-use prost::Message as _;
-use rungs_proto::v1::{Control, PlanApplied, Record, control, record};
+use rungs_proto::v1::{PlanApplied, control::Action};
 use runtime::Shutdown;
 use tokio::sync::Mutex;
 
@@ -159,10 +158,10 @@ impl PlanInForce {
     /// One record a partition, in one call. The time of application, which is the topic's, names the generation.
     async fn announce(&self, plan: &PlanRecord, announced: &mut u64) -> Result<(), ApplyError> {
         let number = plan.number;
-        let value = control_record(number, plan.applied_at_ms.cast_unsigned());
-        let message = |partition| Message { partition, value: value.clone() };
-        let messages = (0..self.publisher.partitions()).map(message).collect();
-        let published = match self.publisher.publish(messages) {
+        let (generation, applied) =
+            (plan.applied_at_ms.cast_unsigned(), Action::PlanApplied(PlanApplied { number }));
+        let value = Bytes::from(rungs_proto::control_record(generation, applied));
+        let published = match self.publisher.publish(Message::to_all(self.publisher.partitions(), &value)) {
             Ok(receipt) => receipt.await,
             Err(cause) => Err(cause),
         };
@@ -170,12 +169,6 @@ impl PlanInForce {
         *announced = number;
         Ok(())
     }
-}
-
-fn control_record(number: u64, generation: u64) -> Bytes {
-    let action = control::Action::PlanApplied(PlanApplied { number });
-    let control = Control { generation, action: Some(action) };
-    Record { body: Some(record::Body::Control(control)) }.encode_to_vec().into()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use event_log::memory::MemoryLog;
 use event_log::{ManualClock, Source};
+use prost::Message as _;
+use rungs_proto::v1::{Record, record::Body};
 
 use super::*;
 
@@ -32,11 +34,11 @@ fn another(name: &str) -> String {
 fn announced(log: &MemoryLog, partition: u32) -> Vec<(u64, u64)> {
     let records = log.read(partition, 0, usize::MAX).unwrap();
     let read = |value: &Bytes| match Record::decode(value.clone()).unwrap().body.unwrap() {
-        record::Body::Control(control) => match control.action.unwrap() {
-            control::Action::PlanApplied(PlanApplied { number }) => (number, control.generation),
+        Body::Control(control) => match control.action.unwrap() {
+            Action::PlanApplied(PlanApplied { number }) => (number, control.generation),
             other => panic!("{other:?}"),
         },
-        record::Body::Event(event) => panic!("{event:?}"),
+        Body::Event(event) => panic!("{event:?}"),
     };
     records.iter().map(|record| read(&record.value)).collect()
 }

@@ -168,10 +168,7 @@ impl Facts<'_> {
     /// Rejections without the samples of events that are stored: of those [`Facts::stored`] tells all that they break.
     pub(super) fn beside(&self, stored: &[Traced], rejected: Vec<RejectedRow>) -> Vec<RejectedRow> {
         let is_told = |sample: &RejectedRow| {
-            let is_of = |row: &&Traced| {
-                (row.event.message_id.as_str(), row.event.visitor_id.as_str())
-                    == (sample.message_id.as_str(), sample.visitor_id.as_str())
-            };
+            let is_of = |row: &&Traced| key(row) == (sample.visitor_id.as_str(), sample.message_id.as_str());
             sample.reason.starts_with(STORED_PREFIX)
                 && stored.iter().filter(is_of).any(|row| !self.violations(row).is_empty())
         };
