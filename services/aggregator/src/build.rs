@@ -75,13 +75,11 @@ impl<S: Store> Builder<S> {
     /// in between, which may block: for a thread of its own.
     pub async fn build(&self, order: BuildOrder) -> Result<Built, BuildError> {
         self.check_wanted()?;
-        let (generation, clock_ms) = (order.generation, order.clock_ms);
-        let mut lane =
-            FunnelLane::new(Arc::clone(&order.funnel), generation, &self.settings, clock_ms, order.cutoff);
+        let mut lane = FunnelLane::ordered(&order, &self.settings);
         // Of ids of other partitions an attempt after this one may find less: visitors who were erased meanwhile.
         if order.repairs || lane.joins_ids() {
-            let key =
-                GenerationKey { funnel: lane.key.clone(), generation, partition: self.partition.partition };
+            let (funnel, generation) = (lane.key.clone(), order.generation);
+            let key = GenerationKey { funnel, generation, partition: self.partition.partition };
             self.store.remove_journeys(&key).await?;
         }
         let erased = self.store.erasures((self.partition.partition, self.partition.partitions)).await?;

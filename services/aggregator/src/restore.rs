@@ -101,7 +101,7 @@ pub async fn restore_with<S: Store>(
                 None => restored.unfinished.push(BuildOrder {
                     cutoff: own.next_offset,
                     clock_ms: own.clock_ms,
-                    repairs: true,
+                    least_version: row.version + 1,
                     ..order_of(&funnel, row)
                 }),
             }
@@ -122,10 +122,11 @@ pub async fn restore_with<S: Store>(
     Ok(restored)
 }
 
+/// The order whose row this is. How far it came is not known: journeys that it is to replace may still be there.
 fn order_of(funnel: &Arc<Funnel>, row: &ProgressRow) -> BuildOrder {
-    let funnel = Arc::clone(funnel);
+    let (funnel, generation) = (Arc::clone(funnel), row.generation);
     let (cutoff, clock_ms) = (row.cutoff, row.cutoff_clock_ms);
-    BuildOrder { funnel, generation: row.generation, cutoff, clock_ms, repairs: false }
+    BuildOrder { funnel, generation, cutoff, clock_ms, repairs: true, least_version: row.version }
 }
 
 fn plan_of(own: &ProgressRow) -> Result<PlanInForce, RestoreError> {

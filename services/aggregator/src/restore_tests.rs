@@ -1,13 +1,18 @@
 //! A restore from a warehouse that answers some of what it is asked.
 
+use event_log::ManualClock;
+use event_log::memory::MemoryLog;
 use funnel::identity::Joined;
 use prost::Message as _;
 use rungs_proto::v1::{Control, Event, PlanApplied, Record, control::Action, record::Body};
+use warehouse::FunnelKey;
 use warehouse::links::LinkSet;
 
 use super::*;
+use crate::build::Builder;
 use crate::lane::{Effects, Lane};
 use crate::memory::{MemoryRaw, MemoryStore};
+use crate::refused_raw::RefusedRaw;
 use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
 use crate::store::{LinksOf, RawRange, StoredJourney, Write};
 
@@ -93,4 +98,62 @@ async fn journeys_that_cannot_be_counted_are_restored_all_the_same() {
     assert_eq!((restored.next_offset, restored.funnels.len()), (2, 1));
     assert_eq!(restored.funnels[0].fold().visitors(), 1);
     assert!(restored.unfinished.is_empty(), "nothing is built anew");
+}
+
+/// What a build works with that nothing breaks.
+fn builder(store: &Uncounted, id: &PartitionId) -> Builder<Uncounted> {
+    Builder {
+        store: store.clone(),
+        source: Arc::new(MemoryLog::new(id.partitions, Arc::new(ManualClock::at(NOW_MS)))),
+        partition: id.clone(),
+        settings: fold_settings(),
+        refused: RefusedRaw::default(),
+        wanted: Arc::new(|| true),
+    }
+}
+
+/// The lane that goes on from what was restored; what it writes is stored.
+fn resumed(store: &Uncounted, id: &PartitionId, found: Restored) -> Lane {
+    let mut lane = Lane::new(id.clone(), fold_settings(), flush_limits(), counters());
+    let mut effects = Effects::default();
+    lane.resume(found, &mut effects);
+    effects.writes.iter().for_each(|write| store.0.tables().apply(write));
+    lane
+}
+
+/// A partition one of whose journeys cannot be read; the order to repair its funnel.
+async fn ordered_repair(store: &Uncounted, id: &PartitionId) -> (Lane, BuildOrder) {
+    let found = restore(store, id, &fold_settings()).await.unwrap();
+    assert_eq!((found.funnels.len(), found.unfinished.len()), (0, 1), "it is built anew");
+    let order = found.unfinished[0].clone();
+    (resumed(store, id, found), order)
+}
+
+#[tokio::test]
+async fn a_repair_that_is_cut_off_begins_again_and_one_that_came_to_its_end_does_not() {
+    let id = first_of(1, "log".into());
+    let store = with_one_visitor(&id);
+    for attempt in 0..3 {
+        store.0.tables().journeys.values_mut().for_each(|row| row.state.truncate(3));
+        let (_, order) = ordered_repair(&store, &id).await;
+        let key = GenerationKey {
+            funnel: FunnelKey { site: "s".into(), funnel: "f".into(), definition: definition(&order) },
+            generation: order.generation,
+            partition: 0,
+        };
+        // As far as a build comes before it has read anything.
+        store.remove_journeys(&key).await.unwrap();
+        let (mut lane, order) = ordered_repair(&store, &id).await;
+        let built = builder(&store, &id).build(order).await.unwrap();
+        let mut effects = Effects::default();
+        lane.adopt(built.lane, NOW_MS, &mut effects);
+        effects.writes.iter().for_each(|write| store.0.tables().apply(write));
+        let found = restore(&store, &id, &fold_settings()).await.unwrap();
+        assert_eq!((found.funnels.len(), found.unfinished.len()), (1, 0), "attempt {attempt}");
+        assert_eq!(found.funnels[0].fold().visitors(), 1, "attempt {attempt}");
+    }
+}
+
+fn definition(order: &BuildOrder) -> u64 {
+    order.funnel.definition_hash(fold_settings().horizon_ms)
 }

@@ -16,6 +16,7 @@ use warehouse::FunnelKey;
 use warehouse::rows::{ProgressRow, RollingRow};
 
 use crate::erased::Erased;
+use crate::lane::BuildOrder;
 
 mod rows;
 
@@ -59,6 +60,8 @@ pub struct FunnelLane {
     pub erased: Erased,
     /// Records before this offset are folded already.
     pub joins_at: u64,
+    /// The least version of its progress: of a row that it replaces, the versions of later offsets aside.
+    least_version: u64,
     /// Journeys may be ahead until this offset: no minute before it is written.
     quiet_until: u64,
     /// Minute ends up to here were written by wall time, with the next offset as version.
@@ -90,6 +93,7 @@ impl FunnelLane {
             joined: (Arc::default(), 0),
             erased: Erased::default(),
             joins_at,
+            least_version: 0,
             quiet_until: 0,
             provisional_end_ms: 0,
             steps: plan.steps.iter().map(|step| step.id.clone()).collect(),
@@ -99,6 +103,13 @@ impl FunnelLane {
         }
     }
 
+    /// As [`FunnelLane::new`], to be built as ordered.
+    pub fn ordered(order: &BuildOrder, settings: &FoldSettings) -> Self {
+        let plan = Arc::clone(&order.funnel);
+        let lane = Self::new(plan, order.generation, settings, order.clock_ms, order.cutoff);
+        Self { least_version: order.least_version, ..lane }
+    }
+
     /// As [`FunnelLane::new`], standing where its progress row says; journeys follow by [`FunnelLane::restore`].
     pub fn from_progress(plan: Arc<Funnel>, settings: &FoldSettings, row: &ProgressRow) -> Self {
         let mut lane = Self::new(plan, row.generation, settings, row.clock_ms, row.next_offset);
@@ -106,6 +117,7 @@ impl FunnelLane {
         values.restore(&row.values, row.truncated);
         lane.fold = Fold::new(lane.fold.spec().clone(), values, row.clock_ms);
         lane.cutoff = (row.cutoff, row.cutoff_clock_ms);
+        lane.least_version = rows::least_version_of(row);
         lane
     }
 

@@ -8,6 +8,19 @@ use warehouse::rows::{BUILDING, COMPLETE, DROPPED, JourneyRow, MARKER, PROGRESS,
 
 use super::{FunnelLane, PartitionId};
 
+/// Versions of progress an offset has: those of its states, and room for a generation that is repaired where it stands.
+const VERSIONS: u64 = 4;
+
+/// Of two progress rows of one offset the later state counts.
+fn rank(state: &str) -> u64 {
+    [BUILDING, COMPLETE, DROPPED].iter().position(|known| *known == state).unwrap_or(0) as u64
+}
+
+/// What the rows that continue a progress row begin with.
+pub(super) fn least_version_of(row: &ProgressRow) -> u64 {
+    row.version.saturating_sub(rank(&row.state))
+}
+
 impl FunnelLane {
     /// The rows of the open minute at `now_ms`; for display.
     pub fn open_rows(
@@ -88,7 +101,6 @@ impl FunnelLane {
     }
 
     fn row(&self, next_offset: u64, state: &str, partition: &PartitionId) -> ProgressRow {
-        let rank = [BUILDING, COMPLETE, DROPPED].iter().position(|known| *known == state).unwrap_or(0);
         ProgressRow {
             log_id: partition.log_id.clone(),
             log_partition: partition.partition,
@@ -108,8 +120,17 @@ impl FunnelLane {
             values: Vec::new(),
             done: 0.0,
             truncated: false,
-            version: next_offset * 4 + rank as u64,
+            version: self.version(next_offset, state),
         }
+    }
+
+    fn version(&self, next_offset: u64, state: &str) -> u64 {
+        (next_offset * VERSIONS).max(self.least_version) + rank(state)
+    }
+
+    /// The least version of progress that counts beside that of this generation, complete up to `next_offset`.
+    pub fn version_above(&self, next_offset: u64) -> u64 {
+        self.version(next_offset, COMPLETE) + 1
     }
 
     /// The counts at the end of a minute, a row for everybody and for each breakdown value.

@@ -16,8 +16,11 @@ pub struct BuildOrder {
     pub cutoff: u64,
     /// The partition's clock there.
     pub clock_ms: i64,
-    /// The generation's journeys in this partition cannot be read and are removed first.
+    /// Journeys of the generation may be stored in this partition that are of no use: they are removed first.
     pub repairs: bool,
+    /// Its progress has at least this version: where a complete generation is repaired, more than that one's. A repair that
+    /// is cut off would else be taken for complete, and its journeys are gone.
+    pub least_version: u64,
 }
 
 impl BuildOrder {

@@ -76,7 +76,7 @@ impl Lane {
                 let generation = generation.max(self.rebuilt_of(funnel));
                 match self.is_untouched {
                     true => self.begin_here(funnel, generation),
-                    false => self.build_from_here(funnel, generation, false, effects),
+                    false => self.order_build(self.build_from_here(funnel, generation), effects),
                 }
             }
         }
@@ -135,10 +135,13 @@ impl Lane {
             }
             let settled = known.clone().map(|(generation, _)| generation).fold(rebuilt, u64::max);
             let reused = known.clone().any(|(generation, _)| generation == settled);
-            if live.is_some_and(|(generation, _)| generation == settled) {
+            let ended = self.live_of(funnel).filter(|lane| lane.generation == settled);
+            let least_version = ended.map_or(0, |lane| lane.version_above(self.next_offset));
+            if ended.is_some() {
                 self.end_live(funnel);
             }
-            self.build_from_here(funnel, settled, reused, effects);
+            let order = self.build_from_here(funnel, settled);
+            self.order_build(BuildOrder { repairs: reused, least_version, ..order }, effects);
         }
         self.relink();
     }
@@ -165,11 +168,9 @@ impl Lane {
     }
 
     /// An order to build a funnel as of this position.
-    fn build_from_here(&mut self, funnel: &Funnel, generation: u64, repairs: bool, effects: &mut Effects) {
-        let (cutoff, clock_ms) = (self.next_offset, self.clock_ms);
-        let funnel = Arc::new(funnel.clone());
-        let order = BuildOrder { funnel, generation, cutoff, clock_ms, repairs };
-        self.order_build(order, effects);
+    fn build_from_here(&self, funnel: &Funnel, generation: u64) -> BuildOrder {
+        let (funnel, cutoff, clock_ms) = (Arc::new(funnel.clone()), self.next_offset, self.clock_ms);
+        BuildOrder { funnel, generation, cutoff, clock_ms, repairs: false, least_version: 0 }
     }
 
     /// Orders a build anew whose funnel is lost.
@@ -180,7 +181,7 @@ impl Lane {
     pub(super) fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
         let funnel = Arc::clone(&order.funnel);
         self.building.retain(|known| !known.is_of(&funnel.site, &funnel.id));
-        let lane = FunnelLane::new(funnel, order.generation, &self.settings, order.clock_ms, order.cutoff);
+        let lane = FunnelLane::ordered(&order, &self.settings);
         self.take_events(effects);
         effects.writes.push(Write::Progress(vec![lane.building_row(0.0, &self.partition)]));
         self.building.push(order.clone());
