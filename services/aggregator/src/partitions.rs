@@ -187,6 +187,7 @@ impl Shared {
             store: warehouse.clone(),
             source,
             plans: Arc::clone(plans),
+            awaited: None,
             refusals,
             journeys: self.journeys.share(),
             last_forgotten: None,

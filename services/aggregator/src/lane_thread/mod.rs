@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use event_log::{LogRecord, PlanTopic, ReadError, Source};
-use rungs_proto::view::{Malformed, RecordView};
+use rungs_proto::view::RecordView;
 use runtime::{Tasks, now_ms};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, mpsc, watch};
@@ -24,7 +24,10 @@ use crate::store::{Store, Write};
 
 mod builds;
 mod pause;
+mod plans;
 mod publish;
+
+pub(crate) use plans::AwaitedPlan;
 
 /// Records whose visitors' journeys are read together.
 const WARM: usize = 32;
@@ -39,6 +42,8 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) store: S,
     pub(crate) source: Arc<dyn Source>,
     pub(crate) plans: Arc<dyn PlanTopic>,
+    /// The plan without which it does not read on.
+    pub(crate) awaited: Option<AwaitedPlan>,
     pub(crate) refusals: Refusals,
     pub(crate) journeys: Share,
     /// When journeys were forgotten to make room, while that is not enough.
@@ -124,8 +129,11 @@ impl<S: Store> LaneThread<S> {
         }
     }
 
-    /// Takes what the log has next; whether the lane stands at its end.
+    /// Takes what the log has next, up to a record whose plan is not known yet; whether the lane stands at its end.
     fn read_and_fold(&mut self) -> Result<bool, LaneError> {
+        if self.is_without_plan() {
+            return Ok(false);
+        }
         let partition = self.lane.partition.partition;
         let records = match self.source.read(partition, self.lane.next_offset(), READ_BYTES) {
             Ok(records) => records,
@@ -140,19 +148,26 @@ impl<S: Store> LaneThread<S> {
         for group in records.chunks(WARM) {
             decoded.clear();
             decoded.extend(group.iter().map(|record| RecordView::decode(&record.value)));
+            let unknown_plan = self.unknown_plan(&decoded);
+            decoded.truncate(unknown_plan.map_or(decoded.len(), |(at, _)| at));
             self.lane.warm(decoded.iter().flatten());
             freshness.expect(decoded.iter().flatten());
             for (record, view) in group.iter().zip(decoded.drain(..)) {
-                while !self.lane.approach(record.offset, record.appended_at_ms, &mut effects) {
+                let (offset, at_ms) = (record.offset, record.appended_at_ms);
+                while !self.guarded(record, |lane| lane.approach(offset, at_ms, &mut effects))? {
                     self.carry_out(std::mem::take(&mut effects))?;
                 }
-                self.take(record, view, &plan_text, &mut effects)?;
+                self.guarded(record, |lane| lane.take(offset, at_ms, view, &plan_text, &mut effects))?;
                 for found in effects.refused.drain(..) {
                     self.refusals.refuse(record, found.reason);
                     refused.get_or_insert(found);
                 }
             }
             freshness.folded(now_ms());
+            if let Some((_, number)) = unknown_plan {
+                self.await_plan(number);
+                break;
+            }
         }
         // One line a read, however many they are.
         if let Some(Refused { offset, reason }) = refused {
@@ -167,21 +182,13 @@ impl<S: Store> LaneThread<S> {
         Ok(records.is_empty())
     }
 
-    /// Takes a record. If that panics, nothing of this lane is used any more: what it held may be half applied.
-    fn take(
-        &mut self,
-        record: &LogRecord,
-        view: Result<RecordView<'_>, Malformed>,
-        plan_text: &dyn Fn(u64) -> Option<String>,
-        effects: &mut Effects,
-    ) -> Result<(), LaneError> {
-        let (offset, lane) = (record.offset, &mut self.lane);
-        let taken = catch_unwind(AssertUnwindSafe(|| {
-            lane.take(offset, record.appended_at_ms, view, plan_text, effects);
-        }));
-        taken.map_err(|panic| {
+    /// Has the lane do something with a record. If that panics, nothing of this lane is used any more: what it held may be
+    /// half applied.
+    fn guarded<T>(&mut self, record: &LogRecord, act: impl FnOnce(&mut Lane) -> T) -> Result<T, LaneError> {
+        let lane = &mut self.lane;
+        catch_unwind(AssertUnwindSafe(|| act(lane))).map_err(|panic| {
             self.refusals.condemn(record);
-            LaneError::Panicked { offset, cause: text_of(panic.as_ref()) }
+            LaneError::Panicked { offset: record.offset, cause: text_of(panic.as_ref()) }
         })
     }
 

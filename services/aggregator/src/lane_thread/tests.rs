@@ -16,7 +16,7 @@ use crate::memory::MemoryStore;
 use crate::refused::PANICKED;
 use crate::restore::restore;
 use crate::screened::Screened;
-use crate::small_lane::{counters, first_of, flush_limits, fold_settings, refusals};
+use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings, refusals};
 use crate::snapshot::{LaneSnapshot, LaneState};
 use crate::writer;
 
@@ -71,6 +71,11 @@ impl World {
         drop(self.log.publish(vec![Message { partition: 0, value }]).unwrap());
     }
 
+    fn apply(&self, number: u64) {
+        let action = Some(Action::PlanApplied(PlanApplied { number }));
+        self.publish(Body::Control(Control { generation: 1, action }));
+    }
+
     fn event(&self, message: &str) {
         let (site, visitor_id, event) = ("s".into(), "v".into(), "a".into());
         let ts_ms = now_ms();
@@ -100,6 +105,7 @@ impl World {
             store: self.store.clone(),
             source,
             plans: Arc::new(PanickingPlans(self.plan.clone())),
+            awaited: None,
             refusals: self.refusals.clone(),
             journeys: self.budget.share(),
             last_forgotten: None,
@@ -134,6 +140,15 @@ impl World {
     }
 }
 
+fn plan(number: u64) -> Arc<PlanRecord> {
+    Arc::new(PlanRecord { number, applied_at_ms: 1, text: PLAN.to_owned() })
+}
+
+fn counts_one(lane: &LaneSnapshot) -> bool {
+    let funnel = lane.funnels.first();
+    lane.state == LaneState::Live && funnel.is_some_and(|funnel| funnel.visitors_in_memory == 1)
+}
+
 async fn ended(life: std::thread::JoinHandle<()>) {
     tokio::task::spawn_blocking(move || life.join().unwrap()).await.unwrap();
 }
@@ -142,8 +157,8 @@ async fn ended(life: std::thread::JoinHandle<()>) {
 async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
     let (world, mut rejected) = World::new(1_000);
     world.event("before");
-    let applied = PlanApplied { number: 7 };
-    world.publish(Body::Control(Control { generation: 1, action: Some(Action::PlanApplied(applied)) }));
+    world.plan.send_replace(Some(plan(8)));
+    world.apply(7);
     world.event("after");
     ended(world.live(&Stop::default()).await).await;
     assert!(world.refusals.poisonous.contains(1) && world.refusals.poisonous.len() == 1);
@@ -164,21 +179,30 @@ async fn a_record_that_panics_ends_the_lane_and_is_refused_by_the_next_one() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_in_the_log_has_its_funnels_built_beside_the_lane() {
     let (world, _rejected) = World::new(1_000);
-    let text = "[[sites]]\nid = \"s\"\nwrite_keys = [\"wk_of_s\"]\n[[funnels]]\nsite = \"s\"\nid = \"f\"\n\
-                conversion_window = \"1h\"\nrolling_windows = [\"1h\"]\n\
-                steps = [{ id = \"a\", event = \"a\" }, { id = \"b\", event = \"b\" }]\n";
-    let plan = PlanRecord { number: 7, applied_at_ms: 1, text: text.to_owned() };
-    world.plan.send_replace(Some(Arc::new(plan)));
+    world.plan.send_replace(Some(plan(7)));
     world.event("before");
-    let applied = PlanApplied { number: 7 };
-    world.publish(Body::Control(Control { generation: 1, action: Some(Action::PlanApplied(applied)) }));
+    world.apply(7);
     let stop = Stop::default();
     let life = world.live(&stop).await;
-    let counted = |lane: &LaneSnapshot| {
-        lane.state == LaneState::Live
-            && lane.funnels.first().is_some_and(|funnel| funnel.visitors_in_memory == 1)
-    };
-    world.until("the funnel is live with the visitor of before", counted).await;
+    world.until("the funnel is live with the visitor of before", counts_one).await;
+    stop.ask(Ending::Flush);
+    ended(life).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_that_the_log_applies_before_the_plan_topic_tells_it_is_waited_for() {
+    let (world, _rejected) = World::new(1_000);
+    world.plan.send_replace(Some(plan(6)));
+    world.event("before");
+    world.apply(7);
+    world.event("after");
+    let stop = Stop::default();
+    let life = world.live(&stop).await;
+    world.until("it stands before the plan", |lane| lane.position == 1 && lane.lag_records() == 2).await;
+    world.until("it has done so for a while", |lane| lane.lag_ms(now_ms()) > 500).await;
+    assert_eq!(world.board.load().position, 1);
+    world.plan.send_replace(Some(plan(7)));
+    world.until("it reads on by the plan", |lane| lane.position == 3 && counts_one(lane)).await;
     stop.ask(Ending::Flush);
     ended(life).await;
 }
