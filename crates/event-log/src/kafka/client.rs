@@ -15,6 +15,12 @@ pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// How long a poll of a client's own events sleeps at most, and so how soon its thread sees that it is to end.
 pub(super) const POLL: Duration = Duration::from_millis(100);
 
+/// Times in a row that a consumer does not find a partition until it is given up.
+///
+/// librdkafka keeps a partition whose leader was away for a moment as unknown for minutes after it is back
+/// (https://github.com/confluentinc/librdkafka/issues/5430); a new consumer asks anew.
+pub(super) const LOST_LIMIT: u32 = 3;
+
 /// librdkafka waits for brokers when a client ends; nobody here waits for it longer than this.
 const END_LIMIT: Duration = Duration::from_secs(5);
 
@@ -66,6 +72,13 @@ pub(super) fn log_error(client: &str, error: &ClientError, reason: &str) {
         }
         _ => tracing::warn!(client, "kafka: {error}: {reason}"),
     }
+}
+
+/// Whether a partition is not found, although it is part of the log.
+pub(super) fn is_unknown(error: &ClientError) -> bool {
+    use RDKafkaErrorCode as Code;
+    let unknown = [Code::UnknownPartition, Code::UnknownTopicOrPartition, Code::LeaderNotAvailable];
+    error.rdkafka_error_code().is_some_and(|code| unknown.contains(&code))
 }
 
 /// Waits for an answer of librdkafka's admin interface, from a thread that may or may not be one of a runtime's.

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError as ClientError;
-use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{self, POLL, Plain};
+use super::client::{self, LOST_LIMIT, POLL, Plain, is_unknown};
 use super::publisher::{KafkaPublisher, Target};
 use super::settings::{self, KafkaSettings};
 use super::{DELIVERY_LIMIT_MS, KafkaError};
@@ -19,6 +19,10 @@ use crate::PublishError;
 
 /// An append waits this long for its record's acknowledgement: longer than the producer tries.
 const APPEND_LIMIT: Duration = Duration::from_millis(DELIVERY_LIMIT_MS + 5_000);
+
+/// How often it is looked whether the topic is found, and how long its leader has for an answer.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
 /// What becomes of a topic's records, in their order. Called by the following thread.
 pub(super) trait Follow: Send + Sync + 'static {
@@ -43,11 +47,11 @@ impl Follower {
         what: &'static str,
         records: Arc<impl Follow>,
     ) -> Result<Self, KafkaError> {
-        let consumer = consumer(settings, topic, what)?;
+        let reading = Reading::new(settings, topic, what)?;
         let ended = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&ended);
         let thread = std::thread::Builder::new().name(format!("kafka-{what}"));
-        let thread = thread.spawn(move || follow(&consumer, records.as_ref(), &until));
+        let thread = thread.spawn(move || reading.follow(records.as_ref(), &until));
         let thread = thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
         Ok(Self { what, ended, thread: Some(thread) })
     }
@@ -62,22 +66,83 @@ impl Drop for Follower {
     }
 }
 
-fn follow(consumer: &BaseConsumer<Plain>, records: &impl Follow, ended: &AtomicBool) {
-    while !ended.load(Ordering::Acquire) {
-        match consumer.poll(POLL) {
-            Some(Ok(message)) => records.take(&message),
+/// Reads a topic's one partition, from its beginning to its end and on.
+struct Reading {
+    settings: KafkaSettings,
+    topic: String,
+    what: &'static str,
+    consumer: BaseConsumer<Plain>,
+    /// Where a consumer goes on that replaces this one.
+    next: Offset,
+    /// When it is looked whether the partition is found.
+    look_at: Instant,
+    /// Times in a row that it was not.
+    lost: u32,
+}
+
+impl Reading {
+    fn new(settings: &KafkaSettings, topic: &str, what: &'static str) -> Result<Self, KafkaError> {
+        Ok(Self {
+            settings: settings.clone(),
+            topic: topic.to_owned(),
+            what,
+            consumer: consumer(settings, topic, what, Offset::Beginning)?,
+            next: Offset::Beginning,
+            look_at: Instant::now() + LOOK_INTERVAL,
+            lost: 0,
+        })
+    }
+
+    fn follow(mut self, records: &impl Follow, ended: &AtomicBool) {
+        while !ended.load(Ordering::Acquire) {
+            self.poll(records);
+            if Instant::now() >= self.look_at {
+                self.look();
+            }
+        }
+    }
+
+    fn poll(&mut self, records: &impl Follow) {
+        match self.consumer.poll(POLL) {
+            Some(Ok(message)) => {
+                records.take(&message);
+                self.next = Offset::Offset(message.offset() + 1);
+            }
             Some(Err(ClientError::PartitionEOF(_))) => records.at_end(),
             // Logged by the context; librdkafka goes on by itself.
             Some(Err(_)) | None => {}
         }
     }
+
+    /// Looks whether the partition is found. A consumer that lost sight of it does not ask again for minutes
+    /// ([`LOST_LIMIT`]); a new one does.
+    fn look(&mut self) {
+        self.look_at = Instant::now() + LOOK_INTERVAL;
+        let bounds = self.consumer.fetch_watermarks(&self.topic, 0, LOOK_LIMIT);
+        self.lost = if bounds.is_err_and(|error| is_unknown(&error)) { self.lost + 1 } else { 0 };
+        if self.lost < LOST_LIMIT {
+            return;
+        }
+        self.lost = 0;
+        match consumer(&self.settings, &self.topic, self.what, self.next) {
+            Ok(consumer) => {
+                tracing::info!(
+                    topic = self.topic,
+                    "the topic is not found any more; a new consumer looks for it"
+                );
+                self.consumer = consumer;
+            }
+            Err(error) => tracing::warn!(topic = self.topic, %error, "no new consumer; trying again"),
+        }
+    }
 }
 
-/// Reads from the beginning and tells the end.
+/// Reads from an offset and tells the end.
 fn consumer(
     settings: &KafkaSettings,
     topic: &str,
     what: &'static str,
+    from: Offset,
 ) -> Result<BaseConsumer<Plain>, KafkaError> {
     let mut config = settings::client(settings)?;
     config.set("group.id", settings.group()).set("enable.auto.commit", "false");
@@ -85,7 +150,7 @@ fn consumer(
     config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
     let consumer: BaseConsumer<Plain> = config.create_with_context(Plain(what))?;
     let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning)?;
+    list.add_partition_offset(topic, 0, from)?;
     consumer.assign(&list)?;
     Ok(consumer)
 }
@@ -105,5 +170,64 @@ pub(super) fn append(
     match answer.recv_timeout(APPEND_LIMIT) {
         Ok(offset) => offset.map_err(PublishError::from),
         Err(_) => Err(PublishError::Storage("Kafka did not answer".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+
+    const TOPIC: &str = "followed";
+
+    /// The values of what is read.
+    #[derive(Default)]
+    struct Values(Mutex<Vec<Vec<u8>>>);
+
+    impl Follow for Values {
+        fn take(&self, message: &BorrowedMessage<'_>) {
+            self.0.lock().unwrap().push(message.payload().unwrap_or_default().to_vec());
+        }
+
+        fn at_end(&self) {}
+    }
+
+    #[test]
+    fn a_topic_that_is_not_found_any_more_is_looked_for_anew_and_read_on_where_it_was() {
+        let brokers = MockCluster::new(1).unwrap();
+        let settings = KafkaSettings::new(brokers.bootstrap_servers());
+        for topic in [TOPIC, &settings.events_topic()] {
+            brokers.create_topic(topic, 1, 1).unwrap();
+        }
+        let publisher = KafkaPublisher::open(&settings).unwrap();
+        let write = |value: &[u8]| append(&publisher, TOPIC, b"key", Some(value), None).unwrap();
+        let values = Arc::new(Values::default());
+        let mut reading = Reading::new(&settings, TOPIC, "test").unwrap();
+        let first = reading.consumer.client().native_ptr();
+        let read_until = |reading: &mut Reading, count: usize| {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            while values.0.lock().unwrap().len() < count {
+                assert!(Instant::now() < deadline, "{:?}", values.0.lock().unwrap());
+                reading.poll(values.as_ref());
+            }
+        };
+        write(b"one");
+        read_until(&mut reading, 1);
+
+        let unknown = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART; 200];
+        brokers.request_errors(RDKafkaApiKey::ListOffsets, &unknown);
+        (1..LOST_LIMIT).for_each(|_| reading.look());
+        assert_eq!(reading.consumer.client().native_ptr(), first, "it may be there again at once");
+        reading.look();
+        assert_ne!(reading.consumer.client().native_ptr(), first);
+        brokers.clear_request_errors(RDKafkaApiKey::ListOffsets);
+
+        write(b"two");
+        read_until(&mut reading, 2);
+        assert_eq!(*values.0.lock().unwrap(), [b"one".to_vec(), b"two".to_vec()]);
     }
 }

@@ -12,12 +12,12 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::KafkaError;
-use super::client::{self, ANSWER_LIMIT, POLL};
+use super::client::{self, ANSWER_LIMIT, LOST_LIMIT, POLL, is_unknown};
 use super::identity::{self, DEBUG_CONTEXT};
 use super::settings::{self, KafkaSettings};
 use super::source::Ends;
@@ -34,11 +34,6 @@ const BOUNDS_LIMIT: Duration = Duration::from_secs(3);
 
 /// The consumer of a [`Reader`].
 pub(super) type Fetching = BaseConsumer<Watching>;
-/// Times in a row that a reader does not find a partition until it is given up.
-///
-/// librdkafka keeps a partition whose leader was away for a moment as unknown for minutes after it is back
-/// (https://github.com/confluentinc/librdkafka/issues/5430); a new consumer asks anew.
-const LOST_LIMIT: u32 = 3;
 
 /// What it fetched of a partition.
 pub(super) type Fetched = PartitionQueue<Watching>;
@@ -140,13 +135,6 @@ impl Reader {
         list.add_partition_offset(&self.topic, partition, offset).map_err(|error| error.to_string())?;
         Ok(list)
     }
-}
-
-/// Whether a partition is not found, although it is part of the log.
-fn is_unknown(error: &ClientError) -> bool {
-    use RDKafkaErrorCode as Code;
-    let unknown = [Code::UnknownPartition, Code::UnknownTopicOrPartition, Code::LeaderNotAvailable];
-    error.rdkafka_error_code().is_some_and(|code| unknown.contains(&code))
 }
 
 /// A reader that is made when it is first needed, and again when it does not find its partitions any more.
