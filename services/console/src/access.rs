@@ -1,6 +1,7 @@
-//! Who may read. On this machine everybody may; elsewhere whoever has the token. A request counts as local only if it
-//! comes from a loopback address, no proxy forwarded it, and its Host header names this machine: otherwise a web page
-//! could read the numbers through its visitor's browser (DNS rebinding).
+//! Who may read: whoever has the token; where none is set, everybody on this machine. Where one is set, being here is not
+//! enough: a proxy beside the console need not say that it is one. A request counts as local if it comes from a loopback
+//! address, no proxy forwarded it, and its Host header names this machine: otherwise a web page could read the numbers
+//! through its visitor's browser (DNS rebinding).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -29,16 +30,20 @@ pub fn admit(token: Option<&str>, caller: &Caller<'_>) -> Result<(), ApiError> {
     match (token, caller.token) {
         (Some(expected), Some(sent)) if is_same(expected, sent) => return Ok(()),
         (Some(_), Some(_)) => return Err(ApiError::WrongToken),
-        _ => {}
+        (Some(_), None) => return Err(ApiError::TokenNeeded),
+        (None, _) => {}
     }
-    let local = caller.peer.is_some_and(|peer| peer.to_canonical().is_loopback()) && !caller.forwarded;
-    match (local, token) {
-        (true, _) if names_this_machine(caller.host) => Ok(()),
-        (true, _) => Err(ApiError::ForeignHost { host: caller.host.unwrap_or_default().to_owned() }),
-        (false, Some(_)) => Err(ApiError::TokenNeeded),
-        (false, None) => Err(ApiError::LoopbackOnly),
+    let is_local = caller.peer.is_some_and(|peer| peer.to_canonical().is_loopback()) && !caller.forwarded;
+    match is_local {
+        true if names_this_machine(caller.host) => Ok(()),
+        true => Err(ApiError::ForeignHost { host: caller.host.unwrap_or_default().to_owned() }),
+        false => Err(ApiError::LoopbackOnly),
     }
 }
+
+/// Headers by which proxies say that they are there.
+const FORWARDED: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
 
 /// Admits a request of actix.
 pub(crate) fn admit_request(token: Option<&str>, request: &HttpRequest) -> Result<(), ApiError> {
@@ -48,32 +53,25 @@ pub(crate) fn admit_request(token: Option<&str>, request: &HttpRequest) -> Resul
     let authority = request.uri().authority().map(|authority| authority.as_str());
     let caller = Caller {
         peer: request.peer_addr().map(|address| address.ip()),
-        forwarded: ["forwarded", "x-forwarded-for", "x-real-ip"].iter().any(|name| header(name).is_some()),
+        forwarded: FORWARDED.iter().any(|name| header(name).is_some()),
         host: header(HOST.as_str()).or(authority),
         token: bearer.map(str::trim).or_else(|| params.get("token")),
     };
     admit(token, &caller)
 }
 
-/// Lets a caller write: with the console's token, or from this machine where no token is set. A page of another origin,
-/// which could write through its visitor's browser, is refused.
+/// Lets a caller write who may read. A page of another origin, which could write through its visitor's browser, is
+/// refused.
 ///
 /// # Errors
-/// Those of [`admit`], [`ApiError::ForeignOrigin`], and [`ApiError::SecretKeyNeeded`] for who may read only.
+/// Those of [`admit`], and [`ApiError::ForeignOrigin`].
 pub(crate) fn admit_writer(token: Option<&str>, request: &HttpRequest) -> Result<(), ApiError> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
     let host = header(HOST.as_str());
     if header(ORIGIN.as_str()).is_some_and(|origin| origin.split_once("://").map(|(_, rest)| rest) != host) {
         return Err(ApiError::ForeignOrigin);
     }
-    admit_request(token, request)?;
-    let is_local_by_itself = token.is_some() && !shows_token(request);
-    if is_local_by_itself { Err(ApiError::SecretKeyNeeded) } else { Ok(()) }
-}
-
-fn shows_token(request: &HttpRequest) -> bool {
-    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    bearer.is_some_and(|value| value.starts_with("Bearer ")) || Params::of(request).get("token").is_some()
+    admit_request(token, request)
 }
 
 /// In a time that does not tell how much of it is right.
@@ -114,10 +112,14 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_needs_no_token() {
+    fn this_machine_needs_no_token_where_none_is_set() {
         for host in ["localhost:8081", "127.0.0.1", "[::1]:8081", "LOCALHOST", "127.8.0.1:80"] {
             assert_eq!(code(admit(None, &local(host))), "ok", "{host}");
-            assert_eq!(code(admit(Some("s3cret"), &local(host))), "ok", "{host}");
+            assert_eq!(
+                code(admit(Some("s3cret"), &local(host))),
+                "token_needed",
+                "{host}: it may be a proxy"
+            );
         }
         let v6 = Caller { peer: Some("::ffff:127.0.0.1".parse().unwrap()), ..local("localhost") };
         assert_eq!(code(admit(None, &v6)), "ok");

@@ -35,7 +35,7 @@ async fn visitors_are_listed_for_a_secret_key_of_the_site_only_and_from_anywhere
     let code = async |headers: &[(&str, &str)]| -> Value {
         console.ask(VISITORS, headers).await.json::<Value>().await.unwrap()["code"].clone()
     };
-    assert_eq!(code(&[]).await, "secret_key_needed");
+    assert_eq!(code(&[]).await, "token_needed");
     assert_eq!(code(&[("authorization", "Bearer token")]).await, "secret_key_needed");
     assert_eq!(code(&[PROXIED]).await, "token_needed");
     for wrong in ["sk_ladder_demo", "wk_shop_demo", "token"] {
@@ -119,11 +119,7 @@ async fn a_note_is_written_by_who_may_and_read_back_in_its_span() {
         let (status, body) = console.note(&note, headers).await;
         (status, body["code"].as_str().unwrap_or_default().to_owned())
     };
-    assert_eq!(
-        code(&[]).await,
-        (401, "secret_key_needed".to_owned()),
-        "reading is free here, writing is not"
-    );
+    assert_eq!(code(&[]).await, (401, "token_needed".to_owned()));
     assert_eq!(code(&[PROXIED]).await.1, "token_needed");
     assert_eq!(code(&[("x-secret-key", "sk_ladder_demo")]).await.1, "wrong_secret_key");
     assert_eq!(code(&[("authorization", "Bearer guess")]).await.1, "wrong_token");
@@ -132,10 +128,11 @@ async fn a_note_is_written_by_who_may_and_read_back_in_its_span() {
     let (_, written) =
         console.note(&json!({"site": "shop", "text": "x", "id": "a", "at": at + 5}), &[KEY]).await;
     assert_eq!(written, json!({"site": "shop", "id": "a", "at": at + 5, "text": "x"}));
-    let read = console.json(&format!("/api/v1/annotations?site=shop&from={at}&to={}", at + 5)).await;
+    let read =
+        console.json(&format!("/api/v1/annotations?site=shop&from={at}&to={}&token=token", at + 5)).await;
     assert_eq!(read["annotations"].as_array().unwrap().len(), 2);
     assert_eq!(read["annotations"][0]["text"], "email sent");
-    assert_eq!(console.json("/api/v1/annotations?site=ladder").await["annotations"], json!([]));
+    assert_eq!(console.json("/api/v1/annotations?site=ladder&token=token").await["annotations"], json!([]));
     for mistake in [
         json!({"site": "shop"}),
         json!({"site": "shop", "text": ""}),
@@ -191,7 +188,7 @@ async fn a_note_is_removed_by_whom_it_may_be_written() {
     };
     let (query, token) = ("site=shop&id=a%20note", ("authorization", "Bearer token"));
     let refused = |status, code: &str| (status, code.to_owned());
-    assert_eq!(remove(query, &[]).await, refused(401, "secret_key_needed"));
+    assert_eq!(remove(query, &[]).await, refused(401, "token_needed"));
     assert_eq!(remove(query, &[PROXIED]).await, refused(401, "token_needed"));
     assert_eq!(remove(query, &[("x-secret-key", "sk_ladder_demo")]).await, refused(401, "wrong_secret_key"));
     let evil = ("origin", "https://evil.example");
@@ -199,7 +196,8 @@ async fn a_note_is_removed_by_whom_it_may_be_written() {
     assert_eq!(remove("site=shop", &[token]).await, refused(400, "bad_parameter"));
     assert_eq!(remove("site=none&id=x", &[token]).await, refused(404, "unknown_site"));
     assert_eq!(remove("site=ladder&id=a%20note", &[token]).await, refused(404, "unknown_note"));
-    let notes = async || console.json("/api/v1/annotations?site=shop").await["annotations"].clone();
+    let notes =
+        async || console.json("/api/v1/annotations?site=shop&token=token").await["annotations"].clone();
     assert_eq!(notes().await.as_array().unwrap().len(), 1);
     assert_eq!(remove(query, &[KEY, PROXIED]).await.0, 200);
     assert_eq!(notes().await, json!([]));

@@ -23,8 +23,9 @@ pub(crate) struct Arguments {
     admin: Option<SocketAddr>,
 }
 
-const EXAMPLE: &str = "Reads the plan from Kafka and the numbers from ClickHouse; keeps nothing. Loopback callers need no token, \
-others the one of [console] token.
+const EXAMPLE: &str =
+    "Reads the plan from Kafka and the numbers from ClickHouse; keeps nothing. Whoever reads needs the \
+token of [console] token; where none is set, only this machine's programs may.
 
 Examples:
   rungs console --settings rungs.toml
