@@ -225,10 +225,16 @@ impl Fold {
         let slot = self.journeys.slot(event.visitor);
         let (before, _) = open(slot.state(), journey);
         journey.age(horizon_start, window_ms);
+        let tail_event = tail_event(event);
         if journey.tail.len() >= self.spec.max_tail_events {
             journey.settle(event.ts, window_ms);
         }
-        journey.insert(tail_event(event), window_ms);
+        // What is of one time cannot be settled before that time is over: an import may give a day's events one.
+        if journey.tail.len() >= self.spec.max_tail_events && journey.has_like(&tail_event) {
+            journey.settle_like(&tail_event);
+        } else {
+            journey.insert(tail_event, window_ms);
+        }
         self.tallies.replace(before, journey.live.packed());
         prune(journey, &self.spec, self.clock_ms);
         codec::encode(journey, bytes);

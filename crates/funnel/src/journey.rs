@@ -67,6 +67,20 @@ impl Journey {
         self.tail.insert(&TailEvent::settled(until));
     }
 
+    /// Whether the tail has an event of the same time that changes the same: a second one changes nothing.
+    pub fn has_like(&self, event: &TailEvent) -> bool {
+        let what = |event: &TailEvent| (event.ts, event.matches, event.values);
+        self.tail.iter().any(|other| what(&other) == what(event))
+    }
+
+    /// Remembers of an event that it is not remembered, like those that were settled.
+    pub fn settle_like(&mut self, event: &TailEvent) {
+        let remembered = self.tail.iter().filter(|event| event.matches == 0).map(|event| event.own_ts());
+        let until = remembered.fold(event.own_ts(), i64::max);
+        self.tail.keep_matches();
+        self.tail.insert(&TailEvent::settled(until));
+    }
+
     /// Whether events that were settled are still younger than the horizon. To be asked after [`Journey::age`].
     pub fn is_settled(&self) -> bool {
         self.remembers(SETTLED)

@@ -7,6 +7,9 @@ use crate::plan::{CompiledFunnel, Funnel};
 use crate::values::Values;
 use crate::windows::MINUTE_MS;
 
+/// Events of one visitor that are looked at together.
+const MAX_TAIL_EVENTS: usize = 64;
+
 /// A funnel that is being computed over a span.
 pub struct Report {
     compiled: CompiledFunnel,
@@ -27,7 +30,8 @@ impl Report {
             rolling_windows_ms: vec![end_ms - start_ms],
             // Events come in time order: a journey need not be folded again.
             horizon_ms: 0,
-            max_tail_events: usize::MAX,
+            // Those of one time; of more only what differs.
+            max_tail_events: MAX_TAIL_EVENTS,
         };
         Self {
             compiled: CompiledFunnel::new(funnel),
@@ -42,6 +46,11 @@ impl Report {
         if let Some(event) = matched(&self.compiled, &mut self.fold, event) {
             self.fold.fold_raw(&event);
         }
+    }
+
+    /// How many visitors it holds in memory.
+    pub fn visitors(&self) -> usize {
+        self.fold.visitors()
     }
 
     /// The counts of everybody, those of each value of a breakdown, and whether some values count as `other`.

@@ -115,6 +115,32 @@ fn a_build_settles_a_visitor_with_too_many_events_who_is_judged_again_once_they_
     assert_eq!(take(&mut fold, later, event(100, later, later)), Folded::Counted);
 }
 
+/// As an import with days for times brings them.
+#[test]
+fn of_many_events_of_one_time_a_build_keeps_those_that_differ() {
+    let mut fold = fold();
+    let spec = Spec { max_tail_events: 1_000, ..fold.spec().clone() };
+    let mut exact = Fold::new(spec, Values::new(&[]), T0);
+    for n in 0..300 {
+        let ts = T0 + n / 100 * 1_000;
+        let own_ts = ts + n % 7;
+        let event = FoldEvent { matches: 1 + (n as u32 % 3), own_ts, ..event(n as u64, ts, ts) };
+        fold.fold_raw(&event);
+        exact.fold_raw(&event);
+        let (end_ms, changed) = (fold.open_minute_end_ms(), fold.take_changed(1));
+        assert_eq!(fold.counts_at(end_ms), exact.counts_at(end_ms), "after {n}");
+        assert!(changed[0].1.len() < 600, "{} bytes after {n}", changed[0].1.len());
+    }
+    let clock = T0 + 2_000;
+    assert_eq!(
+        take(&mut fold, clock, event(7, T0, T0)),
+        Folded::TailFull,
+        "a copy of one that is not remembered"
+    );
+    let later = clock + 7 + HORIZON_MS;
+    assert_eq!(take(&mut fold, later, event(1_000, later, later)), Folded::Counted);
+}
+
 #[test]
 fn windows_that_run_ahead_for_a_moment_come_back_with_all_they_counted() {
     let mut fold = fold();
