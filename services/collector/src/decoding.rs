@@ -13,6 +13,7 @@ use crate::body::{self, Expander};
 use crate::draft::Parsed;
 use crate::refusal::Refusal;
 use crate::rejection::Rejection;
+use crate::skew;
 use crate::validate::{Request, Validator};
 
 /// A request, as far as decoders look at it.
@@ -120,7 +121,7 @@ impl Circumstances<'_> {
         let mut validator = Validator::new(Request {
             site: self.site,
             received_at_ms: self.received_at_ms,
-            sent_at: parsed.sent_at,
+            sent_at: skew::sent_at(parsed, self.received_at_ms, self.settings.skew_threshold_ms),
             skew_threshold_ms: self.settings.skew_threshold_ms,
             agent: None,
             country: "",

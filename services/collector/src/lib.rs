@@ -38,6 +38,7 @@ mod record;
 pub mod refusal;
 pub mod rejection;
 mod server;
+mod skew;
 mod spill_metrics;
 mod tag;
 mod timestamp;

@@ -22,6 +22,7 @@ use crate::properties;
 use crate::quota::VisitorsOfSite;
 use crate::record::{Event, Origin};
 use crate::rejection::{Reason, Rejection};
+use crate::skew;
 use crate::timestamp;
 
 const VISITOR_QUOTA: &str = "the visitor sends more than visitor_events_per_second of the site's limits allows, \
@@ -35,7 +36,7 @@ pub(crate) struct Request<'r> {
     pub(crate) site: &'r str,
     /// UTC milliseconds.
     pub(crate) received_at_ms: i64,
-    /// When the client says that it sent the request.
+    /// When the client says that it sent the request, as [`skew::sent_at`] gives it.
     pub(crate) sent_at: When<'r>,
     /// Client clocks that differ by less are not corrected.
     pub(crate) skew_threshold_ms: i64,
@@ -261,13 +262,11 @@ impl Validator<'_, '_> {
         masked.map_or(properties, Cow::Owned)
     }
 
-    /// The event's time by our clock, if the client's is clearly wrong. A time of sending before the event's own is stale (a
-    /// repeated request, a whole second, a zero) and tells nothing about the client's clock.
+    /// The event's time by our clock, if the client's is clearly wrong.
     fn corrected(&self, own: i64, sent: i64) -> Option<i64> {
-        let skew = self.request.received_at_ms.saturating_sub(sent);
         let is_live = self.request.import_id.is_empty();
-        let is_wrong = skew.saturating_abs() > self.request.skew_threshold_ms;
-        (is_live && is_wrong && sent >= own).then(|| own.saturating_add(skew))
+        let skew = skew::of(sent, self.request.received_at_ms, self.request.skew_threshold_ms)?;
+        (is_live && !skew::is_stale(sent, own)).then(|| own.saturating_add(skew))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::publish::publish;
 use crate::quota::{Amount, Beyond, OverQuota, SiteQuota, Taken};
 use crate::refusal::Refusal;
 use crate::rejection::{Reason, Rejection};
+use crate::skew;
 use crate::validate::{self, Validator};
 
 /// How a request's events came.
@@ -145,12 +146,12 @@ impl Incoming<'_> {
             Some(id) => self.check_import(caller, id).map(|()| None)?,
             None => Some(self.take_quota(caller, arrival, taken)?),
         };
-        let country = self.country();
+        let (country, skew_threshold_ms) = (self.country(), self.state.settings.skew_threshold_ms);
         let mut validator = Validator::new(validate::Request {
             site: &caller.site.id,
             received_at_ms: arrival.received_at_ms,
-            sent_at: parsed.sent_at,
-            skew_threshold_ms: self.state.settings.skew_threshold_ms,
+            sent_at: skew::sent_at(&parsed, arrival.received_at_ms, skew_threshold_ms),
+            skew_threshold_ms,
             agent: self.agent(caller),
             country: &country,
             stand_in: stand_in.as_deref(),

@@ -49,6 +49,37 @@ async fn a_clock_that_is_far_off_is_corrected_by_the_time_of_sending() {
     }
 }
 
+/// Times of the events of a batch by our clock, beside the time of receipt; given are their times by the client's.
+async fn batch(running: &Running, sent_at: i64, own: &[i64]) -> Vec<i64> {
+    let before = running.events().len();
+    let event = |own: &i64| json!({"event": own.to_string(), "anonymousId": "v", "timestamp": iso(*own)});
+    let events: Vec<Value> = own.iter().map(event).collect();
+    running.ok("/v1/batch", json!({"sentAt": iso(sent_at), "batch": events}).to_string()).await;
+    let stored = running.events().split_off(before);
+    own.iter()
+        .map(|own| stored.iter().find(|event| event.event == own.to_string()).unwrap())
+        .map(|event| event.ts_ms - event.received_at_ms)
+        .collect()
+}
+
+#[tokio::test]
+async fn events_of_one_batch_are_corrected_together_so_that_they_keep_their_order() {
+    let running = start().await;
+    let slow = now() - HOUR;
+    let second = slow / 1_000 * 1_000;
+    // The client cuts the time of sending to its second, in which the last of its events happened.
+    let ages = batch(&running, second, &[second - 2_000, second - 100, second + 400]).await;
+    assert!(ages.is_sorted(), "{ages:?}");
+    assert!((-4_000..=-1_500).contains(&ages[0]), "{ages:?}");
+    assert!((-2_500..=0).contains(&ages[1]) && (-2_000..=0).contains(&ages[2]), "{ages:?}");
+    // A request that is repeated with what came since: its time of sending is that of the first attempt.
+    let ages = batch(&running, slow, &[slow - 5_000, slow + 1_000, slow + 60_000]).await;
+    for (age, expected) in ages.into_iter().zip([-5_000, 1_000, 60_000]) {
+        let difference = age + HOUR - expected;
+        assert!(difference.abs() < 10_000, "{age}: none of them is corrected");
+    }
+}
+
 #[tokio::test]
 async fn an_event_never_happens_after_it_was_received() {
     let running = start().await;
