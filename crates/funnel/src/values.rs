@@ -34,7 +34,11 @@ impl Values {
             let other = values.name(breakdown, OTHER);
             values.other.push(other);
             for value in &plan.values {
-                values.name(breakdown, value);
+                match value == OTHER {
+                    // It is what it was; the next ones have the ids that their places give them.
+                    true => values.names.push((breakdown, OTHER.to_owned())),
+                    false => drop(values.name(breakdown, value)),
+                }
             }
         }
         values.from_plan = values.names.len();
@@ -113,6 +117,18 @@ mod tests {
 
     fn channel() -> Breakdown {
         Breakdown { by: "channel".into(), values: vec!["email".into()] }
+    }
+
+    #[test]
+    fn other_may_be_listed_and_is_the_one_that_there_is() {
+        let listed = ["a", OTHER, "b"].map(str::to_owned).to_vec();
+        let mut values = Values::new(&[Breakdown { by: "plan".into(), values: listed }]);
+        let b = values.id(0, "b");
+        assert_eq!(values.get(b), Some((0, "b")));
+        for n in 0..MAX_UNLISTED_VALUES {
+            values.id(0, &n.to_string());
+        }
+        assert_eq!(values.id(0, "one more"), values.id(0, OTHER), "both are counted together");
     }
 
     #[test]

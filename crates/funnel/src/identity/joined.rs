@@ -71,6 +71,19 @@ impl Joined {
         self.seconds.get(&pair(visitor, user)).map_or(Whose::Unknown, |person| Whose::Person(*person))
     }
 
+    /// The visitor that an event counts for where all partitions are looked at together: a second user whom the set does not
+    /// know on this device goes by the id that it knows them by.
+    pub fn visitor(&self, visitor: u128, user_id: &str) -> u128 {
+        match self.whose(visitor, user_id) {
+            Whose::Own => visitor,
+            Whose::Person(person) => person.visitor,
+            Whose::Unknown => {
+                let user = visitor_hash(user_id);
+                self.members.get(&user).map_or(user, |member| member.person.visitor)
+            }
+        }
+    }
+
     /// Whether an event of the log waits for the next build: it counts for another id than its own.
     pub fn waits(&self, visitor: u128, user_id: &str) -> bool {
         !self.is_empty()

@@ -166,6 +166,22 @@ fn companions() -> impl Strategy<Value = Vec<Companions>> {
     )
 }
 
+#[test]
+fn a_user_who_is_new_on_a_device_goes_by_the_id_of_theirs_that_the_set_knows() {
+    let seen = [("ann's", "ann"), ("bob's", "bob")];
+    let companions = |(id, user): (&str, &str)| Companions {
+        id: id.to_owned(),
+        last_seen_ms: 1,
+        users: vec![user.to_owned()],
+    };
+    let joined = joined(&join(&seen.map(companions)));
+    let bob = joined.visitor(visitor_hash("bob's"), "bob");
+    assert_eq!(joined.visitor(visitor_hash("ann's"), "bob"), bob, "on ann's device");
+    assert_ne!(joined.visitor(visitor_hash("ann's"), "ann"), bob);
+    assert_eq!(joined.visitor(visitor_hash("ann's"), "cy"), visitor_hash("cy"), "whom nobody knows");
+    assert_eq!(joined.visitor(visitor_hash("another's"), "bob"), visitor_hash("another's"), "no set has it");
+}
+
 proptest! {
     #[test]
     fn every_event_counts_for_whom_the_rule_says(seen in companions()) {
