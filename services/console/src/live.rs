@@ -40,10 +40,11 @@ pub(crate) async fn live(
     Ok(if as_csv { csv::ladder(&answer) } else { HttpResponse::Ok().json(answer) })
 }
 
-/// The window that ended when the one of now began. Of longer ago only hours' ends are kept.
+/// The window that ended when the one of now began. Of longer ago only hours' ends are kept: the hour's before.
 async fn before(source: &dyn NumberSource, wanted: &Wanted, now_ms: i64) -> Result<Answer, ApiError> {
-    let then = now_ms - wanted.window.ms;
-    match at(source, wanted, then - then.rem_euclid(MINUTE_MS)).await {
+    // The window of now ends with the minute that is open.
+    let then = (now_ms.div_euclid(MINUTE_MS) + 1) * MINUTE_MS - wanted.window.ms;
+    match at(source, wanted, then).await {
         Err(ApiError::OutsideHistory | ApiError::IncompleteHistory) => {
             at(source, wanted, then - then.rem_euclid(HOUR_MS)).await
         }
