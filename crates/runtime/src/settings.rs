@@ -100,8 +100,10 @@ pub struct ConsoleSettings {
     pub listen: SocketAddr,
     /// Threads that serve HTTP; 0 = one a core.
     pub workers: usize,
-    /// Whoever is not on this machine must send it as a Bearer token or `?token=`; none: loopback only.
+    /// Whoever reads must send it as a Bearer token or `?token=`; none: this machine only.
     pub token: Option<String>,
+    /// Visitors that a report counts, at most: it holds them in memory.
+    pub max_report_visitors: usize,
 }
 
 /// `[admin]`
@@ -202,7 +204,7 @@ impl Default for AggregatorSettings {
 
 impl Default for ConsoleSettings {
     fn default() -> Self {
-        Self { listen: loopback(8081), workers: 1, token: None }
+        Self { listen: loopback(8081), workers: 1, token: None, max_report_visitors: 1_000_000 }
     }
 }
 

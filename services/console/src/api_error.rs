@@ -51,6 +51,10 @@ pub enum ApiError {
     ForeignHost { host: String },
     #[error("{limit} streams are open, which is the limit; close one or ask again later")]
     TooManyStreams { limit: usize },
+    #[error("{limit} reports are being made, which is the limit; ask again later")]
+    TooManyReports { limit: usize },
+    #[error("more than {limit} visitors take part ([console] max_report_visitors); ask for a shorter span")]
+    TooManyVisitors { limit: usize },
     #[error("no such path; the API is described at /api/v1/openapi.json")]
     NotFound,
     #[error("ClickHouse did not give the numbers: {reason}")]
@@ -85,6 +89,8 @@ impl ApiError {
             }
             Self::NoPlan => (StatusCode::SERVICE_UNAVAILABLE, "no_plan"),
             Self::TooManyStreams { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_streams"),
+            Self::TooManyReports { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_reports"),
+            Self::TooManyVisitors { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "too_many_visitors"),
         }
     }
 
@@ -147,6 +153,8 @@ impl From<SourceError> for ApiError {
                 tracing::warn!(%error, "numbers could not be read");
                 Self::ClickHouse { passing: error.is_retryable(), reason: error.to_string() }
             }
+            SourceError::TooManyReports { limit } => Self::TooManyReports { limit },
+            SourceError::TooManyVisitors { limit } => Self::TooManyVisitors { limit },
         }
     }
 }

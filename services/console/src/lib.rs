@@ -24,6 +24,7 @@ pub mod hub;
 mod live;
 mod metrics;
 mod params;
+pub mod raw_reports;
 mod readiness;
 pub mod recent;
 pub mod report;

@@ -4,13 +4,6 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use funnel::identity::{Joined, Whose};
-use funnel::intake::{Incoming, visitor_hash};
-use funnel::plan::{Funnel, Identity};
-use funnel::report::Report;
-use warehouse::links::LinkSet;
-use warehouse::raw::RawQuery;
-use warehouse::{Warehouse, WarehouseError};
 
 use crate::answer::Answer;
 use crate::api_error::ApiError;
@@ -18,7 +11,7 @@ use crate::csv;
 use crate::day::Day;
 use crate::params::{FunnelPath, Params};
 use crate::routes::State;
-use crate::source::{ReportCounts, SourceError, Span, WantedDay};
+use crate::source::{Span, WantedDay};
 
 /// The route's handler.
 pub(crate) async fn report(
@@ -55,51 +48,4 @@ fn span(params: &Params) -> Result<Span, ApiError> {
         true => Ok(span),
         false => Err(ApiError::bad_parameter("to", "must be after from")),
     }
-}
-
-/// Folds the raw events of a span, in bounded memory but for the visitors' journeys.
-///
-/// # Errors
-/// ClickHouse's.
-pub async fn counts(
-    warehouse: &Warehouse,
-    funnel: &Funnel,
-    span: Span,
-    breakdown: Option<&str>,
-) -> Result<ReportCounts, SourceError> {
-    let mut report = Report::new(funnel, span.from_ms, span.to_ms);
-    let (set, joined) = joined(warehouse, funnel).await?;
-    let mut events = warehouse.raw_events(&RawQuery {
-        site: funnel.site.clone(),
-        events: funnel.event_names(),
-        from_ms: Some(span.from_ms),
-        to_ms: Some(span.to_ms),
-        joined: set,
-        ..RawQuery::default()
-    })?;
-    while let Some(event) = events.next().await? {
-        let event = event.incoming();
-        let visitor = match joined.whose(event.visitor, event.user_id) {
-            Whose::Own => event.visitor,
-            Whose::Person(person) => person.visitor,
-            Whose::Unknown => visitor_hash(event.user_id),
-        };
-        report.push(&Incoming { visitor, ..event });
-    }
-    let (total, values, truncated) = report.finish(breakdown);
-    Ok(ReportCounts { total, values, truncated })
-}
-
-/// Where the funnel's site joins ids: the newest set of links, whole. A report sees the events of all partitions, so the ids
-/// of a visitor are one to their last event.
-async fn joined(warehouse: &Warehouse, funnel: &Funnel) -> Result<(Option<LinkSet>, Joined), WarehouseError> {
-    if funnel.identity == Identity::Ids {
-        return Ok((None, Joined::default()));
-    }
-    let epoch = warehouse.stored().await?.epoch;
-    let Some(set) = warehouse.link_set(&funnel.site, u64::MAX, epoch).await? else {
-        return Ok((None, Joined::default()));
-    };
-    let joined = warehouse.joined(&set, None).await?;
-    Ok((Some(set), joined))
 }

@@ -94,6 +94,18 @@ pub enum SourceError {
     /// ClickHouse failed.
     #[error(transparent)]
     Warehouse(Arc<WarehouseError>),
+    /// As many reports are being made as may be at once.
+    #[error("{limit} reports are being made, which is the limit")]
+    TooManyReports {
+        /// How many may be.
+        limit: usize,
+    },
+    /// A span has more visitors than a report may count.
+    #[error("more than {limit} visitors take part")]
+    TooManyVisitors {
+        /// How many it may.
+        limit: usize,
+    },
 }
 
 impl From<WarehouseError> for SourceError {

@@ -20,8 +20,8 @@ use warehouse::visitors::PageQuery;
 use warehouse::{FunnelKey, Warehouse};
 
 use crate::day::Day;
+use crate::raw_reports::RawReports;
 use crate::recent::MAX_RECENT;
-use crate::report;
 use crate::shared_reads::{LIVE, Pace, Read, SharedReads};
 use crate::source::{
     Arriving, NumberSource, OnAStep, PageRequest, ReportCounts, SourceError, Span, Wanted, WantedDay,
@@ -31,6 +31,7 @@ use crate::source::{
 #[derive(Clone)]
 pub struct WarehouseSource {
     warehouse: Warehouse,
+    reports: RawReports,
     horizon_ms: i64,
     live: SharedReads<LiveKey, Arc<Live>>,
     arriving: SharedReads<String, Arc<Arriving>>,
@@ -90,15 +91,23 @@ struct LiveKey {
 }
 
 impl WarehouseSource {
-    /// The horizon must be the aggregator's: it is part of the definition under which numbers are stored.
-    pub fn new(warehouse: Warehouse, horizon_ms: i64, tasks: Tasks, shutdown: Shutdown) -> Self {
+    /// The horizon must be the aggregator's: it is part of the definition under which numbers are stored. A report counts
+    /// `max_report_visitors` at most.
+    pub fn new(
+        warehouse: Warehouse,
+        horizon_ms: i64,
+        max_report_visitors: usize,
+        tasks: Tasks,
+        shutdown: Shutdown,
+    ) -> Self {
+        let reports = RawReports::new(warehouse.clone(), max_report_visitors);
         let live = SharedReads::new(reading(warehouse.clone()), LIVE, tasks.clone(), shutdown.clone());
         let read = reading_arrivals(warehouse.clone(), horizon_ms);
         let arriving = SharedReads::new(read, LIVE, tasks.clone(), shutdown.clone());
-        let read = reading_days(warehouse.clone());
+        let read = reading_days(reports.clone());
         let today = SharedReads::new(read.clone(), TODAY, tasks.clone(), shutdown.clone());
         let past_days = SharedReads::new(read, PAST_DAYS, tasks, shutdown);
-        Self { warehouse, horizon_ms, live, arriving, today, past_days }
+        Self { warehouse, reports, horizon_ms, live, arriving, today, past_days }
     }
 
     fn key(&self, funnel: &Funnel) -> FunnelKey {
@@ -138,13 +147,12 @@ fn reading_arrivals(warehouse: Warehouse, horizon_ms: i64) -> Read<String, Arc<A
 }
 
 /// One read of a day's events.
-fn reading_days(warehouse: Warehouse) -> Read<DayKey, (Span, Arc<ReportCounts>)> {
+fn reading_days(reports: RawReports) -> Read<DayKey, (Span, Arc<ReportCounts>)> {
     Arc::new(move |DayKey { wanted, .. }: DayKey| {
-        let warehouse = warehouse.clone();
+        let reports = reports.clone();
         async move {
             let span = wanted.day.span(&wanted.zone, now_ms());
-            let counts =
-                report::counts(&warehouse, &wanted.funnel, span, wanted.breakdown.as_deref()).await?;
+            let counts = reports.shared(&wanted.funnel, span, wanted.breakdown.as_deref()).await?;
             Ok((span, Arc::new(counts)))
         }
         .boxed()
@@ -191,7 +199,7 @@ impl NumberSource for WarehouseSource {
         span: Span,
         breakdown: Option<&'a str>,
     ) -> BoxFuture<'a, Result<ReportCounts, SourceError>> {
-        report::counts(&self.warehouse, funnel, span, breakdown).boxed()
+        self.reports.asked(funnel, span, breakdown).boxed()
     }
 
     fn event_names<'a>(

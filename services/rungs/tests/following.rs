@@ -241,5 +241,33 @@ fn today_counts_what_happened_since_midnight_and_its_past_is_there() {
     let as_of = before["as_of"].as_i64().unwrap();
     assert_eq!(before, get(&program, &format!("{SHOP}/live?window=7d&as_of={as_of}"), &[]));
     assert!(before["steps"][0]["visitors"].as_u64() > Some(0), "{before}");
+    // A minute may end between the two.
+    program.until("the window before ends where the one of now begins", |program| {
+        let before = get(program, &format!("{SHOP}/live?window=7d&previous=true"), &[]);
+        before["to"] == get(program, &format!("{SHOP}/live?window=7d"), &[])["from"]
+    });
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn a_report_of_more_visitors_than_the_settings_allow_is_refused() {
+    let plan = std::fs::read_to_string(program::root().join("examples/shop/tracking-plan.toml")).unwrap();
+    let program = Program::start_with(&plan, "[console]\nmax_report_visitors = 2\n");
+    let until = now_ms() + 60_000;
+    let report = |program: &Program| {
+        let address = format!("{}{SHOP}/report?from={}&to={until}", program.console, until - 3_600_000);
+        ask(&address, &[], None)
+    };
+    send(&program, &["one", "two"].map(|visitor| event(visitor, "product_view")));
+    program.until("both are counted", |program| {
+        let (status, _, body) = report(program);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str::<Value>(&body).unwrap()["steps"][0]["visitors"] == 2
+    });
+    send(&program, &[event("three", "product_view")]);
+    program.until("the third is too many", |program| {
+        let (status, _, body) = report(program);
+        status == 422 && body.contains("too_many_visitors") && body.contains("max_report_visitors")
+    });
     assert_eq!(program.stop(), Some(0));
 }

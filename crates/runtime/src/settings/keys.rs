@@ -142,7 +142,8 @@ fn console() -> Vec<Row> {
     vec![
         (S, "listen", Place::Address(|s| &mut s.console.listen), "Where the page and the API are served."),
         (S, "workers", number!(One, 0..=1_024, console.workers), "Threads that serve HTTP; 0 is one a core."),
-        (S, "token", Place::Secret { field: |s| &mut s.console.token, file_key: "token_file" }, "What whoever is not on this machine must send; without one only this machine is answered."),
+        (S, "token", Place::Secret { field: |s| &mut s.console.token, file_key: "token_file" }, "What whoever reads must send; without one only this machine is answered."),
+        (S, "max_report_visitors", number!(One, 1..=100_000_000, console.max_report_visitors), "Visitors that a report from raw events counts, at most; it holds each in some 250 bytes, and two are made at once."),
     ]
 }
 

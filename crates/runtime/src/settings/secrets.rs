@@ -27,9 +27,10 @@ fn hidden(secret: &Option<String>) -> Option<&'static str> {
 
 impl fmt::Debug for ConsoleSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { listen, workers, token } = self;
+        let Self { listen, workers, token, max_report_visitors } = self;
         let mut debug = formatter.debug_struct("ConsoleSettings");
-        debug.field("listen", listen).field("workers", workers).field("token", &hidden(token)).finish()
+        debug.field("listen", listen).field("workers", workers).field("token", &hidden(token));
+        debug.field("max_report_visitors", max_report_visitors).finish()
     }
 }
 

@@ -36,6 +36,7 @@ impl Running {
                 listen: ([127, 0, 0, 1], 0).into(),
                 workers: 1,
                 token: token.map(str::to_owned),
+                max_report_visitors: 1_000,
             },
             source: source.clone(),
             plan: receiver,

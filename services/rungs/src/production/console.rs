@@ -37,10 +37,11 @@ async fn serve(
     admin: &runtime::AdminServer,
 ) -> Result<(), Failure> {
     let (tasks, shutdown) = (process.tasks.clone(), process.shutdown.clone());
-    let horizon_ms = settings.aggregator.horizon_ms;
+    let (horizon_ms, max_visitors) = (settings.aggregator.horizon_ms, settings.console.max_report_visitors);
+    let source = WarehouseSource::new(warehouse, horizon_ms, max_visitors, tasks.clone(), shutdown.clone());
     let console = Console {
         settings: settings.console.clone(),
-        source: Arc::new(WarehouseSource::new(warehouse, horizon_ms, tasks.clone(), shutdown.clone())),
+        source: Arc::new(source),
         plan: follow::follow(plans.latest(), &tasks, shutdown.clone()),
         tasks,
         metrics: process.metrics.clone(),

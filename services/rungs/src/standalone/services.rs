@@ -84,6 +84,7 @@ impl Services {
         let source = WarehouseSource::new(
             engines.warehouse.clone(),
             horizon_ms,
+            settings.console.max_report_visitors,
             process.tasks.clone(),
             process.shutdown.clone(),
         );

@@ -63,7 +63,7 @@ fn registered() -> Vec<MetricInfo> {
     let warehouse = Warehouse::connect(&ClickHouseSettings { url, ..ClickHouseSettings::default() }).unwrap();
     let console = Console {
         settings: ConsoleSettings { listen: any_port, ..ConsoleSettings::default() },
-        source: Arc::new(WarehouseSource::new(warehouse, 0, tasks.clone(), shutdown.clone())),
+        source: Arc::new(WarehouseSource::new(warehouse, 0, 0, tasks.clone(), shutdown.clone())),
         plan: watch::channel(None).1,
         tasks,
         metrics: metrics.clone(),
