@@ -11,7 +11,7 @@ use std::time::Duration;
 use event_log::kafka::{KafkaError, SendError};
 use event_log::local::LocalLogSettings;
 use event_log::spill::{OnSent, Remote, SLOW_LIMIT, Spill};
-use event_log::{Message, PublishError, Publisher, SystemClock};
+use event_log::{Message, PlanRecord, PublishError, Publisher, SystemClock};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use support::{message, publish, until, wait};
@@ -264,6 +264,24 @@ fn a_partition_without_a_leader_holds_up_no_others_and_sends_them_nothing_twice(
         assert_eq!(distinct(&fake.records(0)), all);
         assert_eq!((fake.records(1), spill.depth_records()), (all, 0));
     }
+}
+
+#[test]
+fn the_kept_plan_is_what_the_topic_says_whatever_its_number_and_survives_a_restart() {
+    let plan = |number: u64, text: &str| PlanRecord { number, applied_at_ms: 10, text: text.to_owned() };
+    let (fake, dir) = (Fake::new(Mood::Failing), tempfile::tempdir().unwrap());
+    {
+        let spill = spill(&fake, dir.path());
+        assert_eq!(spill.kept_plan(), None);
+        (5..=7).for_each(|number| spill.keep_plan(&plan(number, "before Kafka was lost")).unwrap());
+        assert_eq!(spill.kept_plan().as_deref(), Some(&plan(7, "before Kafka was lost")));
+        for number in [1, 7] {
+            spill.keep_plan(&plan(number, "applied again")).unwrap();
+            assert_eq!(spill.kept_plan().as_deref(), Some(&plan(number, "applied again")));
+        }
+        spill.keep_plan(&plan(2, "applied again")).unwrap();
+    }
+    assert_eq!(spill(&fake, dir.path()).kept_plan().as_deref(), Some(&plan(2, "applied again")));
 }
 
 /// Several senders, each of which sends its next event when the last was acknowledged, over moods that change and

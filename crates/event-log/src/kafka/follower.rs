@@ -1,17 +1,23 @@
 //! A topic of one partition that is followed from its beginning, and records that are written to it one by one: what the
 //! plan topic (`plans.rs`) and the topic of salts (`salts.rs`) have in common. What is read they say themselves ([`Follow`]).
+//!
+//! A topic that is deleted and created again (Kafka was lost) is followed from its beginning once more: librdkafka would go
+//! on at the old offset.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{self, POLL, Plain};
+use super::client::{self, POLL};
+use super::identity::{self, DEBUG_CONTEXT};
 use super::publisher::{KafkaPublisher, Target};
 use super::settings::{self, KafkaSettings};
 use super::{DELIVERY_LIMIT_MS, KafkaError};
@@ -26,6 +32,18 @@ pub(super) trait Follow: Send + Sync + 'static {
 
     /// Everything that was there was taken, also if the last offsets hold no record.
     fn at_end(&self);
+
+    /// The topic is another one under the same name; its records follow, from the first.
+    fn begin_anew(&self);
+}
+
+/// What the consumer tells.
+struct Following {
+    what: &'static str,
+    topic: String,
+    /// The topic's id, once it is known.
+    id: Mutex<Option<String>>,
+    replaced: AtomicBool,
 }
 
 /// The thread that follows a topic; dropping it ends it.
@@ -62,8 +80,11 @@ impl Drop for Follower {
     }
 }
 
-fn follow(consumer: &BaseConsumer<Plain>, records: &impl Follow, ended: &AtomicBool) {
+fn follow(consumer: &BaseConsumer<Following>, records: &impl Follow, ended: &AtomicBool) {
     while !ended.load(Ordering::Acquire) {
+        if consumer.context().replaced.swap(false, Ordering::AcqRel) {
+            begin_anew(consumer, records);
+        }
         match consumer.poll(POLL) {
             Some(Ok(message)) => records.take(&message),
             Some(Err(ClientError::PartitionEOF(_))) => records.at_end(),
@@ -73,22 +94,60 @@ fn follow(consumer: &BaseConsumer<Plain>, records: &impl Follow, ended: &AtomicB
     }
 }
 
+fn begin_anew(consumer: &BaseConsumer<Following>, records: &impl Follow) {
+    let Following { topic, replaced, .. } = consumer.context().as_ref();
+    tracing::warn!(topic, "the topic was deleted and created again; it is followed from its beginning");
+    records.begin_anew();
+    if let Err(error) = begin(consumer, topic) {
+        tracing::error!(%error, topic, "it cannot be followed yet; trying again");
+        replaced.store(true, Ordering::Release);
+        std::thread::sleep(POLL);
+    }
+}
+
+fn begin(consumer: &BaseConsumer<Following>, topic: &str) -> Result<(), ClientError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, 0, Offset::Beginning)?;
+    consumer.assign(&list)
+}
+
 /// Reads from the beginning and tells the end.
 fn consumer(
     settings: &KafkaSettings,
     topic: &str,
     what: &'static str,
-) -> Result<BaseConsumer<Plain>, KafkaError> {
+) -> Result<BaseConsumer<Following>, KafkaError> {
     let mut config = settings::client(settings)?;
+    let debug = config.get("debug").map_or(DEBUG_CONTEXT.to_owned(), |own| format!("{own},{DEBUG_CONTEXT}"));
+    config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
     config.set("group.id", settings.group()).set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "earliest");
     config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
-    let consumer: BaseConsumer<Plain> = config.create_with_context(Plain(what))?;
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, Offset::Beginning)?;
-    consumer.assign(&list)?;
+    let (topic, id, replaced) = (topic.to_owned(), Mutex::new(None), AtomicBool::new(false));
+    let context = Following { what, topic, id, replaced };
+    let consumer: BaseConsumer<Following> = config.create_with_context(context)?;
+    begin(&consumer, &consumer.context().topic)?;
     Ok(consumer)
 }
+
+impl ClientContext for Following {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some((_, new)) = identity::changed_id(message, &self.topic) {
+            let mut id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
+            if id.replace(new.to_owned()).is_some_and(|old| old != new) {
+                self.replaced.store(true, Ordering::Release);
+            }
+        } else if !matches!(level, RDKafkaLogLevel::Debug) {
+            client::log(self.what, level, facility, message);
+        }
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        client::log_error(self.what, &error, reason);
+    }
+}
+
+impl ConsumerContext for Following {}
 
 /// Writes a record (no value: a tombstone) to such a topic and gives its offset. Blocks until Kafka has it.
 pub(super) fn append(

@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 
 use crate::kafka::{KafkaError, KafkaPublisher, KafkaSettings, SendError, ensure_topics};
 use crate::local::{LocalLog, LocalLogSettings, OpenError};
-use crate::{Clock, Message, PlanTopic, PublishError, Publisher, Receipt};
+use crate::{Clock, Message, PlanError, PlanRecord, PublishError, Publisher, Receipt};
 use direct::{Calls, Direct};
 use drain::LONGEST_PAUSE;
 use keeper::Keeper;
@@ -213,10 +213,19 @@ impl<R: Remote, L: Shelter> Spill<R, L> {
         &self.shared.remote
     }
 
-    /// Plans kept in the local log's folder: a collector that starts while Kafka is away has its plan from here, if whoever
-    /// follows Kafka's plan topic appends to it what comes.
-    pub fn kept_plans(&self) -> &impl PlanTopic {
-        &self.shared.local
+    /// The plan kept in the local log's folder: a collector that starts while Kafka is away has its plan from here, if whoever
+    /// follows Kafka's plan topic keeps what comes ([`Spill::keep_plan`]).
+    pub fn kept_plan(&self) -> Option<Arc<PlanRecord>> {
+        self.shared.local.latest().borrow().clone()
+    }
+
+    /// Keeps what the plan topic says, in place of what was kept. Numbers mean nothing here: a topic that was lost and made
+    /// again counts from 1, and what it says is in force. Blocks on the disk, where it is another plan.
+    pub fn keep_plan(&self, plan: &PlanRecord) -> Result<(), PlanError> {
+        if self.kept_plan().as_deref() == Some(plan) {
+            return Ok(());
+        }
+        self.shared.local.keep_plan(plan.clone())
     }
 
     /// Whether messages are being stored locally.
