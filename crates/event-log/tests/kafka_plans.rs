@@ -12,6 +12,9 @@ use event_log::rejected::{Rejected, RejectedSource, Rejections};
 use event_log::salts::{Salt, SaltTopic, keep_up};
 use event_log::{PlanError, PlanRecord, PlanTopic};
 use kafka_server::Kafka;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use support::kafka::settings;
 use support::until;
 
@@ -39,6 +42,29 @@ fn a_plan_is_followed_by_others_and_found_after_a_restart() {
     assert_eq!(restarted.latest().borrow().as_deref(), Some(&plan(5, "text")));
     let numbers: Vec<u64> = restarted.history().unwrap().iter().map(|plan| plan.number).collect();
     assert_eq!(numbers, [1, 2, 5]);
+}
+
+#[test]
+fn a_topic_that_was_created_again_counts_from_one_and_its_plans_replace_those_before() {
+    let settings = settings(&KAFKA, "plans-again", 1);
+    let followed = KafkaPlans::open(&settings).unwrap();
+    // As many records as the next topic will have: the old offset is in it, and tells nothing.
+    followed.append(plan(7, "before Kafka was lost")).unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", settings.brokers.as_ref().unwrap()).create().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let options = AdminOptions::new().operation_timeout(Some(support::kafka::LIMIT));
+    runtime.block_on(admin.delete_topics(&[&settings.plan_topic()], &options)).unwrap();
+    until("the topic is created again", || event_log::kafka::ensure_topics(&settings).is_ok());
+    assert_eq!(followed.latest().borrow().as_deref(), Some(&plan(7, "before Kafka was lost")), "it stays");
+
+    let applier = KafkaPlans::open(&settings).unwrap();
+    assert_eq!(*applier.latest().borrow(), None);
+    applier.append(plan(1, "applied again")).unwrap();
+    let applied = plan(1, "applied again");
+    until("who followed has it too", || followed.latest().borrow().as_deref() == Some(&applied));
+    followed.append(plan(2, "the next")).unwrap();
+    assert_eq!(followed.history().unwrap(), [applied, plan(2, "the next")]);
 }
 
 #[test]

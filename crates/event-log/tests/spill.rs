@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use std::time::Duration;
 use event_log::kafka::{KafkaError, SendError};
 use event_log::local::LocalLogSettings;
 use event_log::spill::{OnSent, Remote, SLOW_LIMIT, Spill};
-use event_log::{Message, PublishError, Publisher, SystemClock};
+use event_log::{Message, PlanRecord, PublishError, Publisher, SystemClock};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use support::{message, publish, until, wait};
@@ -33,18 +33,31 @@ enum Mood {
 #[derive(Default)]
 struct Stored {
     records: BTreeMap<u32, Vec<String>>,
-    waiting: Vec<OnSent>,
+    waiting: Vec<(Vec<Message>, OnSent)>,
 }
 
 #[derive(Clone)]
 struct Fake {
     mood: Arc<Mutex<Mood>>,
+    /// Partitions without a leader: what is for them waits, or fails at once.
+    leaderless: Arc<Mutex<BTreeSet<u32>>>,
+    says_so: bool,
     stored: Arc<Mutex<Stored>>,
 }
 
 impl Fake {
     fn new(mood: Mood) -> Self {
-        Self { mood: Arc::new(Mutex::new(mood)), stored: Arc::default() }
+        let (leaderless, stored) = (Arc::default(), Arc::default());
+        Self { mood: Arc::new(Mutex::new(mood)), leaderless, says_so: true, stored }
+    }
+
+    /// A partition has a leader again: it takes what waits.
+    fn elect(&self, partition: u32) {
+        self.leaderless.lock().unwrap().remove(&partition);
+        let waiting = std::mem::take(&mut self.stored.lock().unwrap().waiting);
+        for (messages, on_sent) in waiting {
+            self.send(&messages, on_sent).unwrap();
+        }
     }
 
     fn set(&self, mood: Mood) {
@@ -72,6 +85,18 @@ impl Remote for Fake {
         let mood = *self.mood.lock().unwrap();
         let mut stored = self.stored.lock().unwrap();
         let text = |message: &Message| String::from_utf8_lossy(&message.value).into_owned();
+        let leaderless = self.leaderless.lock().unwrap().clone();
+        if messages.iter().any(|message| leaderless.contains(&message.partition)) {
+            let led = messages.iter().filter(|message| !leaderless.contains(&message.partition));
+            for message in led {
+                stored.records.entry(message.partition).or_default().push(text(message));
+            }
+            match self.says_so {
+                true => on_sent(Err(SendError::Failed("no leader".to_owned()))),
+                false => stored.waiting.push((messages.to_vec(), on_sent)),
+            }
+            return Ok(());
+        }
         let bad = messages.iter().any(|message| text(message).starts_with("bad"));
         if matches!(mood, Mood::Healthy | Mood::LosingAnswers) || (mood == Mood::Picky && !bad) {
             for message in messages {
@@ -80,7 +105,7 @@ impl Remote for Fake {
         }
         let failed = || Err(SendError::Failed("told to".to_owned()));
         match mood {
-            Mood::Silent => stored.waiting.push(on_sent),
+            Mood::Silent => stored.waiting.push((messages.to_vec(), on_sent)),
             Mood::Failing | Mood::LosingAnswers => on_sent(failed()),
             Mood::Picky if bad => on_sent(Err(SendError::Refused("bad".to_owned()))),
             Mood::Healthy | Mood::Picky => on_sent(Ok(())),
@@ -90,7 +115,7 @@ impl Remote for Fake {
 
     fn purge(&self) {
         let waiting = std::mem::take(&mut self.stored.lock().unwrap().waiting);
-        waiting.into_iter().for_each(|on_sent| on_sent(Err(SendError::Failed("purged".to_owned()))));
+        waiting.into_iter().for_each(|(_, on_sent)| on_sent(Err(SendError::Failed("purged".to_owned()))));
     }
 }
 
@@ -208,11 +233,55 @@ fn an_event_that_is_refused_for_good_is_told_to_its_sender_and_holds_up_no_other
     assert!(!spill.is_spilling());
     fake.set(Mood::Failing);
     for text in ["a", "bad", "b"] {
-        publish(&spill, vec![message(0, text)]).unwrap();
+        publish(&spill, vec![message(0, text), message(1, &format!("{text} too"))]).unwrap();
     }
     fake.set(Mood::Picky);
     until("it is drained", || !spill.is_spilling());
-    assert_eq!((distinct(&fake.records(0)), spill.refused()), (vec!["a".to_owned(), "b".to_owned()], 1));
+    assert_eq!((distinct(&fake.records(0)), spill.refused()), (vec!["a".to_owned(), "b".to_owned()], 2));
+    assert_eq!(distinct(&fake.records(1)), ["a too", "b too"]);
+}
+
+#[test]
+fn a_partition_without_a_leader_holds_up_no_others_and_sends_them_nothing_twice() {
+    for says_so in [true, false] {
+        let fake = Fake { says_so, ..Fake::new(Mood::Healthy) };
+        let dir = tempfile::tempdir().unwrap();
+        let spill = spill(&fake, dir.path());
+        fake.leaderless.lock().unwrap().insert(0);
+        publish(&spill, vec![message(0, "0")]).unwrap();
+        assert!(spill.is_spilling());
+        let all: Vec<String> = (0..50).map(|number: i32| number.to_string()).collect();
+        publish(&spill, vec![message(1, "0")]).unwrap();
+        for (before, text) in all.iter().enumerate().skip(1) {
+            publish(&spill, vec![message(0, text), message(1, text)]).unwrap();
+            until("the other partition's new events arrive", || fake.records(1).len() > before);
+        }
+        assert_eq!(fake.records(1), all, "each once");
+        until("they are released", || spill.depth_records() == 50);
+        assert!(spill.is_spilling() && fake.records(0).is_empty());
+        fake.elect(0);
+        until("the first one is drained too", || !spill.is_spilling());
+        assert_eq!(distinct(&fake.records(0)), all);
+        assert_eq!((fake.records(1), spill.depth_records()), (all, 0));
+    }
+}
+
+#[test]
+fn the_kept_plan_is_what_the_topic_says_whatever_its_number_and_survives_a_restart() {
+    let plan = |number: u64, text: &str| PlanRecord { number, applied_at_ms: 10, text: text.to_owned() };
+    let (fake, dir) = (Fake::new(Mood::Failing), tempfile::tempdir().unwrap());
+    {
+        let spill = spill(&fake, dir.path());
+        assert_eq!(spill.kept_plan(), None);
+        (5..=7).for_each(|number| spill.keep_plan(&plan(number, "before Kafka was lost")).unwrap());
+        assert_eq!(spill.kept_plan().as_deref(), Some(&plan(7, "before Kafka was lost")));
+        for number in [1, 7] {
+            spill.keep_plan(&plan(number, "applied again")).unwrap();
+            assert_eq!(spill.kept_plan().as_deref(), Some(&plan(number, "applied again")));
+        }
+        spill.keep_plan(&plan(2, "applied again")).unwrap();
+    }
+    assert_eq!(spill(&fake, dir.path()).kept_plan().as_deref(), Some(&plan(2, "applied again")));
 }
 
 /// Several senders, each of which sends its next event when the last was acknowledged, over moods that change and

@@ -12,9 +12,11 @@ use std::time::{Duration, Instant};
 use event_log::kafka::{KafkaPublisher, KafkaSettings, KafkaSource};
 use event_log::local::LocalLogSettings;
 use event_log::spill::{KafkaRemote, Spill};
-use event_log::{Publisher, Source, SystemClock};
+use event_log::{Message, Publisher, Source, SystemClock};
 use kafka_server::Kafka;
-use support::kafka::{LIMIT, event, message_id, settings};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use support::kafka::{LIMIT, event, message_id, read, settings};
 
 fn spill(settings: &KafkaSettings, dir: &Path) -> Spill<KafkaRemote> {
     let publisher = Arc::new(KafkaPublisher::open(settings).unwrap());
@@ -128,5 +130,68 @@ fn acknowledged_events_outlive_an_outage_and_a_restart_within_it_in_order() {
         let mut mine = stored.remove(&visitor.to_string()).unwrap_or_default();
         mine.retain(|id| wanted.contains(id));
         assert_eq!(&mine, ids, "visitor {visitor}");
+    }
+}
+
+/// The broker that leads a partition, by its place in the cluster.
+fn leader(settings: &KafkaSettings, partition: u32) -> usize {
+    let brokers = settings.brokers.as_ref().unwrap();
+    let consumer: BaseConsumer = ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let topic = settings.events_topic();
+    let metadata = consumer.fetch_metadata(Some(&topic), LIMIT).unwrap();
+    let partitions = metadata.topics()[0].partitions();
+    let found = partitions.iter().find(|found| found.id() == partition as i32).unwrap();
+    found.leader() as usize - 1
+}
+
+/// An event of the visitor that this test has in a partition.
+fn event_in(partition: u32, number: usize) -> Message {
+    let events = (0..).map(|visitor| event(&format!("visitor-{visitor}"), &number.to_string(), 3));
+    events.into_iter().find(|event| event.partition == partition).unwrap()
+}
+
+/// The numbers of a partition's events, in the order of the log, once so many different ones are there.
+fn numbers(source: &dyn Source, partition: u32, distinct: usize) -> Vec<usize> {
+    let (mut numbers, mut seen) = (Vec::new(), HashSet::new());
+    while seen.len() < distinct {
+        let records = read(source, partition, numbers.len() as u64, distinct - seen.len());
+        numbers.extend(records.iter().map(|record| message_id(record).parse::<usize>().unwrap()));
+        seen.extend(numbers.iter().copied());
+    }
+    numbers
+}
+
+#[test]
+fn a_partition_whose_leader_is_away_holds_up_no_others() {
+    let mut kafka = Kafka::cluster(3);
+    let settings = KafkaSettings { replication: 1, ..settings(&kafka, "leaderless", 3) };
+    let dir = tempfile::tempdir().unwrap();
+    let spill = spill(&settings, dir.path());
+    let source = KafkaSource::open(&settings).unwrap();
+    let led: Vec<usize> = (0..3).map(|partition| leader(&settings, partition)).collect();
+    let (away, healthy): (Vec<u32>, Vec<u32>) =
+        (0..3).partition(|partition| led[*partition as usize] == led[0]);
+    assert!(!healthy.is_empty(), "{led:?}");
+    kafka.kill(led[0]);
+    // Longer than a call may wait before it is given up.
+    let (mut sent, began) = (0, Instant::now());
+    while began.elapsed() < Duration::from_secs(14) {
+        let messages = (0..3).map(|partition| event_in(partition, sent)).collect();
+        support::wait_long(spill.publish(messages).unwrap()).unwrap();
+        sent += 1;
+    }
+    for partition in &healthy {
+        let found = numbers(&source, *partition, sent);
+        let copies = found.len() - sent;
+        assert!(copies <= 1, "{copies} copies of {sent} events: only the call that failed was sent before");
+    }
+    wait_until("what Kafka has is released", || spill.depth_records() == (sent * away.len()) as u64);
+    kafka.restart(led[0]);
+    wait_until("the spill is drained", || !spill.is_spilling());
+    for partition in away {
+        let mut found = numbers(&source, partition, sent);
+        let mut seen = HashSet::new();
+        found.retain(|number| seen.insert(*number));
+        assert_eq!(found, (0..sent).collect::<Vec<_>>());
     }
 }

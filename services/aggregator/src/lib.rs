@@ -8,6 +8,7 @@
 
 pub mod build;
 pub mod clickhouse;
+mod clock_watch;
 pub mod counters;
 mod ending;
 pub mod erased;

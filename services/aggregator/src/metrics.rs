@@ -101,6 +101,12 @@ const LAG_SECONDS: Family = (
     "For how long the oldest record that this process has still to take has waited, at most; 0 if none does.",
     &[],
 );
+const CLOCK_AHEAD: Family = (
+    "rungs_aggregator_clock_ahead_seconds",
+    "By how much the log's clock (the latest append time that this process has taken, over its partitions) is ahead of this \
+     machine's clock; 0 if it is not. Events older than [aggregator] horizon by the log's clock are stored and not counted live.",
+    &[],
+);
 const MEMORY: Family =
     ("rungs_aggregator_journeys", "Visitors with a journey in memory, by funnel.", &["site", "funnel"]);
 
@@ -111,7 +117,7 @@ const RESTORED: Family = (
     &[],
 );
 
-const GAUGES: [Family; 15] = [
+const GAUGES: [Family; 16] = [
     VISITORS,
     ELIGIBLE,
     OFFERED,
@@ -125,6 +131,7 @@ const GAUGES: [Family; 15] = [
     LOG_PARTITIONS,
     LAG,
     LAG_SECONDS,
+    CLOCK_AHEAD,
     MEMORY,
     RESTORED,
 ];
@@ -255,6 +262,8 @@ impl Families {
         let now_ms = now_ms();
         let longest = lanes.iter().map(|lane| lane.lag_ms(now_ms)).max().unwrap_or(0);
         self.gauge(LAG_SECONDS, &[], longest as f64 / 1_000.0);
+        let ahead = lanes.iter().map(|lane| lane.clock_ahead_ms(now_ms)).max().unwrap_or(0);
+        self.gauge(CLOCK_AHEAD, &[], ahead as f64 / 1_000.0);
     }
 
     fn gauge(&mut self, family: Family, labels: &[&str], value: f64) {

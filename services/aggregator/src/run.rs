@@ -24,6 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use warehouse::{Warehouse, WarehouseError};
 
+use crate::clock_watch::ClockWatch;
 use crate::counters::LaneCounters;
 use crate::ending::Ending;
 use crate::erased_rows;
@@ -96,6 +97,8 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
     let Some(epoch) = until_it_answers(&aggregator, &shutdown).await? else { return Ok(()) };
     let cleaning = clean_up(aggregator.warehouse.clone(), shutdown.clone());
     drop(aggregator.tasks.spawn("aggregator-clean-up", cleaning));
+    let watching = ClockWatch::default().run(board.clone(), aggregator.settings.horizon_ms, shutdown.clone());
+    drop(aggregator.tasks.spawn("aggregator-clock-watch", watching));
     let retention =
         SiteRetention::new(aggregator.warehouse.clone(), aggregator.plans.latest(), board.clone());
     drop(aggregator.tasks.spawn("aggregator-retention", retention.run(shutdown.clone())));

@@ -83,6 +83,8 @@ pub struct LaneSnapshot {
     pub position: u64,
     /// Everything that the log had at this time was taken, UTC milliseconds.
     pub taken_until_ms: i64,
+    /// The partition's clock, UTC milliseconds; 0 where it is not known.
+    pub clock_ms: i64,
     /// Where the log ends, also while the lane waits for its writer; none where the partition is not served.
     pub end: Option<watch::Receiver<u64>>,
 }
@@ -96,6 +98,11 @@ impl LaneSnapshot {
     /// For how long the oldest of them has waited, at most; 0 if none does.
     pub fn lag_ms(&self, now_ms: i64) -> i64 {
         if self.lag_records() == 0 { 0 } else { (now_ms - self.taken_until_ms).max(0) }
+    }
+
+    /// By how much the partition's clock is ahead of this machine's; 0 if it is not.
+    pub fn clock_ahead_ms(&self, now_ms: i64) -> i64 {
+        self.clock_ms.saturating_sub(now_ms).max(0)
     }
 }
 

@@ -100,5 +100,9 @@ impl Shelter for Disk {
         self.log.unreleased_bytes()
     }
 
+    fn keep_plan(&self, plan: PlanRecord) -> Result<(), PlanError> {
+        self.log.keep_plan(plan)
+    }
+
     fn close(&self) {}
 }

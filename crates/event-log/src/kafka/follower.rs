@@ -1,17 +1,23 @@
 //! A topic of one partition that is followed from its beginning, and records that are written to it one by one: what the
 //! plan topic (`plans.rs`) and the topic of salts (`salts.rs`) have in common. What is read they say themselves ([`Follow`]).
+//!
+//! A topic that is deleted and created again (Kafka was lost) is followed from its beginning once more: librdkafka would go
+//! on at the old offset.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::client::{self, LOST_LIMIT, POLL, Plain, is_unknown};
+use super::client::{self, LOST_LIMIT, POLL, is_unknown};
+use super::identity::{self, DEBUG_CONTEXT};
 use super::publisher::{KafkaPublisher, Target};
 use super::settings::{self, KafkaSettings};
 use super::{DELIVERY_LIMIT_MS, KafkaError};
@@ -30,6 +36,18 @@ pub(super) trait Follow: Send + Sync + 'static {
 
     /// Everything that was there was taken, also if the last offsets hold no record.
     fn at_end(&self);
+
+    /// The topic is another one under the same name; its records follow, from the first.
+    fn begin_anew(&self);
+}
+
+/// What the consumer tells.
+struct Following {
+    what: &'static str,
+    topic: String,
+    /// The topic's id, once it is known.
+    id: Mutex<Option<String>>,
+    replaced: AtomicBool,
 }
 
 /// The thread that follows a topic; dropping it ends it.
@@ -71,7 +89,7 @@ struct Reading {
     settings: KafkaSettings,
     topic: String,
     what: &'static str,
-    consumer: BaseConsumer<Plain>,
+    consumer: BaseConsumer<Following>,
     /// Where a consumer goes on that replaces this one.
     next: Offset,
     /// When it is looked whether the partition is found.
@@ -86,7 +104,7 @@ impl Reading {
             settings: settings.clone(),
             topic: topic.to_owned(),
             what,
-            consumer: consumer(settings, topic, what, Offset::Beginning)?,
+            consumer: consumer(settings, Following::new(what, topic, None), Offset::Beginning)?,
             next: Offset::Beginning,
             look_at: Instant::now() + LOOK_INTERVAL,
             lost: 0,
@@ -95,10 +113,25 @@ impl Reading {
 
     fn follow(mut self, records: &impl Follow, ended: &AtomicBool) {
         while !ended.load(Ordering::Acquire) {
+            if self.consumer.context().replaced.swap(false, Ordering::AcqRel) {
+                self.begin_anew(records);
+            }
             self.poll(records);
             if Instant::now() >= self.look_at {
                 self.look();
             }
+        }
+    }
+
+    fn begin_anew(&mut self, records: &impl Follow) {
+        let topic = &self.topic;
+        tracing::warn!(topic, "the topic was deleted and created again; it is followed from its beginning");
+        records.begin_anew();
+        self.next = Offset::Beginning;
+        if let Err(error) = begin(&self.consumer, self.next) {
+            tracing::error!(%error, topic, "it cannot be followed yet; trying again");
+            self.consumer.context().replaced.store(true, Ordering::Release);
+            std::thread::sleep(POLL);
         }
     }
 
@@ -124,7 +157,9 @@ impl Reading {
             return;
         }
         self.lost = 0;
-        match consumer(&self.settings, &self.topic, self.what, self.next) {
+        // The new one tells the topic from another of its name that was made meanwhile.
+        let context = Following::new(self.what, &self.topic, self.consumer.context().id());
+        match consumer(&self.settings, context, self.next) {
             Ok(consumer) => {
                 tracing::info!(
                     topic = self.topic,
@@ -140,20 +175,54 @@ impl Reading {
 /// Reads from an offset and tells the end.
 fn consumer(
     settings: &KafkaSettings,
-    topic: &str,
-    what: &'static str,
+    context: Following,
     from: Offset,
-) -> Result<BaseConsumer<Plain>, KafkaError> {
+) -> Result<BaseConsumer<Following>, KafkaError> {
     let mut config = settings::client(settings)?;
+    let debug = config.get("debug").map_or(DEBUG_CONTEXT.to_owned(), |own| format!("{own},{DEBUG_CONTEXT}"));
+    config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
     config.set("group.id", settings.group()).set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "earliest");
     config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");
-    let consumer: BaseConsumer<Plain> = config.create_with_context(Plain(what))?;
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, 0, from)?;
-    consumer.assign(&list)?;
+    let consumer: BaseConsumer<Following> = config.create_with_context(context)?;
+    begin(&consumer, from)?;
     Ok(consumer)
 }
+
+fn begin(consumer: &BaseConsumer<Following>, from: Offset) -> Result<(), ClientError> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(&consumer.context().topic, 0, from)?;
+    consumer.assign(&list)
+}
+
+impl Following {
+    fn new(what: &'static str, topic: &str, id: Option<String>) -> Self {
+        Self { what, topic: topic.to_owned(), id: Mutex::new(id), replaced: AtomicBool::new(false) }
+    }
+
+    fn id(&self) -> Option<String> {
+        self.id.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Following {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if let Some((_, new)) = identity::changed_id(message, &self.topic) {
+            let mut id = self.id.lock().unwrap_or_else(PoisonError::into_inner);
+            if id.replace(new.to_owned()).is_some_and(|old| old != new) {
+                self.replaced.store(true, Ordering::Release);
+            }
+        } else if !matches!(level, RDKafkaLogLevel::Debug) {
+            client::log(self.what, level, facility, message);
+        }
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        client::log_error(self.what, &error, reason);
+    }
+}
+
+impl ConsumerContext for Following {}
 
 /// Writes a record (no value: a tombstone) to such a topic and gives its offset. Blocks until Kafka has it.
 pub(super) fn append(
@@ -194,6 +263,8 @@ mod tests {
         }
 
         fn at_end(&self) {}
+
+        fn begin_anew(&self) {}
     }
 
     #[test]

@@ -6,7 +6,9 @@
 //! ever: keys differ, therefore compaction removes neither. An applier learns whether its record counted by reading it
 //! back, and removes it (a tombstone) if it did not; likewise plans beyond the last 100.
 //!
-//! A thread follows the topic from its beginning; [`KafkaPlans::open`] returns when it has come to the end.
+//! A thread follows the topic from its beginning; [`KafkaPlans::open`] returns when it has come to the end. Numbers race within
+//! one topic: one that was lost and created again counts from 1, and its plans replace those of the topic before. Until it
+//! holds one, the last plan stays.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -208,6 +210,10 @@ impl Follow for Shared {
     fn at_end(&self) {
         self.followed().was_at_end = true;
         self.moved.notify_all();
+    }
+
+    fn begin_anew(&self) {
+        *self.followed() = Followed::default();
     }
 }
 

@@ -81,6 +81,11 @@ impl Follow for Shared {
             self.known.send_replace(Some(Arc::new(read.clone())));
         }
     }
+
+    /// What is known stays until the topic has a salt again: that one counts for everybody, also for whoever comes then.
+    fn begin_anew(&self) {
+        *self.read.lock().unwrap_or_else(PoisonError::into_inner) = Salts::default();
+    }
 }
 
 impl Shared {

@@ -51,13 +51,36 @@ fn decode(mut key: &[u8], mut value: &[u8]) -> Option<PlanRecord> {
 fn store_plan(store: &Store, plan: &PlanRecord) -> Result<(), String> {
     let kept = all(store)?;
     let surplus = (kept.len() + 1).saturating_sub(KEPT);
+    replace(store, kept.get(..surplus).unwrap_or_default(), plan)
+}
+
+fn store_only(store: &Store, plan: &PlanRecord) -> Result<(), String> {
+    replace(store, &all(store)?, plan)
+}
+
+/// Stores a plan and removes others, at once.
+fn replace(store: &Store, others: &[PlanRecord], plan: &PlanRecord) -> Result<(), String> {
     let stored = store.database.commit(Durability::PowerCut, |batch| {
-        for old in kept.iter().take(surplus) {
+        for old in others {
             batch.remove(&store.plans, old.number.to_be_bytes());
         }
         batch.insert(&store.plans, plan.number.to_be_bytes(), encode(plan));
     });
     stored.map_err(super::database::CommitError::cause)
+}
+
+impl LocalLog {
+    /// Keeps a plan in place of all that are stored, whatever their numbers: for a copy of what another topic says. Blocks on
+    /// the disk.
+    pub fn keep_plan(&self, plan: PlanRecord) -> Result<(), PlanError> {
+        let _one_at_a_time = self.plan_appends.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(cause) = self.shared.with_store(|store| store_only(store, &plan)) {
+            self.shared.queue.nudge();
+            return Err(PlanError::Storage(cause));
+        }
+        self.shared.latest_plan.send_replace(Some(Arc::new(plan)));
+        Ok(())
+    }
 }
 
 impl PlanTopic for LocalLog {

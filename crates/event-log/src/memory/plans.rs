@@ -10,6 +10,15 @@ use crate::{PlanError, PlanRecord, PlanTopic, ReadError};
 /// How many plans the topic keeps.
 const KEPT: usize = 100;
 
+impl MemoryLog {
+    /// Keeps a plan in place of all others, whatever their numbers.
+    pub fn keep_plan(&self, plan: PlanRecord) -> Result<(), PlanError> {
+        *self.plans.lock().unwrap_or_else(PoisonError::into_inner) = vec![plan.clone()];
+        self.latest_plan.send_replace(Some(Arc::new(plan)));
+        Ok(())
+    }
+}
+
 impl PlanTopic for MemoryLog {
     fn append(&self, plan: PlanRecord) -> Result<(), PlanError> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,9 +11,10 @@ use crate::Receipt;
 
 /// How often calls on their way are looked at.
 const LOOK: Duration = Duration::from_millis(100);
-/// Kafka that failed is tried again after this long, then after twice as long, and so on.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Kafka that is not there is asked again after this long.
+const VERIFY_PAUSE: Duration = Duration::from_secs(1);
+/// Calls are held for so long at most until the rest is drained; then they are stored locally.
+const HOLD_LIMIT: Duration = SLOW_LIMIT;
 
 /// What the keeper does after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub enum Next {
     AtOnce,
     /// Calls go straight to Kafka: it waits for trouble, looking now and then.
     Look,
-    /// Kafka does not take what it is handed: it waits a little longer each time.
+    /// Kafka does not take what it is handed: it waits a little.
     Rest,
 }
 
@@ -42,15 +43,15 @@ pub(super) struct Keeper<R: Remote, L: Shelter> {
     drain: Drain<R, L>,
     /// Whether Kafka was asked and is as it must be.
     verified: bool,
-    pause: Duration,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
 impl<R: Remote, L: Shelter> Keeper<R, L> {
-    pub(super) fn new(shared: Arc<Shared<R, L>>, verified: bool) -> Self {
+    /// A partition that Kafka does not take rests for `longest_pause` at most.
+    pub(super) fn new(shared: Arc<Shared<R, L>>, verified: bool, longest_pause: Duration) -> Self {
         // Only to wait for receipts on this thread.
         let runtime = tokio::runtime::Builder::new_current_thread().build().ok();
-        Self { drain: Drain::new(Arc::clone(&shared)), shared, verified, pause: FIRST_PAUSE, runtime }
+        Self { drain: Drain::new(Arc::clone(&shared), longest_pause), shared, verified, runtime }
     }
 
     /// Until the spill is closed.
@@ -114,7 +115,7 @@ impl<R: Remote, L: Shelter> Keeper<R, L> {
             return Next::Rest;
         }
         match self.drain.round() {
-            Drained::Some => self.pause = FIRST_PAUSE,
+            Drained::Some => {}
             Drained::Failed => return Next::Rest,
             Drained::All => self.hand_back(),
         }
@@ -133,10 +134,9 @@ impl<R: Remote, L: Shelter> Keeper<R, L> {
         self.verified
     }
 
-    /// Waits before Kafka is tried again, at most until the spill is closed.
-    fn rest(&mut self) {
-        let until = Instant::now() + self.pause;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    /// Waits before Kafka is tried again, at most until the spill is closed. Which partitions are due then the drain knows.
+    fn rest(&self) {
+        let until = Instant::now() + if self.verified { LOOK } else { VERIFY_PAUSE };
         let mut state = self.shared.state();
         while !state.closed && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
@@ -164,23 +164,24 @@ impl<R: Remote, L: Shelter> Keeper<R, L> {
             self.shared.send(&call);
         }
         drop(state);
-        self.pause = FIRST_PAUSE;
         tracing::info!("events go straight to Kafka");
     }
 
-    /// Waits until what was queued for the local log is in it, and drains that.
+    /// Waits until what was queued for the local log is in it, and drains that, unless it takes too long.
     fn drain_rest(&mut self) -> bool {
+        let began = Instant::now();
         let (Some(runtime), Ok(barrier)) = (&self.runtime, self.shared.local.barrier()) else { return false };
         if runtime.block_on(barrier).is_err() {
             return false;
         }
-        loop {
+        while began.elapsed() < HOLD_LIMIT {
             match self.drain.round() {
                 Drained::Some => {}
                 Drained::Failed => return false,
                 Drained::All => return true,
             }
         }
+        false
     }
 }
 

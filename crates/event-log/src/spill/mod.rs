@@ -12,6 +12,8 @@
 //!
 //! - A receipt resolves to `Ok` when Kafka acknowledged, or the local log fsynced.
 //! - While the local log holds anything, all messages go through it, in order. It survives a restart; full is an answer.
+//! - Each partition drains by itself: one that Kafka does not take holds up no others, though their new messages go through
+//!   the local log too until it is drained.
 //! - Messages that Kafka may or may not have when it fails are handed over again: at least once, and message ids tell
 //!   copies. Nothing that is acknowledged is lost.
 //!
@@ -32,8 +34,9 @@ use tokio::sync::oneshot;
 
 use crate::kafka::{KafkaError, KafkaPublisher, KafkaSettings, SendError, ensure_topics};
 use crate::local::{LocalLog, LocalLogSettings, OpenError};
-use crate::{Clock, Message, PlanTopic, PublishError, Publisher, Receipt};
+use crate::{Clock, Message, PlanError, PlanRecord, PublishError, Publisher, Receipt};
 use direct::{Calls, Direct};
+use drain::LONGEST_PAUSE;
 use keeper::Keeper;
 pub use keeper::{Attendant, Next};
 pub use shelter::Shelter;
@@ -54,7 +57,8 @@ pub trait Remote: Send + Sync + 'static {
     /// Checks that it is there and as it must be. May block for some seconds.
     fn ensure(&self) -> Result<(), KafkaError>;
 
-    /// Hands messages over without waiting, in order; `on_sent` is called once unless this fails.
+    /// Hands messages over without waiting, in order; `on_sent` is called once unless this fails. An answer may come late:
+    /// whoever waits for it gives up sooner or later.
     fn send(&self, messages: &[Message], on_sent: OnSent) -> Result<(), PublishError>;
 
     /// Gives up what is on its way; its calls fail soon.
@@ -148,7 +152,7 @@ impl<R: Remote> Spill<R> {
         let settings = LocalLogSettings { partitions, retention_ms: 0, retention_bytes: 0, ..settings };
         let dir = settings.dir.clone();
         let local = LocalLog::open(settings, Arc::clone(&clock))?;
-        let (spill, keeper) = Self::over(remote, local, clock, verified);
+        let (spill, keeper) = Self::over(remote, local, clock, verified, LONGEST_PAUSE);
         let thread = std::thread::Builder::new().name("spill".to_owned()).spawn(move || keeper.run());
         let thread = thread.map_err(|cause| OpenError::Storage { dir, cause: cause.to_string() })?;
         *spill.keeper.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
@@ -176,11 +180,18 @@ impl<R: Remote, L: Shelter> Spill<R, L> {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, Attendant<R, L>), KafkaError> {
         let verified = verify(&remote)?;
-        let (spill, keeper) = Self::over(remote, local, clock, verified);
+        // Nothing takes time there: whatever failed may be tried again by the next step.
+        let (spill, keeper) = Self::over(remote, local, clock, verified, Duration::ZERO);
         Ok((spill, Attendant(keeper)))
     }
 
-    fn over(remote: R, local: L, clock: Arc<dyn Clock>, verified: bool) -> (Self, Keeper<R, L>) {
+    fn over(
+        remote: R,
+        local: L,
+        clock: Arc<dyn Clock>,
+        verified: bool,
+        longest_pause: Duration,
+    ) -> (Self, Keeper<R, L>) {
         let shared = Arc::new(Shared {
             remote,
             clock,
@@ -193,7 +204,7 @@ impl<R: Remote, L: Shelter> Spill<R, L> {
         if verified && shared.is_drained() {
             shared.state().mode = Mode::Direct;
         }
-        let keeper = Keeper::new(Arc::clone(&shared), verified);
+        let keeper = Keeper::new(Arc::clone(&shared), verified, longest_pause);
         (Self { shared, keeper: Mutex::new(None) }, keeper)
     }
 
@@ -202,10 +213,19 @@ impl<R: Remote, L: Shelter> Spill<R, L> {
         &self.shared.remote
     }
 
-    /// Plans kept in the local log's folder: a collector that starts while Kafka is away has its plan from here, if whoever
-    /// follows Kafka's plan topic appends to it what comes.
-    pub fn kept_plans(&self) -> &impl PlanTopic {
-        &self.shared.local
+    /// The plan kept in the local log's folder: a collector that starts while Kafka is away has its plan from here, if whoever
+    /// follows Kafka's plan topic keeps what comes ([`Spill::keep_plan`]).
+    pub fn kept_plan(&self) -> Option<Arc<PlanRecord>> {
+        self.shared.local.latest().borrow().clone()
+    }
+
+    /// Keeps what the plan topic says, in place of what was kept. Numbers mean nothing here: a topic that was lost and made
+    /// again counts from 1, and what it says is in force. Blocks on the disk, where it is another plan.
+    pub fn keep_plan(&self, plan: &PlanRecord) -> Result<(), PlanError> {
+        if self.kept_plan().as_deref() == Some(plan) {
+            return Ok(());
+        }
+        self.shared.local.keep_plan(plan.clone())
     }
 
     /// Whether messages are being stored locally.

@@ -2,7 +2,7 @@
 
 use crate::local::LocalLog;
 use crate::memory::MemoryLog;
-use crate::{PlanTopic, PublishError, Publisher, Receipt, Source};
+use crate::{PlanError, PlanRecord, PlanTopic, PublishError, Publisher, Receipt, Source};
 
 /// A log of the process's own. It remembers over a restart what was stored and not released.
 pub trait Shelter: Publisher + Source + PlanTopic {
@@ -14,6 +14,9 @@ pub trait Shelter: Publisher + Source + PlanTopic {
 
     /// Bytes of stored records that were not released.
     fn unreleased_bytes(&self) -> u64;
+
+    /// Keeps a plan in place of all others, whatever their numbers: it is of another topic, which may have begun anew.
+    fn keep_plan(&self, plan: PlanRecord) -> Result<(), PlanError>;
 
     /// Refuses further messages and waits until the others are stored.
     fn close(&self);
@@ -30,6 +33,10 @@ impl Shelter for LocalLog {
 
     fn unreleased_bytes(&self) -> u64 {
         Self::unreleased_bytes(self)
+    }
+
+    fn keep_plan(&self, plan: PlanRecord) -> Result<(), PlanError> {
+        Self::keep_plan(self, plan)
     }
 
     fn close(&self) {
@@ -49,6 +56,10 @@ impl Shelter for MemoryLog {
 
     fn unreleased_bytes(&self) -> u64 {
         Self::unreleased_bytes(self)
+    }
+
+    fn keep_plan(&self, plan: PlanRecord) -> Result<(), PlanError> {
+        Self::keep_plan(self, plan)
     }
 
     fn close(&self) {

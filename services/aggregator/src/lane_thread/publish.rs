@@ -44,7 +44,16 @@ impl<S: Store> LaneThread<S> {
         });
         let funnels = funnels.collect();
         let taken_until_ms = self.lane.clock_ms().max(self.last_at_end_ms);
-        let shown = LaneSnapshot { state, funnels, position, taken_until_ms, end, ..LaneSnapshot::default() };
+        let clock_ms = self.lane.clock_ms();
+        let shown = LaneSnapshot {
+            state,
+            funnels,
+            position,
+            taken_until_ms,
+            clock_ms,
+            end,
+            ..LaneSnapshot::default()
+        };
         self.board.store(Arc::new(shown));
     }
 }

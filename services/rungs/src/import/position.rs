@@ -3,6 +3,7 @@
 //! every acknowledged batch, whole or not at all.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -149,8 +150,15 @@ fn write(path: &Path, position: &Position) -> std::io::Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let part = path.with_extension("part");
-    std::fs::write(&part, serde_json::to_vec_pretty(position)?)?;
-    std::fs::rename(part, path)
+    let mut file = std::fs::File::create(&part)?;
+    file.write_all(&serde_json::to_vec_pretty(position)?)?;
+    file.sync_all()?;
+    std::fs::rename(part, path)?;
+    // The name is durable with its folder.
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => std::fs::File::open(".")?.sync_all(),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The plan file of `rungs up`: applied at the start when it differs from the plan in force, then watched. A valid change
 //! is applied; one with mistakes changes nothing and every mistake is shown. The system's notifications make it quick,
-//! a look at the file every two seconds makes it sure (network drives, editors that replace the folder's entry).
+//! a look at the file every two seconds makes it sure (network drives, editors that replace the folder's entry). A change
+//! that could not be read or stored is tried again at every look, and told once.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +23,17 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 /// A tracking plan that people edit.
 pub(crate) struct PlanFile {
     path: PathBuf,
-    /// As last looked at; `None` while it cannot be read.
+    /// As last read; `None` where it was not, or is to be looked at again.
     stamp: Option<Stamp>,
     text: String,
+    /// What could not be done with the file, and was told: reading it, or applying a text.
+    failing: Option<Failing>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Failing {
+    Reading,
+    Applying(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +44,7 @@ struct Stamp {
 
 impl PlanFile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path, stamp: None, text: String::new() }
+        Self { path, stamp: None, text: String::new(), failing: None }
     }
 
     /// Applies the file as it is now.
@@ -92,23 +101,56 @@ impl PlanFile {
         }
         if stamp.is_none() {
             tracing::warn!(file = %self.path.display(), "the plan file is gone; the plan in force stays");
+            self.stamp = None;
+            return None;
         }
-        self.stamp = stamp;
-        let text = tokio::fs::read_to_string(&self.path).await.ok()?;
-        (text != self.text).then_some(text)
+        match tokio::fs::read_to_string(&self.path).await {
+            Ok(text) => {
+                self.stamp = stamp;
+                self.failing.take_if(|failing| *failing == Failing::Reading);
+                (text != self.text).then_some(text)
+            }
+            Err(error) => {
+                if self.is_news(Failing::Reading) {
+                    tracing::error!(%error, file = %self.path.display(), "the plan file cannot be read; trying again");
+                }
+                None
+            }
+        }
     }
 
     async fn apply(&mut self, plans: &PlanInForce, text: String) {
-        self.tell_changes(plans, &text);
+        let is_tried_again = matches!(&self.failing, Some(Failing::Applying(tried)) if *tried == text);
+        if !is_tried_again {
+            self.tell_changes(plans, &text);
+        }
         match plans.apply(&self.name(), &text).await {
             Ok(Applied { number, changed: true }) => eprintln!("{}: plan {number} is in force", self.name()),
             Ok(_) => {}
             Err(ApplyError::Invalid(found)) => {
                 eprintln!("{}; nothing was changed", problems::render(&found, &text));
             }
-            Err(error) => tracing::error!(%error, "the changed plan file could not be applied"),
+            // It is stored, and announced by whoever keeps it announced.
+            Err(error @ ApplyError::NotAnnounced { .. }) => {
+                tracing::warn!(%error, "the changed plan file is not in force yet");
+            }
+            Err(error @ (ApplyError::Topic(_) | ApplyError::Ending)) => {
+                // No fault of the text: the next look finds it changed again.
+                self.stamp = None;
+                if self.is_news(Failing::Applying(text)) {
+                    tracing::error!(%error, "the changed plan file could not be applied; trying again");
+                }
+                return;
+            }
         }
-        self.text = text;
+        (self.text, self.failing) = (text, None);
+    }
+
+    /// Notes what fails; whether it was not told yet.
+    fn is_news(&mut self, failing: Failing) -> bool {
+        let is_news = self.failing.as_ref() != Some(&failing);
+        self.failing = Some(failing);
+        is_news
     }
 
     /// The file is the whole plan, so what it does not name ends: also what was applied by hand.

@@ -107,13 +107,13 @@ fn follow_plans(
     kafka: KafkaSettings,
     spill: &Arc<KafkaSpill>,
 ) -> watch::Receiver<Option<Arc<Plan>>> {
-    let kept = spill.kept_plans().latest().borrow().clone();
-    let (records, latest) = watch::channel(kept);
+    let (records, latest) = watch::channel(spill.kept_plan());
     drop(process.tasks.spawn("plans from Kafka", take_plans(process.clone(), kafka, spill.clone(), records)));
     follow::follow(latest, &process.tasks, process.shutdown.clone())
 }
 
-/// Passes on what Kafka's plan topic holds, and keeps it for a start without Kafka.
+/// Passes on what Kafka's plan topic holds, and keeps it for a start without Kafka. A topic that holds none (Kafka was lost)
+/// leaves the plan that was kept in force, until one is applied.
 async fn take_plans(process: Process, kafka: KafkaSettings, spill: Arc<KafkaSpill>, records: PlanRecords) {
     let plans = match kafka::opened(&process, move || KafkaPlans::open(&kafka)).await {
         Ok(Some(plans)) => plans,
@@ -156,11 +156,7 @@ fn follow_salts(
 
 async fn keep(spill: &Arc<KafkaSpill>, record: Arc<PlanRecord>) {
     let spill = spill.clone();
-    let kept = tokio::task::spawn_blocking(move || {
-        let known =
-            spill.kept_plans().latest().borrow().as_ref().is_some_and(|known| known.number >= record.number);
-        if known { Ok(()) } else { spill.kept_plans().append(record.as_ref().clone()) }
-    });
+    let kept = tokio::task::spawn_blocking(move || spill.keep_plan(&record));
     if let Ok(Err(error)) = kept.await {
         tracing::warn!(%error, "the plan could not be kept for a start without Kafka");
     }

@@ -248,6 +248,12 @@ impl Program {
         Killed { folder: self.folder.take().unwrap(), ports: self.ports.clone() }
     }
 
+    /// As [`Program::kill`], but asked to end.
+    pub(crate) fn end_in_order(mut self) -> Killed {
+        assert_eq!(self.end(), Some(0), "{}", self.said());
+        Killed { folder: self.folder.take().unwrap(), ports: self.ports.clone() }
+    }
+
     /// Another data folder, the same import positions.
     pub(crate) fn restart_without_data(mut self) -> Self {
         assert_eq!(self.end(), Some(0), "{}", self.said());

@@ -28,6 +28,7 @@ const SLEEPS: &[(&str, &str)] = &[
         "services/aggregator/src/lane_thread/",
         "a look at the clock at the end of the log; tests wait with a deadline",
     ),
+    ("services/aggregator/src/clock_watch.rs", "a look at the log's clock"),
     ("services/aggregator/src/erased_rows.rs", "another look at the rows a while later"),
     ("services/aggregator/src/linking/mod.rs", "a look whether links are due"),
     ("services/aggregator/src/run.rs", "clean-up now and then"),
