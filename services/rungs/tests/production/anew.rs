@@ -12,6 +12,7 @@ use crate::program::sending::{Event, Form, acknowledged};
 use crate::{SHOP, alone, seed, topic};
 
 const TOPIC: &str = "rungs.events.v1";
+const VISITORS: usize = 200;
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 
 impl Cluster {
@@ -30,9 +31,13 @@ impl Cluster {
         self.until_ready();
     }
 
-    /// All events that the topic has now.
-    fn logged(&self) -> Vec<Stored> {
-        let (logged, _) = topic::read(&self.kafka_settings());
+    /// Waits until the topic has so many events, which may have to come out of the spill; all of them.
+    fn until_logged(&mut self, count: usize) -> Vec<Stored> {
+        let mut logged = Vec::new();
+        self.until(&format!("the topic has {count} events"), |cluster| {
+            (logged, _) = topic::read(&cluster.kafka_settings());
+            logged.len() == count
+        });
         logged.into_iter().map(|logged| logged.event).collect()
     }
 
@@ -45,7 +50,7 @@ impl Cluster {
             at_ms: Some(now_ms()),
             channel: "email".to_owned(),
         };
-        let events: Vec<Event> = (0..200).map(event).collect();
+        let events: Vec<Event> = (0..VISITORS).map(event).collect();
         let collector = format!("http://{}", self.collector.address("--listen"));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let request = Form::Ndjson.request(&reqwest::Client::new(), &collector, "wk_shop_demo", &events);
@@ -59,15 +64,15 @@ fn on_a_topic_that_was_made_anew_the_same_plan_counts_as_if_there_had_been_one_l
     let mut cluster = Cluster::start(SHOP, 2);
     let load = Load::start(cluster.collector.address("--listen"), Pace::STEADY, seed());
     load.until_more(3_000);
-    load.stop();
+    let loaded: usize = load.stop().iter().map(Vec::len).sum();
     (0..3).for_each(|number| cluster.send("catalog", number));
-    let mut events = cluster.logged();
+    let mut events = cluster.until_logged(loaded + 3 * VISITORS);
     cluster.check_live(FUNNEL, &Model::new(SHOP, "purchase", &events));
 
     cluster.make_the_log_anew();
     cluster.check_live(FUNNEL, &Model::new(SHOP, "purchase", &events));
     cluster.send("product_view", 0);
-    events.extend(cluster.logged());
+    events.extend(cluster.until_logged(VISITORS));
     cluster.check_live(FUNNEL, &Model::new(SHOP, "purchase", &events));
     for part in cluster.aggregators.values_mut() {
         part.kill();
