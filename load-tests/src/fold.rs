@@ -163,7 +163,8 @@ fn fold_one(fold: &mut Fold, hashed: &Hashed, matches: u32, offset: u64) {
 
 fn lanes(plan: &Plan, events: &[StreamEvent]) -> Duration {
     let settings = settings();
-    let partition = PartitionId { log_id: "bench".into(), epoch: 0, partition: 0, partitions: 1 };
+    let partition =
+        PartitionId { log_id: "bench".into(), epoch: 0, generation_floor: 0, partition: 0, partitions: 1 };
     let lane =
         |funnel: &funnel::plan::Funnel| FunnelLane::new(Arc::new(funnel.clone()), 1, &settings, BEGIN_MS, 0);
     let mut lanes: Vec<FunnelLane> = plan.funnels.iter().map(lane).collect();

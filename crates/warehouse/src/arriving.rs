@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
+use crate::logs::current_log;
 use crate::raw::NOT_ERASED;
 use crate::rejected::RejectedRow;
 use crate::trace::{Traced, TracedRow};
@@ -96,11 +97,15 @@ impl Warehouse {
     /// # Errors
     /// ClickHouse's.
     pub async fn arrived_until(&self, site: &str) -> Result<Option<i64>, WarehouseError> {
-        let sql = "WITH (SELECT argMax(log_partitions, (written_at, version)) FROM progress WHERE funnel = '') AS partitions
+        let sql = concat!(
+            "WITH (",
+            current_log!(),
+            ") AS log
              SELECT if(count() = 0, 0, toUnixTimestamp64Milli(min(newest))) FROM (
                  SELECT max(as_of) AS newest FROM funnel_open
-                 WHERE site = ? AND log_partition < ifNull(partitions, 0) GROUP BY log_partition
-             )";
+                 WHERE site = ? AND log_partition < ifNull(log.2, 0) GROUP BY log_partition
+             )"
+        );
         let found: Vec<i64> = fetch_all("funnel_open", self.query(sql).bind(site)).await?;
         Ok(found.first().copied().filter(|ms| *ms > 0))
     }

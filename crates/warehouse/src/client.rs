@@ -100,12 +100,22 @@ impl Warehouse {
         table: &'static str,
         rows: &[T::Value<'_>],
     ) -> Result<(), WarehouseError> {
+        self.insert_with::<T>(&self.inserting(), table, rows).await
+    }
+
+    /// As [`Warehouse::insert`], with the settings of this client.
+    pub(crate) async fn insert_with<T: RowWrite>(
+        &self,
+        client: &Client,
+        table: &'static str,
+        rows: &[T::Value<'_>],
+    ) -> Result<(), WarehouseError> {
         if rows.is_empty() {
             return Ok(());
         }
         let _turn = self.replicas.turn(table).await;
         within(table, INSERT_TIMEOUT, async {
-            let mut insert = self.inserting().insert::<T>(table).await?;
+            let mut insert = client.insert::<T>(table).await?;
             for row in rows {
                 insert.write(row).await?;
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
-use crate::generations::current_log;
+use crate::logs::current_log;
 
 /// Visitors whose rows of a table are deleted at once, at most.
 pub const MAX_REMOVED_AT_ONCE: usize = 5_000;
@@ -97,7 +97,7 @@ const PASSED_SQL: &str = concat!(
     current_log!(),
     ") AS log
     SELECT log_partition, ifNull(log.2, 1) AS log_partitions,
-           toUInt32(ifNull((SELECT max(epoch) FROM logs WHERE log_id = log.1), 0)) AS epoch,
+           toUInt32(ifNull((SELECT min(epoch) FROM logs WHERE log_id = log.1), 0)) AS epoch,
            minIf(last.1, funnel = '') AS folded,
            if(countIf(last.3 = 'building') = 0, toUInt64(-1), minIf(last.2, last.3 = 'building')) AS first_cutoff
     FROM (

@@ -42,6 +42,15 @@ pub enum WarehouseError {
         /// What this program knows.
         known: u32,
     },
+    /// Rows of `logs` are not there that were stored.
+    #[error(
+        "the log {log_id} gets no number: rows that are stored in the table logs are not read from it. If somebody deleted \
+         them, it is tried again with the next numbers"
+    )]
+    NoLogNumber {
+        /// The log's id.
+        log_id: String,
+    },
     /// Nobody has made the tables yet.
     #[error("the database {database} has no tables yet: run `rungs migrate`")]
     NoSchema {
@@ -66,7 +75,7 @@ impl WarehouseError {
     /// Whether the same statement can succeed later without anybody's help.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Timeout { .. } => true,
+            Self::Timeout { .. } | Self::NoLogNumber { .. } => true,
             Self::Statement { source, .. } => is_passing(source),
             Self::Settings { .. } | Self::Incompatible { .. } | Self::NoSchema { .. } => false,
         }

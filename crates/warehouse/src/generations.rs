@@ -1,8 +1,7 @@
 //! Which generation of a funnel's numbers answers are read from. A build from raw makes a new generation beside the one
 //! in force; readers switch when all partitions of the current log have completed it, never earlier.
 //!
-//! The current log is the one whose partition row (`funnel = ''`) was written last. Answers are cached for
-//! [`MAX_AGE`], so that many readers cost one small query.
+//! Answers are cached for [`MAX_AGE`], so that many readers cost one small query.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +12,7 @@ use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
+use crate::logs::current_log;
 use crate::rows::{BUILDING, COMPLETE};
 
 /// A cached answer is at most this old.
@@ -48,14 +48,6 @@ struct GenerationRow {
     building: u64,
     done: f64,
 }
-
-/// SQL for the log in use, (id, partitions): the one whose partition row was written last.
-macro_rules! current_log {
-    () => {
-        "SELECT argMax((log_id, log_partitions), (written_at, version)) FROM progress WHERE funnel = ''"
-    };
-}
-pub(crate) use current_log;
 
 /// A partition whose latest row is `complete` counts as done whatever share it wrote last.
 const GENERATIONS_SQL: &str = concat!(

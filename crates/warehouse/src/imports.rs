@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use crate::client::{READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
-use crate::generations::{FunnelKey, current_log};
+use crate::generations::FunnelKey;
+use crate::logs::current_log;
 use crate::raw::NOT_ERASED;
 use crate::rows::{COMPLETE, import_key};
 
@@ -136,7 +137,7 @@ impl Warehouse {
         let sql = format!(
             "WITH ({}) AS log
              SELECT log_partition, argMax(cutoff, (version, written_at)),
-                    ifNull((SELECT max(epoch) FROM logs WHERE log_id = log.1), 0) AS log_epoch
+                    ifNull((SELECT min(epoch) FROM logs WHERE log_id = log.1), 0) AS log_epoch
              FROM progress
              WHERE log_id = log.1 AND site = ? AND funnel = ? AND definition = ? AND generation = ?
                    AND kind = 'progress'

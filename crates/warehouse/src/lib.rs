@@ -17,6 +17,7 @@ pub mod imports;
 mod journey_batch;
 pub mod links;
 pub mod live;
+pub mod logs;
 pub mod migrate;
 pub mod native;
 pub mod newest;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::{READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::erasures::Stored;
 use crate::error::WarehouseError;
-use crate::generations::current_log;
+use crate::logs::current_log;
 
 mod removal;
 

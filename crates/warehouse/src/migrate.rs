@@ -15,14 +15,15 @@ use crate::retention::{self, Retention};
 use crate::statements::statements;
 
 /// The schema that this program makes and knows.
-pub const SCHEMA: SchemaVersion = SchemaVersion { version: 5, oldest_compatible: 1 };
+pub const SCHEMA: SchemaVersion = SchemaVersion { version: 6, oldest_compatible: 1 };
 
-const MIGRATIONS: [(u32, &str); 5] = [
+const MIGRATIONS: [(u32, &str); 6] = [
     (1, include_str!("../migrations/0001_initial.sql")),
     (2, include_str!("../migrations/0002_found_and_kept.sql")),
     (3, include_str!("../migrations/0003_annotations.sql")),
     (4, include_str!("../migrations/0004_erasures.sql")),
     (5, include_str!("../migrations/0005_links.sql")),
+    (6, include_str!("../migrations/0006_generation_floor.sql")),
 ];
 
 const VERSIONS_TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_version \
@@ -164,6 +165,6 @@ mod tests {
                 assert_eq!(sent, statement);
             }
         }
-        assert_eq!((tables, views), (12, 1));
+        assert_eq!((tables, views), (12, 2));
     }
 }

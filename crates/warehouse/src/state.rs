@@ -1,22 +1,15 @@
-//! What the aggregator keeps in ClickHouse about itself: journeys, progress, and the numbers of the logs
-//! that ever fed the database. A restore reads progress first, journeys second, markers last.
+//! What the aggregator keeps in ClickHouse about itself: journeys and progress. A restore reads progress first, journeys
+//! second, markers last.
 
 use clickhouse::Row;
 use clickhouse::query::RowCursor;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
-use crate::generations::{FunnelKey, current_log};
+use crate::generations::FunnelKey;
+use crate::logs::current_log;
 use crate::rows::ProgressRow;
-
-/// A log that feeds the database.
-#[derive(Debug, Clone, PartialEq, Eq, Row, Serialize, Deserialize)]
-struct LogRow {
-    log_id: String,
-    epoch: u32,
-    partitions: u32,
-}
 
 /// A visitor's latest stored journey.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
@@ -35,7 +28,8 @@ struct Superseded {
     generation: u64,
 }
 
-/// Generations below the largest one of their funnel that is complete in all partitions of the current log.
+/// Generations below the largest one of their funnel that is complete in all partitions of the current log; those of earlier
+/// logs are, because a log begins none below its floor.
 const SUPERSEDED_SQL: &str = concat!(
     "WITH (",
     current_log!(),
@@ -73,18 +67,6 @@ const JOURNEYS_SQL: &str = "
     LIMIT 1 BY visitor";
 
 impl Warehouse {
-    /// The number of a log in the order in which logs fed this database; a new one gets the next.
-    pub async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
-        let known: Vec<LogRow> =
-            fetch_all("logs", self.query_all("SELECT ?fields FROM logs ORDER BY epoch")).await?;
-        if let Some(row) = known.iter().find(|row| row.log_id == log_id) {
-            return Ok(row.epoch);
-        }
-        let epoch = known.last().map_or(1, |row| row.epoch + 1);
-        self.insert::<LogRow>("logs", &[LogRow { log_id: log_id.into(), epoch, partitions }]).await?;
-        Ok(epoch)
-    }
-
     /// The latest progress (or marker) rows of a partition.
     pub async fn progress(
         &self,

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::client::{Warehouse, fetch_all};
 use crate::error::WarehouseError;
+use crate::logs::current_log;
 use crate::raw::{NOT_ERASED, RawEvent};
 use crate::rejected::RejectedRow;
 
@@ -125,12 +126,13 @@ pub struct RejectedLately {
     pub count: u64,
 }
 
-const REACHED_SQL: &str = "
-    WITH (
-        SELECT argMax(log_id, (written_at, version)) FROM progress WHERE funnel = ''
-    ) AS log
-    SELECT ?fields FROM progress WHERE log_id = log AND funnel = '' AND kind = 'progress'
-    ORDER BY log_partition, version DESC, written_at DESC LIMIT 1 BY log_partition";
+const REACHED_SQL: &str = concat!(
+    "WITH (",
+    current_log!(),
+    ") AS log
+    SELECT ?fields FROM progress WHERE log_id = log.1 AND funnel = '' AND kind = 'progress'
+    ORDER BY log_partition, version DESC, written_at DESC LIMIT 1 BY log_partition"
+);
 
 impl Warehouse {
     /// The rows of `events` that are wanted, newest first; several of one message id are copies of one event, of which

@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use crate::client::{READ_TIMEOUT, Warehouse, within};
 use crate::error::WarehouseError;
-use crate::generations::{FunnelKey, current_log};
+use crate::generations::FunnelKey;
+use crate::logs::current_log;
 use crate::raw::NOT_ERASED;
 
 /// Visitors of a page, at most.

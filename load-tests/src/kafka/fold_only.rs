@@ -56,7 +56,13 @@ fn lane(partition: u32, counters: LaneCounters) -> Result<Lane, BenchError> {
     let began_ms = now_ms() - SENT_WITHIN_MS;
     let funnels = plan.funnels.iter().map(|funnel| Arc::new(funnel.clone()));
     let funnels = funnels.map(|funnel| FunnelLane::new(funnel, 1, &settings, began_ms, 0)).collect();
-    let id = PartitionId { log_id: "bench".into(), epoch: 0, partition, partitions: PARTITIONS };
+    let id = PartitionId {
+        log_id: "bench".into(),
+        epoch: 0,
+        generation_floor: 0,
+        partition,
+        partitions: PARTITIONS,
+    };
     let mut lane = Lane::new(id, settings, limits, counters);
     // A number above all others, so that the topic's control records change nothing.
     let in_force = PlanInForce { number: u64::MAX, text: String::new(), plan: Arc::new(plan) };

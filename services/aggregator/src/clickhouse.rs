@@ -3,6 +3,7 @@
 use funnel::identity::Joined;
 use warehouse::erasures::ErasureRow;
 use warehouse::links::LinkSet;
+use warehouse::logs::KnownLog;
 use warehouse::raw::{RawEvent, RawEvents, RawQuery};
 use warehouse::rows::{ProgressRow, RollingRow};
 use warehouse::{Warehouse, WarehouseError};
@@ -34,8 +35,8 @@ impl Store for Warehouse {
         }
     }
 
-    async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
-        Self::log_epoch(self, log_id, partitions).await
+    async fn register_log(&self, log_id: &str, partitions: u32) -> Result<KnownLog, WarehouseError> {
+        Self::register_log(self, log_id, partitions).await
     }
 
     async fn progress(

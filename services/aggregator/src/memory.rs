@@ -9,6 +9,7 @@ use funnel::identity::{Joined, Person};
 use warehouse::WarehouseError;
 use warehouse::erasures::ErasureRow;
 use warehouse::links::{LinkRow, LinkSet};
+use warehouse::logs::KnownLog;
 use warehouse::native::Block;
 use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
@@ -36,7 +37,8 @@ pub struct Tables {
     pub progress: BTreeMap<ProgressKey, ProgressRow>,
     pub rolling: BTreeMap<RollingKey, RollingRow>,
     pub open: BTreeMap<RollingKey, RollingRow>,
-    pub logs: Vec<String>,
+    /// In the order in which they came, with the floor of their generations.
+    pub logs: Vec<(String, u64)>,
 }
 
 /// A warehouse in memory; clones share the tables.
@@ -84,6 +86,24 @@ impl Tables {
             Write::Progress(all) => all.iter().take(rows).for_each(|row| self.upsert_progress(row)),
             Write::Reached { .. } | Write::Barrier(_) => {}
         }
+    }
+
+    /// What is known of a log, which gets the next number if it is new.
+    pub fn register_log(&mut self, log_id: &str) -> KnownLog {
+        let at = self.logs.iter().position(|(known, _)| known == log_id).unwrap_or(self.logs.len());
+        if at == self.logs.len() {
+            let floor = self.next_floor();
+            self.logs.push((log_id.to_owned(), floor));
+        }
+        let generation_floor = self.logs.get(at).map_or(0, |(_, floor)| *floor);
+        KnownLog { epoch: at as u32 + 1, generation_floor }
+    }
+
+    /// 0 for the first log; for each other one larger than whatever was used.
+    fn next_floor(&self) -> u64 {
+        let Some((_, last)) = self.logs.last() else { return 0 };
+        let generations = self.progress.values().map(|row| row.generation);
+        generations.chain(self.links.keys().map(|(_, number)| *number)).fold(*last, u64::max) + 1
     }
 
     /// Up to where a visitor's events belong to a range; `None` if it has none of them.
@@ -240,13 +260,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn log_epoch(&self, log_id: &str, _partitions: u32) -> Result<u32, WarehouseError> {
-        let mut tables = self.tables();
-        if let Some(at) = tables.logs.iter().position(|known| known == log_id) {
-            return Ok(at as u32 + 1);
-        }
-        tables.logs.push(log_id.to_owned());
-        Ok(tables.logs.len() as u32)
+    async fn register_log(&self, log_id: &str, _partitions: u32) -> Result<KnownLog, WarehouseError> {
+        Ok(self.tables().register_log(log_id))
     }
 
     async fn progress(

@@ -14,6 +14,7 @@ use runtime::retry::until_it_works;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::task::JoinHandle;
+use warehouse::logs::KnownLog;
 
 use crate::counters::LaneCounters;
 use crate::ending::{Ending, Stop};
@@ -43,8 +44,7 @@ pub(crate) struct Partitions {
 /// What all partitions use.
 struct Shared {
     aggregator: Aggregator,
-    /// The log's number.
-    epoch: u32,
+    log: KnownLog,
     board: Board,
     counters: LaneCounters,
     restores: Semaphore,
@@ -59,10 +59,10 @@ struct Running {
 
 impl Partitions {
     /// None yet.
-    pub(crate) fn new(aggregator: Aggregator, epoch: u32, board: Board, counters: LaneCounters) -> Self {
+    pub(crate) fn new(aggregator: Aggregator, log: KnownLog, board: Board, counters: LaneCounters) -> Self {
         let (restores, builds) = (Semaphore::new(RESTORES_AT_ONCE), Arc::default());
         let journeys = JourneyBudget::new(aggregator.settings.max_journeys);
-        let shared = Shared { aggregator, epoch, board, counters, restores, builds, journeys };
+        let shared = Shared { aggregator, log, board, counters, restores, builds, journeys };
         Self { shared: Arc::new(shared), running: BTreeMap::new() }
     }
 
@@ -126,7 +126,8 @@ impl Shared {
     async fn serve(self: Arc<Self>, partition: u32, stop: Stop) -> Result<(), AggregatorError> {
         let Aggregator { settings, source, .. } = &self.aggregator;
         let (log_id, partitions) = (source.id().0, source.partitions());
-        let id = PartitionId { log_id, epoch: self.epoch, partition, partitions };
+        let KnownLog { epoch, generation_floor } = self.log;
+        let id = PartitionId { log_id, epoch, generation_floor, partition, partitions };
         let (poisonous, raw) = (Poisonous::default(), RefusedRaw::default());
         loop {
             let known = poisonous.len();

@@ -7,6 +7,7 @@ use prost::Message as _;
 use rungs_proto::v1::{Control, Event, PlanApplied, Record, control::Action, record::Body};
 use warehouse::FunnelKey;
 use warehouse::links::LinkSet;
+use warehouse::logs::KnownLog;
 
 use super::*;
 use crate::build::Builder;
@@ -29,8 +30,8 @@ impl Store for Uncounted {
         self.0.write(write).await
     }
 
-    async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
-        self.0.log_epoch(log_id, partitions).await
+    async fn register_log(&self, log_id: &str, partitions: u32) -> Result<KnownLog, WarehouseError> {
+        self.0.register_log(log_id, partitions).await
     }
 
     async fn progress(

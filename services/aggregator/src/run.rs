@@ -22,6 +22,7 @@ use runtime::settings::AggregatorSettings;
 use runtime::{Shutdown, Tasks};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use warehouse::logs::KnownLog;
 use warehouse::{Warehouse, WarehouseError};
 
 use crate::clock_watch::ClockWatch;
@@ -94,7 +95,7 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
     let board = Board::new(aggregator.source.partitions());
     FunnelMetrics::register(&aggregator.metrics, board.clone())?;
     let linked_ids = linking::register(&aggregator.metrics)?;
-    let Some(epoch) = until_it_answers(&aggregator, &shutdown).await? else { return Ok(()) };
+    let Some(log) = until_it_answers(&aggregator, &shutdown).await? else { return Ok(()) };
     let cleaning = clean_up(aggregator.warehouse.clone(), shutdown.clone());
     drop(aggregator.tasks.spawn("aggregator-clean-up", cleaning));
     let watching = ClockWatch::default().run(board.clone(), aggregator.settings.horizon_ms, shutdown.clone());
@@ -110,7 +111,7 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
         plans: aggregator.plans.latest(),
         board: board.clone(),
         publisher: Arc::clone(&aggregator.publisher),
-        epoch,
+        log,
         interval_ms: aggregator.settings.link_interval_ms.cast_signed(),
         ids: linked_ids,
     };
@@ -123,7 +124,7 @@ pub async fn run(mut aggregator: Aggregator, shutdown: Shutdown) -> Result<(), A
     }
     let ending = if aggregator.drain_limit.is_zero() { Ending::Flush } else { Ending::Drain };
     let assignments = aggregator.source.assignments();
-    let mut partitions = Partitions::new(aggregator, epoch, board, counters);
+    let mut partitions = Partitions::new(aggregator, log, board, counters);
     let served = serve(&mut partitions, assignments, &restored, &shutdown).await;
     restored.set(false);
     served.and(partitions.stop_all(ending).await)
@@ -167,13 +168,13 @@ async fn follow(partitions: &mut Partitions, change: Assignment) -> Result<(), A
     Ok(())
 }
 
-/// The log's number; asked for until the warehouse answers or shutdown is requested.
+/// What the warehouse knows of the log; asked for until the warehouse answers or shutdown is requested.
 async fn until_it_answers(
     aggregator: &Aggregator,
     shutdown: &Shutdown,
-) -> Result<Option<u32>, AggregatorError> {
+) -> Result<Option<KnownLog>, AggregatorError> {
     let (log_id, partitions) = (aggregator.source.id().0, aggregator.source.partitions());
-    let ask = || Store::log_epoch(&aggregator.warehouse, &log_id, partitions);
+    let ask = || Store::register_log(&aggregator.warehouse, &log_id, partitions);
     Ok(until_it_works(shutdown, "ClickHouse", WarehouseError::is_retryable, ask).await?)
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn flush_limits() -> FlushLimits {
 
 /// Partition 0 of a log that is the first to feed the warehouse.
 pub(crate) fn first_of(partitions: u32, log_id: String) -> PartitionId {
-    PartitionId { log_id, epoch: 1, partition: 0, partitions }
+    PartitionId { log_id, epoch: 1, generation_floor: 0, partition: 0, partitions }
 }
 
 /// What is not taken of a partition, and where it is shown.

@@ -8,6 +8,7 @@ use funnel::identity::Joined;
 use warehouse::erasures::ErasureRow;
 use warehouse::event_batch::SealedBatch;
 use warehouse::links::LinkSet;
+use warehouse::logs::KnownLog;
 use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
 use warehouse::{FunnelKey, WarehouseError};
@@ -117,12 +118,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Executes one write; it is durable when this returns.
     fn write(&self, write: &Write) -> impl Future<Output = Result<(), WarehouseError>> + Send;
 
-    /// The number of this log in the order in which logs fed the warehouse, given now if it is new.
-    fn log_epoch(
+    /// What the warehouse knows of this log: its number and the floor of its generations, given now if it is new.
+    fn register_log(
         &self,
         log_id: &str,
         partitions: u32,
-    ) -> impl Future<Output = Result<u32, WarehouseError>> + Send;
+    ) -> impl Future<Output = Result<KnownLog, WarehouseError>> + Send;
 
     /// The latest progress rows of a partition; `kind` tells progress from marker.
     fn progress(

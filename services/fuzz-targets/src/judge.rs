@@ -67,7 +67,8 @@ fn judge_admission(record: &[u8]) {
         panic!("no event to the aggregator")
     };
     let before = event;
-    let partition = PartitionId { log_id: String::new(), epoch: 1, partition: 0, partitions: 1 };
+    let partition =
+        PartitionId { log_id: String::new(), epoch: 1, generation_floor: 0, partition: 0, partitions: 1 };
     assert_eq!(admit(&mut event, RECEIVED_AT_MS, &partition), Ok(()));
     // Zero is how JSON and protobuf write no time; nothing else is filled in.
     assert!(event == before || before.own_ts_ms == 0, "{before:?} became {event:?}");

@@ -92,7 +92,8 @@ fn protobuf_event(mut event: EventView<'_>) {
     let owned = owned(&event);
     let bytes = Record { body: Some(Body::Event(owned)) }.encode_to_vec();
     assert_eq!(RecordView::decode(&bytes), Ok(RecordView::Event(event)), "written again it is another");
-    let partition = PartitionId { log_id: String::new(), epoch: 1, partition: 0, partitions: 1 };
+    let partition =
+        PartitionId { log_id: String::new(), epoch: 1, generation_floor: 0, partition: 0, partitions: 1 };
     if admit(&mut event, RECEIVED_AT_MS, &partition).is_ok() {
         let mut again = event;
         assert_eq!(admit(&mut again, RECEIVED_AT_MS, &partition), Ok(()));

@@ -10,6 +10,7 @@ use warehouse::erasures::ErasureRow;
 use warehouse::rows::{BUILDING, PROGRESS, ProgressRow};
 
 use crate::fate::Fate;
+use crate::old_log;
 use crate::world::World;
 
 /// Deletes what is stored of erased visitors, some rows of it or all.
@@ -49,7 +50,9 @@ pub fn folded(tables: &Tables, partition: u32) -> u64 {
 }
 
 fn progress(tables: &Tables, partition: u32) -> impl Iterator<Item = &ProgressRow> {
-    tables.progress.values().filter(move |row| row.log_partition == partition && row.kind == PROGRESS)
+    let is_of_log = |row: &&ProgressRow| row.log_id != old_log::ID;
+    let mine = move |row: &&ProgressRow| row.log_partition == partition && row.kind == PROGRESS;
+    tables.progress.values().filter(is_of_log).filter(mine)
 }
 
 fn remove(tables: &mut Tables, due: &[ErasureRow], fate: &Fate) {

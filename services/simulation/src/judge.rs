@@ -90,7 +90,8 @@ fn check_erased(world: &World, partitions: &[Vec<Known>]) -> Result<(), String> 
 
 /// All partitions end with the same plan, and with the same generation of each funnel, so that readers have one.
 fn check_generations(world: &World, partitions: &[Vec<Known>]) -> Result<(), String> {
-    let all: Vec<_> = partitions.iter().map(|records| in_force(records)).collect();
+    let floor = world.weather.floor_without(world.left_out);
+    let all: Vec<_> = partitions.iter().map(|records| in_force(records, floor)).collect();
     let generations =
         |at: usize| all[at].1.iter().map(|(key, began)| (key.clone(), began.0)).collect::<BTreeMap<_, _>>();
     for (at, (number, _)) in all.iter().enumerate() {
@@ -111,7 +112,7 @@ fn check_partition(
     records: &[Known],
     all: &[Vec<Known>],
 ) -> Result<(), String> {
-    let (number, funnels) = in_force(records);
+    let (number, funnels) = in_force(records, world.weather.floor_without(world.left_out));
     let plan = plans::plan(number);
     for funnel in &plan.funnels {
         let (generation, cutoff) = funnels[&(funnel.site.clone(), funnel.id.clone())];

@@ -27,6 +27,7 @@ pub mod judge;
 pub mod link;
 pub mod linker;
 pub mod model;
+pub mod old_log;
 pub mod partition_life;
 pub mod plans;
 pub mod rules;

@@ -23,6 +23,7 @@ pub fn make(tables: &mut Tables, weather: &Weather, now_ms: i64) -> u64 {
     let largest = tables.progress.values().filter(|row| row.site == SITE).map(|row| row.generation).max();
     let newest = tables.links.keys().map(|(_, number)| *number).max();
     let number = now_ms.cast_unsigned().max(largest.unwrap_or(0) + 1).max(newest.unwrap_or(0) + 1);
+    let number = number.max(weather.generation_floor + 1);
     let rows = rows_of(SITE, number, &links, partitions);
     let site = SITE.to_owned();
     let set = LinkSet { site, number, log_epoch, passed, links: rows.len() as u64, announced: false };

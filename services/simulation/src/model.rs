@@ -40,8 +40,8 @@ pub fn known(records: &[LogRecord]) -> Vec<Known> {
 /// Each funnel's (generation, first offset after the control record that began it), by (site, funnel).
 pub type Begun = BTreeMap<(String, String), (u64, u64)>;
 
-/// The plan in force at the end of a partition, and what was begun under it.
-pub fn in_force(records: &[Known]) -> (u64, Begun) {
+/// The plan in force at the end of a partition, and what was begun under it on a log with this floor of generations.
+pub fn in_force(records: &[Known], floor: u64) -> (u64, Begun) {
     let (mut number, mut plan, mut funnels) = (0, Plan::default(), Begun::new());
     let mut rebuilt: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     for Known { offset, body, .. } in records {
@@ -57,7 +57,7 @@ pub fn in_force(records: &[Known]) -> (u64, Begun) {
                 funnels.retain(|key, _| stays(key));
                 for funnel in &next.funnels {
                     let of = |only| rebuilt.get(&(funnel.site.as_str(), only)).copied().unwrap_or(0);
-                    let largest = of("").max(of(&funnel.id)).max(*generation);
+                    let largest = of("").max(of(&funnel.id)).max(*generation).max(floor);
                     let began = (largest, offset + 1);
                     funnels.entry((funnel.site.clone(), funnel.id.clone())).or_insert(began);
                 }

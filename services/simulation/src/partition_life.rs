@@ -76,7 +76,9 @@ impl Life {
 
     fn id(&self) -> PartitionId {
         let (log_id, partitions) = (self.around.broker.id().0, self.around.weather.partitions);
-        PartitionId { log_id, epoch: self.around.weather.epoch, partition: self.partition, partitions }
+        let generation_floor = self.around.weather.floor_without(self.around.left_out);
+        let epoch = self.around.weather.epoch;
+        PartitionId { log_id, epoch, generation_floor, partition: self.partition, partitions }
     }
 
     fn restore(&mut self) {
@@ -310,7 +312,7 @@ impl Life {
 }
 
 /// What every lane folds by.
-fn fold_settings() -> FoldSettings {
+pub fn fold_settings() -> FoldSettings {
     FoldSettings {
         horizon_ms: HORIZON_MS,
         max_tail_events: MAX_TAIL_EVENTS,

@@ -34,13 +34,15 @@ pub enum Rule {
     FirstCopyWins,
     /// A plan is announced to all partitions under one generation.
     OneGenerationAPlan,
+    /// A log begins no generation that a log before it used.
+    GenerationFloor,
     /// Of ids of other partitions counts what was stored when the links were found.
     LinkedAsOfSet,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Marker,
         Self::MinutesBeforeMarker,
         Self::EventsBeforeProgress,
@@ -56,6 +58,7 @@ impl Rule {
         Self::AcknowledgeWhenDurable,
         Self::FirstCopyWins,
         Self::OneGenerationAPlan,
+        Self::GenerationFloor,
         Self::LinkedAsOfSet,
     ];
 }

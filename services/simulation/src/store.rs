@@ -11,6 +11,7 @@ use aggregator::store::{GenerationKey, LinksOf, RawRange, Store, StoredJourney, 
 use funnel::identity::Joined;
 use warehouse::WarehouseError;
 use warehouse::links::LinkSet;
+use warehouse::logs::KnownLog;
 use warehouse::rows::{MARKER, PROGRESS, ProgressRow};
 
 use crate::fate::{Fate, turn};
@@ -210,8 +211,8 @@ impl Store for SimStore {
         Ok(())
     }
 
-    async fn log_epoch(&self, log_id: &str, partitions: u32) -> Result<u32, WarehouseError> {
-        self.tables.log_epoch(log_id, partitions).await
+    async fn register_log(&self, log_id: &str, partitions: u32) -> Result<KnownLog, WarehouseError> {
+        self.tables.register_log(log_id, partitions).await
     }
 
     async fn progress(

@@ -2,6 +2,11 @@
 //! some faults left out entirely, so that rare combinations come up that an even mixture would not show.
 
 use crate::fate::Fate;
+use crate::plans::T0;
+use crate::rules::Rule;
+
+/// Floors lie so far behind the first plan's generation, at most: some are larger than all that follows.
+const FLOORS_MS: u64 = 600_000;
 
 /// Which log it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub struct Weather {
     pub log: LogKind,
     /// Which log of the warehouse it is: before the first one there is nothing to build funnels from.
     pub epoch: u32,
+    /// What its generations begin with, where a log before it left numbers under the same plan; 0 where none did.
+    pub generation_floor: u64,
     pub partitions: u32,
     pub collectors: usize,
     pub members: usize,
@@ -51,9 +58,12 @@ impl Weather {
     pub fn draw(fate: &Fate) -> Self {
         let log = if fate.percent(70) { LogKind::Kafka } else { LogKind::Local };
         let some = |most: u64| if fate.percent(50) { fate.below(most + 1) } else { 0 };
+        let epoch = *fate.pick(&[1, 2]);
+        let floor = || T0.cast_unsigned() + 1 + fate.below(FLOORS_MS);
         Self {
             log,
-            epoch: *fate.pick(&[1, 2]),
+            epoch,
+            generation_floor: if epoch > 1 && fate.percent(50) { floor() } else { 0 },
             partitions: 1 + fate.below(3) as u32,
             collectors: if log == LogKind::Local { 1 } else { 1 + fate.below(2) as usize },
             members: if log == LogKind::Local { 1 } else { *fate.pick(&[1, 2, 2, 3]) },
@@ -70,5 +80,10 @@ impl Weather {
             changes: some(2),
             journeys_batch_rows: *fate.pick(&[1, 2, 1_000]),
         }
+    }
+
+    /// The floor that counts when a rule is left out.
+    pub fn floor_without(&self, left_out: Option<Rule>) -> u64 {
+        if left_out == Some(Rule::GenerationFloor) { 0 } else { self.generation_floor }
     }
 }

@@ -11,6 +11,7 @@ use crate::collector::Collector;
 use crate::controls::Controls;
 use crate::fate::Fate;
 use crate::group::Group;
+use crate::old_log;
 use crate::partition_life::Surroundings;
 use crate::rules::Rule;
 use crate::weather::Weather;
@@ -42,7 +43,7 @@ impl World {
             left_out,
             broker: Arc::clone(&broker),
             tables: tables.clone(),
-            counters,
+            counters: counters.clone(),
         };
         let collector = |number| Collector::new(fate.clone(), number, &broker, &weather);
         let mut world = Self {
@@ -57,6 +58,10 @@ impl World {
             fate,
         };
         world.controls.apply_plan();
+        if world.weather.generation_floor > 0 {
+            old_log::leave(&world.tables, world.weather.partitions, &counters);
+            world.fate.note("a log before had the same plan");
+        }
         world.group.assign();
         world
     }

@@ -51,6 +51,7 @@ fn whatever_fails_and_is_repeated_everything_acknowledged_is_stored_and_counted_
         "a collector was stopped",
         "a control record was not acknowledged",
         "a copy was sent",
+        "a log before had the same plan",
         "a member crashed",
         "a member went on without its partition",
         "a partition was given back",

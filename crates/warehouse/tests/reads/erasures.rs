@@ -69,7 +69,7 @@ async fn until_left(warehouse: &Warehouse, wanted: [u64; 3]) {
 async fn what_is_stored_of_an_erased_visitor_is_deleted_once_nothing_begins_before_that_record() {
     let warehouse = database().await;
     assert_eq!(warehouse.remove_erased().await.unwrap(), Removal::default(), "nobody was erased");
-    assert_eq!(warehouse.log_epoch("log", 1).await.unwrap(), 1);
+    assert_eq!(warehouse.register_log("log", 1).await.unwrap().epoch, 1);
     insert_events(&warehouse, &[event(ODD, "m1", "view", TS, 1), event("bob", "m2", "view", TS, 2)]).await;
     let rejected = |visitor: &str| RejectedRow {
         id: visitor.into(),
@@ -97,7 +97,7 @@ async fn what_is_stored_of_an_erased_visitor_is_deleted_once_nothing_begins_befo
 
     // A writer that was away brings some of it again, and another log is in use.
     insert_events(&warehouse, &[event(ODD, "m1", "view", TS, 1)]).await;
-    assert_eq!(warehouse.log_epoch("log 2", 1).await.unwrap(), 2);
+    assert_eq!(warehouse.register_log("log 2", 1).await.unwrap().epoch, 2);
     log(&warehouse, "log 2", 1).await;
     assert_eq!(warehouse.remove_erased().await.unwrap().visitors, 1);
     until_left(&warehouse, [1, 1, 1]).await;
@@ -106,7 +106,7 @@ async fn what_is_stored_of_an_erased_visitor_is_deleted_once_nothing_begins_befo
 #[tokio::test]
 async fn a_build_that_never_ends_holds_up_deleting_for_a_day() {
     let warehouse = database().await;
-    warehouse.log_epoch("log", 1).await.unwrap();
+    warehouse.register_log("log", 1).await.unwrap();
     insert_events(&warehouse, &[event("ann", "m1", "view", TS, 1)]).await;
     folded_to(&warehouse, 8, Some((BUILDING, 3))).await;
     let row = "INSERT INTO erasures (site, visitor_id, log_epoch, log_offset, erased_at) SELECT 'shop', 'ann', 1, 5, fromUnixTimestamp64Milli(toInt64(?), 'UTC')";
@@ -123,7 +123,7 @@ async fn a_build_that_never_ends_holds_up_deleting_for_a_day() {
 #[tokio::test]
 async fn a_table_that_is_being_changed_is_left_to_the_next_round() {
     let warehouse = database().await;
-    warehouse.log_epoch("log", 1).await.unwrap();
+    warehouse.register_log("log", 1).await.unwrap();
     folded_to(&warehouse, 8, None).await;
     insert_events(&warehouse, &[event("ann", "m1", "view", TS, 1)]).await;
     warehouse.insert_journeys(&[journey("ann")]).await.unwrap();

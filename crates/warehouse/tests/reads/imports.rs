@@ -17,8 +17,8 @@ async fn build(warehouse: &Warehouse, partition: u32, generation: u64, cutoff: u
 #[tokio::test]
 async fn a_generation_counts_an_import_if_it_was_built_as_of_a_place_after_its_rows() {
     let warehouse = database().await;
-    assert_eq!(warehouse.log_epoch("first", 2).await.unwrap(), 1);
-    assert_eq!(warehouse.log_epoch("second", 2).await.unwrap(), 2);
+    assert_eq!(warehouse.register_log("first", 2).await.unwrap().epoch, 1);
+    assert_eq!(warehouse.register_log("second", 2).await.unwrap().epoch, 2);
     log(&warehouse, "second", 2).await;
     let mut visitors = (0..).map(|number| format!("visitor-{number}"));
     let [zero, one] =

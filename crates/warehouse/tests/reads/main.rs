@@ -13,6 +13,7 @@ mod history;
 mod imports;
 mod links;
 mod live;
+mod logs;
 mod notes;
 mod raw;
 mod retention;

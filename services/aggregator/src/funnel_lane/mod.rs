@@ -38,6 +38,8 @@ pub struct FoldSettings {
 pub struct PartitionId {
     pub log_id: String,
     pub epoch: u32,
+    /// No generation is begun on the log below it: logs before it used those.
+    pub generation_floor: u64,
     pub partition: u32,
     pub partitions: u32,
 }

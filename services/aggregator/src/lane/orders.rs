@@ -73,10 +73,14 @@ impl Lane {
         let plan = Arc::clone(&self.in_force.plan);
         for funnel in &plan.funnels {
             if self.live_of(funnel).is_none() && self.order_of(funnel).is_none() {
-                let generation = generation.max(self.rebuilt_of(funnel));
-                match self.is_untouched {
-                    true => self.begin_here(funnel, generation),
-                    false => self.order_build(self.build_from_here(funnel, generation), effects),
+                let settled = generation.max(self.least_generation(funnel));
+                // A number that is not the plan's own may have been this funnel's before a plan took it away.
+                let repairs = settled != generation;
+                if self.is_untouched {
+                    self.begin_here(funnel, settled);
+                } else {
+                    let order = self.build_from_here(funnel, settled);
+                    self.order_build(BuildOrder { repairs, ..order }, effects);
                 }
             }
         }
@@ -119,21 +123,22 @@ impl Lane {
     /// restart.
     ///
     /// Writers have clocks of their own, and partitions get their records in different orders. So a funnel's generation is
-    /// the largest one of its site's rebuilds, of its own and of the plan that brought it, in whatever order they come.
+    /// the largest one of its site's rebuilds, of its own, of the plan that brought it and of the log's floor, in whatever
+    /// order they come.
     pub(super) fn rebuild(&mut self, site: &str, only: &str, generation: u64, effects: &mut Effects) {
         let rebuilt = self.rebuilt.entry(rebuilt_key(site, only)).or_default();
         *rebuilt = generation.max(*rebuilt);
         let plan = Arc::clone(&self.in_force.plan);
         let is_meant = |funnel: &&Funnel| funnel.site == site && (only.is_empty() || funnel.id == only);
         for funnel in plan.funnels.iter().filter(is_meant) {
-            let rebuilt = self.rebuilt_of(funnel);
+            let least = self.least_generation(funnel);
             let live = self.live_of(funnel).map(|lane| (lane.generation, lane.cutoff()));
             let open = self.order_of(funnel).map(|order| (order.generation, order.cutoff));
             let known = [live, open].into_iter().flatten();
             if known.clone().any(|(_, cutoff)| cutoff >= self.next_offset) {
                 continue;
             }
-            let settled = known.clone().map(|(generation, _)| generation).fold(rebuilt, u64::max);
+            let settled = known.clone().map(|(generation, _)| generation).fold(least, u64::max);
             let reused = known.clone().any(|(generation, _)| generation == settled);
             let ended = self.live_of(funnel).filter(|lane| lane.generation == settled);
             let least_version = ended.map_or(0, |lane| lane.version_above(self.next_offset));
@@ -146,10 +151,11 @@ impl Lane {
         self.relink();
     }
 
-    /// The largest generation of the rebuilds that a funnel was among.
-    fn rebuilt_of(&self, funnel: &Funnel) -> u64 {
+    /// The largest generation of the rebuilds that a funnel was among; the floor of the log, if that is larger: a plan that is
+    /// announced again on another log has the number that it had on the log before.
+    fn least_generation(&self, funnel: &Funnel) -> u64 {
         let of = |only| self.rebuilt.get(&rebuilt_key(&funnel.site, only)).copied().unwrap_or(0);
-        of("").max(of(&funnel.id))
+        of("").max(of(&funnel.id)).max(self.partition.generation_floor)
     }
 
     fn live_of(&self, funnel: &Funnel) -> Option<&FunnelLane> {

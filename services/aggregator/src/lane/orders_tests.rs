@@ -88,6 +88,37 @@ fn partitions_end_with_the_same_generation_in_whatever_order_control_records_com
 }
 
 #[test]
+fn no_generation_is_begun_below_the_floor_of_the_log_in_whatever_order_control_records_come() {
+    let above = |floor, records: &[(u64, Action)]| {
+        let id = PartitionId { generation_floor: floor, epoch: 2, ..first_of(1, "log".into()) };
+        let mut lane = Lane::new(id, fold_settings(), flush_limits(), counters());
+        for (generation, action) in records {
+            take(&mut lane, *generation, action.clone());
+        }
+        finish(&mut lane);
+        (lane.funnels[0].generation, lane.funnels[0].cutoff())
+    };
+    assert_eq!(above(50, &[(5, plan())]), (50, 1), "a plan that a log before had");
+    assert_eq!(above(50, &[(70, plan())]), (70, 1));
+    let records = [(5, plan()), (40, import()), (60, rebuild("f"))];
+    for [first, second, third] in [[0, 1, 2], [1, 0, 2], [2, 1, 0], [0, 2, 1]] {
+        let records = [first, second, third].map(|at| records[at].clone());
+        assert_eq!(above(50, &records), (60, 3), "{records:?}");
+        assert_eq!(above(80, &records), (80, 3), "{records:?}");
+    }
+}
+
+#[test]
+fn a_funnel_that_comes_back_under_a_number_that_it_had_begins_without_what_it_left() {
+    let id = PartitionId { generation_floor: 50, epoch: 2, ..first_of(1, "log".into()) };
+    let mut lane = Lane::new(id, fold_settings(), flush_limits(), counters());
+    let ordered = take(&mut lane, 5, plan());
+    assert!(ordered[0].generation == 50 && ordered[0].repairs);
+    let mut lane = lane_of(2);
+    assert!(!take(&mut lane, 5, plan())[0].repairs, "the plan's own number is new");
+}
+
+#[test]
 fn a_build_that_was_replaced_under_its_own_number_is_not_wanted() {
     let mut lane = lane();
     let first = take(&mut lane, 9, plan());

@@ -18,6 +18,7 @@ use runtime::Shutdown;
 use runtime::metrics::{Metrics, MetricsError};
 use tokio::sync::watch;
 use warehouse::links::{NewestSet, Rebuilt};
+use warehouse::logs::KnownLog;
 use warehouse::{Warehouse, WarehouseError};
 
 use crate::lane::rebuilt_of_values;
@@ -66,8 +67,7 @@ pub(crate) struct Linking {
     pub(crate) plans: watch::Receiver<Option<Arc<PlanRecord>>>,
     pub(crate) board: Board,
     pub(crate) publisher: Arc<dyn Publisher>,
-    /// The log's number.
-    pub(crate) epoch: u32,
+    pub(crate) log: KnownLog,
     pub(crate) interval_ms: i64,
     pub(crate) ids: IntGaugeVec,
 }
@@ -134,7 +134,7 @@ impl Linking {
         let newest = self.warehouse.newest_link_set(site).await?;
         let interval_ms = self.interval_ms + self.spread_ms(site);
         let ordered = ordered(site, rebuilt);
-        let mut due = due(newest.as_ref(), self.epoch, ordered, interval_ms);
+        let mut due = due(newest.as_ref(), self.log.epoch, ordered, interval_ms);
         if let Some(newest) = newest.as_ref().filter(|newest| due.is_none() && self.may_join_erased(newest)) {
             let last = looked.get(site).copied();
             if last.is_none_or(|at: Instant| at.elapsed() >= self.erased_look()) {

@@ -30,8 +30,13 @@ impl Linking {
     ) -> Result<(), LinkingError> {
         let largest = self.warehouse.largest_generation(site).await?;
         let largest = largest.max(ordered).max(before.map_or(0, |set| set.number));
+        let largest = largest.max(self.log.generation_floor);
         let number = now_ms().max(0).cast_unsigned().max(largest + 1);
         let stored = self.warehouse.stored().await?;
+        if stored.epoch != self.log.epoch {
+            // Another log is in use, or this one has stored nothing yet: places of one mean nothing on the other.
+            return Ok(());
+        }
         let mut seen = self.warehouse.companions(site, &stored, MAX_LINKED_IDS + 1).await?;
         if seen.len() > MAX_LINKED_IDS {
             tracing::warn!(

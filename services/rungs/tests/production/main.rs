@@ -10,6 +10,7 @@
 #[path = "../program/mod.rs"]
 mod program;
 
+mod anew;
 mod arriving;
 mod cluster;
 mod drained;

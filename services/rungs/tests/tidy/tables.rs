@@ -14,6 +14,8 @@ fn the_tables_are_those_of_the_migrations() {
     }
     let mut told = docs::doc("ARCHITECTURE.md").first_cells("## Tables");
     made.sort();
+    // A view may be made anew by a later migration.
+    made.dedup();
     told.sort();
     assert_eq!(told, made);
 }

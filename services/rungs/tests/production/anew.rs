@@ -1,0 +1,84 @@
+//! A topic of events that is made anew while the plan stays: the plan is announced on the new log under the number that it had on
+//! the old one, whose rows are of larger offsets and are all still there.
+
+use runtime::now_ms;
+
+use crate::cluster::Cluster;
+use crate::judge::{FUNNEL, Model};
+use crate::load::{Load, Pace};
+use crate::part::Part;
+use crate::program::expected::Stored;
+use crate::program::sending::{Event, Form, acknowledged};
+use crate::{SHOP, alone, seed, topic};
+
+const TOPIC: &str = "rungs.events.v1";
+const VISITORS: usize = 200;
+const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
+
+impl Cluster {
+    /// Deletes the topic while nobody uses it, starts everything again and applies the plan that is in force.
+    fn make_the_log_anew(&mut self) {
+        let parts = std::iter::once(&mut self.collector).chain(self.aggregators.values_mut());
+        let codes: Vec<_> = parts.map(Part::stop).collect();
+        assert!(codes.iter().all(|code| *code == Some(0)), "{codes:?}\n{}", self.tails());
+        self.kafka.tool(TOPICS, &["--delete", "--topic", TOPIC]);
+        self.until("the topic is gone", |cluster| {
+            cluster.kafka.tool(TOPICS, &["--list"]).lines().all(|line| line != TOPIC)
+        });
+        self.collector.start();
+        self.aggregators.values_mut().for_each(Part::start);
+        self.apply(SHOP);
+        self.until_ready();
+    }
+
+    /// Waits until the topic has so many events, which may have to come out of the spill; all of them.
+    fn until_logged(&mut self, count: usize) -> Vec<Stored> {
+        let mut logged = Vec::new();
+        self.until(&format!("the topic has {count} events"), |cluster| {
+            (logged, _) = topic::read(&cluster.kafka_settings());
+            logged.len() == count
+        });
+        logged.into_iter().map(|logged| logged.event).collect()
+    }
+
+    /// Sends an event of each of always the same visitors.
+    fn send(&self, name: &str, number: usize) {
+        let event = |visitor: usize| Event {
+            visitor: format!("visitor {visitor}"),
+            event: name.to_owned(),
+            id: format!("{name} {number} {visitor}"),
+            at_ms: Some(now_ms()),
+            channel: "email".to_owned(),
+        };
+        let events: Vec<Event> = (0..VISITORS).map(event).collect();
+        let collector = format!("http://{}", self.collector.address("--listen"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let request = Form::Ndjson.request(&reqwest::Client::new(), &collector, "wk_shop_demo", &events);
+        assert_eq!(runtime.block_on(acknowledged(request)), Some(events.len() as u64));
+    }
+}
+
+#[test]
+fn on_a_topic_that_was_made_anew_the_same_plan_counts_as_if_there_had_been_one_log() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(SHOP, 2);
+    let load = Load::start(cluster.collector.address("--listen"), Pace::STEADY, seed());
+    load.until_more(3_000);
+    let loaded: usize = load.stop().iter().map(Vec::len).sum();
+    (0..3).for_each(|number| cluster.send("catalog", number));
+    let mut events = cluster.until_logged(loaded + 3 * VISITORS);
+    cluster.check_live(FUNNEL, &Model::new(SHOP, "purchase", &events));
+
+    cluster.make_the_log_anew();
+    cluster.check_live(FUNNEL, &Model::new(SHOP, "purchase", &events));
+    cluster.send("product_view", 0);
+    events.extend(cluster.until_logged(VISITORS));
+    cluster.check_live(FUNNEL, &Model::new(SHOP, "purchase", &events));
+    for part in cluster.aggregators.values_mut() {
+        part.kill();
+        part.start();
+    }
+    cluster.until_ready();
+    cluster.check_live(FUNNEL, &Model::new(SHOP, "purchase", &events));
+    cluster.stop();
+}
