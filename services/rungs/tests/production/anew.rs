@@ -1,5 +1,5 @@
-//! A topic of events that is made anew while the plan stays: the plan is announced on the new log under the number that it had on
-//! the old one, whose rows are of larger offsets and are all still there.
+//! Another log under the same plan: a topic of events that is made anew, or has more partitions. The plan is announced there under the
+//! number that it had on the log before, whose rows are of larger offsets and are all still there.
 
 use event_log::kafka::KafkaSettings;
 use runtime::now_ms;
