@@ -110,6 +110,14 @@ impl Cluster {
         text
     }
 
+    /// Replaces a part of the settings; a service reads them at its next start.
+    pub(crate) fn change_settings(&self, from: &str, to: &str) {
+        let path = self.folder.path().join("rungs.toml");
+        let before = std::fs::read_to_string(&path).unwrap();
+        assert!(before.contains(from), "{before}");
+        std::fs::write(path, before.replace(from, to)).unwrap();
+    }
+
     /// Kafka as the test reaches it.
     pub(crate) fn kafka_settings(&self) -> KafkaSettings {
         let mut settings = KafkaSettings::new(self.kafka.bootstrap());
