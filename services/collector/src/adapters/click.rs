@@ -3,19 +3,12 @@
 //!
 //! The visitor is named in the destination's query, so that the tag of the page there goes on with the same one.
 
-use std::collections::BTreeMap;
-
-use serde::Serialize;
-use serde_json::value::{RawValue, to_raw_value};
 use url::Url;
 
-use super::pixel;
+use super::pixel::{self, Object, json};
 
 /// The parameter of the destination that carries the visitor's id; the tag takes it from there.
 const VISITOR_PARAMETER: &str = "rungs_id";
-
-/// An object's fields as they were written, so that a number keeps its own digits.
-type Object = BTreeMap<String, Box<RawValue>>;
 
 /// A link that was followed.
 #[derive(Debug)]
@@ -55,10 +48,6 @@ pub(crate) fn parse(query: &str, destination: &Url, makes_visitors: bool) -> Cli
         fields.insert("properties".into(), json(&properties));
     }
     Click { event: serde_json::to_vec(&fields).unwrap_or(event), visitor }
-}
-
-fn json(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
-    to_raw_value(value).unwrap_or_default()
 }
 
 /// A text, or a number by its own digits, as the event keeps it.
