@@ -20,6 +20,7 @@
 //! ```
 
 mod document;
+pub mod number_text;
 mod problem;
 mod suggest;
 mod syntax;

@@ -4,6 +4,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::document::Document;
+use crate::number_text;
 use crate::table::Table;
 
 /// Something read from a file, and the line it stands on.
@@ -101,12 +102,15 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// Text, a number or a boolean as text, the way JSON writes it.
+    /// Text, a number ([`number_text`]) or a boolean as text.
     pub fn as_plain_text(&self) -> Option<String> {
         match self.value {
             DeValue::String(text) => Some(text.clone().into_owned()),
             DeValue::Boolean(boolean) => Some(boolean.to_string()),
-            DeValue::Float(float) => float.as_str().parse::<f64>().ok().map(|number| format!("{number:?}")),
+            DeValue::Float(float) => number_text::of_written(float.as_str().trim_start_matches('+')),
+            DeValue::Integer(integer) if integer.radix() == 10 => {
+                number_text::of_written(integer.as_str().trim_start_matches('+'))
+            }
             _ => self.as_integer().map(|integer| integer.to_string()),
         }
     }

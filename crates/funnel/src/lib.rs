@@ -17,6 +17,7 @@ pub mod model;
 mod packed_time;
 pub mod plan;
 pub mod report;
+pub mod room;
 pub mod standing;
 pub mod tail;
 mod tallies;

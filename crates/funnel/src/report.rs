@@ -53,7 +53,7 @@ impl Report {
         self.fold.visitors()
     }
 
-    /// The counts of everybody, those of each value of a breakdown, and whether some values count as `other`.
+    /// The counts of everybody, those of each value of a breakdown, and whether some values of it count as `other`.
     pub fn finish(mut self, breakdown: Option<&str>) -> (Counts, Vec<(String, Counts)>, bool) {
         let mut counts = self.fold.counts_at(self.end_ms).into_iter();
         let everybody = counts.next().map(|(_, counts)| counts).unwrap_or_default();
@@ -63,6 +63,7 @@ impl Report {
             (breakdown == self.breakdowns.get(index).map(String::as_str)).then(|| value.to_owned())
         };
         let by_value = counts.filter_map(|(id, counts)| Some((wanted(id)?, counts))).collect();
-        (everybody, by_value, values.truncated())
+        let asked = self.breakdowns.iter().position(|by| Some(by.as_str()) == breakdown);
+        (everybody, by_value, asked.is_some_and(|asked| values.truncated(asked)))
     }
 }

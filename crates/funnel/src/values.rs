@@ -21,7 +21,8 @@ pub struct Values {
     names: Vec<(usize, String)>,
     /// How many of them the plan brought.
     from_plan: usize,
-    truncated: bool,
+    /// By breakdown: whether some value had to count as `other`.
+    truncated: Vec<bool>,
 }
 
 impl Values {
@@ -31,6 +32,7 @@ impl Values {
         for (breakdown, plan) in breakdowns.iter().enumerate() {
             values.ids.push(FxHashMap::default());
             values.unlisted.push(0);
+            values.truncated.push(false);
             let other = values.name(breakdown, OTHER);
             values.other.push(other);
             for value in &plan.values {
@@ -56,7 +58,9 @@ impl Values {
                 self.name(breakdown, value)
             }
             Some(_) => {
-                self.truncated = true;
+                if let Some(truncated) = self.truncated.get_mut(breakdown) {
+                    *truncated = true;
+                }
                 self.other.get(breakdown).copied().unwrap_or(0)
             }
             None => 0,
@@ -79,9 +83,14 @@ impl Values {
         self.names.is_empty()
     }
 
-    /// Whether some value had to count as `other`.
-    pub fn truncated(&self) -> bool {
-        self.truncated
+    /// Whether some value of a breakdown had to count as `other`.
+    pub fn truncated(&self, breakdown: usize) -> bool {
+        self.truncated.get(breakdown).copied().unwrap_or(false)
+    }
+
+    /// Whether some value of any breakdown had to count as `other`, for [`Values::restore`].
+    pub fn any_truncated(&self) -> bool {
+        self.truncated.contains(&true)
     }
 
     /// Those that the plan does not bring, in the order of their ids, for [`Values::restore`].
@@ -90,14 +99,17 @@ impl Values {
         learned.iter().map(|(breakdown, value)| format!("{breakdown}:{value}")).collect()
     }
 
-    /// Learns again what [`Values::learned`] gave, with the same ids. What is not of that form is left out.
+    /// Learns again what [`Values::learned`] gave, with the same ids. What is not of that form is left out. Where some value
+    /// had to count as `other`, those breakdowns are taken to be truncated that have no room left.
     pub fn restore(&mut self, learned: &[String], truncated: bool) {
         for (breakdown, value) in learned.iter().filter_map(|text| text.split_once(':')) {
             if let Ok(breakdown) = breakdown.parse::<usize>() {
                 self.id(breakdown, value);
             }
         }
-        self.truncated = truncated;
+        for (count, is_truncated) in self.unlisted.iter().zip(&mut self.truncated) {
+            *is_truncated = truncated && *count >= MAX_UNLISTED_VALUES;
+        }
     }
 
     fn name(&mut self, breakdown: usize, value: &str) -> u16 {
@@ -139,11 +151,25 @@ mod tests {
             let id = values.id(0, &format!("v{n}"));
             assert_eq!(values.id(0, &format!("v{n}")), id);
         }
-        assert!(!values.truncated());
+        assert!(!values.truncated(0) && !values.any_truncated());
         let beyond = values.id(0, "one more");
         assert_eq!(values.get(beyond), Some((0, OTHER)));
-        assert!(values.truncated());
+        assert!(values.truncated(0) && values.any_truncated());
         assert_eq!(values.get(values.clone().id(0, "email")), Some((0, "email")));
+    }
+
+    #[test]
+    fn a_breakdown_is_not_truncated_because_another_one_is() {
+        let both = [channel(), Breakdown { by: "plan".into(), values: vec![] }];
+        let mut values = Values::new(&both);
+        for n in 0..=MAX_UNLISTED_VALUES {
+            values.id(1, &format!("v{n}"));
+        }
+        values.id(0, "ads");
+        assert_eq!([0, 1, 2].map(|breakdown| values.truncated(breakdown)), [false, true, false]);
+        let mut restored = Values::new(&both);
+        restored.restore(&values.learned(), values.any_truncated());
+        assert_eq!([0, 1].map(|breakdown| restored.truncated(breakdown)), [false, true]);
     }
 
     #[test]

@@ -7,15 +7,20 @@ use funnel::plan::{
 };
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use serde_json::{Map, Value};
+use serde_json::json;
 
 const EVENTS: [&str; 4] = ["view", "click", "pay", "other"];
 const PROPERTIES: [&str; 4] = ["plan", "value", "channel", "page.path"];
 
+fn listed_values(size: std::ops::Range<usize>) -> impl Strategy<Value = Vec<String>> {
+    let numbers = NUMBERS.iter().map(|(written, _)| *written);
+    let all: Vec<&str> = ["pro", "true"].into_iter().chain(numbers).collect();
+    subsequence(all, size).prop_shuffle().prop_map(|values| values.into_iter().map(String::from).collect())
+}
+
 fn condition() -> impl Strategy<Value = Condition> {
     prop_oneof![
-        subsequence(vec!["pro", "1", "true", "2.5"], 1..3)
-            .prop_map(|values| Condition::In(values.into_iter().map(String::from).collect())),
+        listed_values(1..4).prop_map(Condition::In),
         (prop::option::of(-2.0..3.0), prop::option::of(-2.0..3.0))
             .prop_map(|(min, max)| Condition::Range { min, max }),
         select(vec!["^p", "o", "^$", "\\d"])
@@ -44,68 +49,122 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn funnel() -> impl Strategy<Value = Funnel> {
     let window = Window { label: "7d".into(), ms: 604_800_000 };
-    prop::collection::vec(step(), 2..17).prop_map(move |steps| Funnel {
+    let lists = prop::array::uniform4(listed_values(0..4));
+    (prop::collection::vec(step(), 2..17), lists).prop_map(move |(steps, lists)| Funnel {
         site: "shop".into(),
         id: "f".into(),
         name: "f".into(),
         conversion_window: window.clone(),
         rolling_windows: vec![window.clone()],
-        breakdowns: PROPERTIES.map(|by| Breakdown { by: by.into(), values: Vec::new() }).to_vec(),
+        breakdowns: PROPERTIES
+            .into_iter()
+            .zip(lists)
+            .map(|(by, values)| Breakdown { by: by.into(), values })
+            .collect(),
         steps,
         identity: Identity::Ids,
     })
 }
 
-fn object() -> impl Strategy<Value = Value> {
-    let value = prop_oneof![
-        select(vec![
-            "null",
-            "true",
-            "\"\"",
-            "\"pro\"",
-            "\"free\"",
-            "1",
-            "2.5",
-            "-3",
-            "\"2\"",
-            "[1]",
-            "{\"path\":\"po\"}"
-        ])
-        .prop_map(|text| serde_json::from_str::<Value>(text).unwrap()),
-    ];
+/// Members of an object as they are written, in order; keys come twice.
+type Object = Vec<(&'static str, &'static str)>;
+
+const PLAIN: [&str; 10] = [
+    "null",
+    "true",
+    "\"\"",
+    "\"pro\"",
+    "\"free\"",
+    "\"2\"",
+    "\"1.0\"",
+    "\"1e21\"",
+    "[1]",
+    "{\"path\":\"po\"}",
+];
+
+/// Numbers as they are written, and the one text of their value.
+const NUMBERS: [(&str, &str); 17] = [
+    ("1", "1"),
+    ("1.0", "1"),
+    ("10e-1", "1"),
+    ("2.5", "2.5"),
+    ("2.50", "2.5"),
+    ("-3", "-3"),
+    ("-0.0", "0"),
+    ("10000000000000000", "10000000000000000"),
+    ("1e16", "10000000000000000"),
+    ("9007199254740993", "9007199254740993"),
+    ("1e21", "1000000000000000000000"),
+    ("1E+21", "1000000000000000000000"),
+    ("1000000000000000000000", "1000000000000000000000"),
+    ("18446744073709551617", "18446744073709551617"),
+    ("18446744073709551618", "18446744073709551618"),
+    ("1e-9", "1e-9"),
+    ("1e300", "1e300"),
+];
+
+fn object() -> impl Strategy<Value = Object> {
+    let number = select(NUMBERS.to_vec()).prop_map(|(written, _)| written);
+    let value = prop_oneof![select(PLAIN.to_vec()), number];
     let key = select(vec!["plan", "value", "channel", "page.path", "page", "x\"y"]);
-    prop::collection::vec((key, value), 0..5).prop_map(|members| {
-        members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<Map<_, _>>().into()
-    })
+    prop::collection::vec((key, value), 0..5)
 }
 
-fn plain(value: &Value) -> Option<String> {
+fn written(object: &Object) -> String {
+    let members: Vec<_> = object.iter().map(|(key, value)| format!("{}:{value}", json!(key))).collect();
+    format!("{{{}}}", members.join(","))
+}
+
+/// A value as text, and whether it is a number.
+type Plain = (String, bool);
+
+fn text_of_number(written: &str) -> Option<&'static str> {
+    NUMBERS.iter().find(|(number, _)| *number == written).map(|(_, text)| *text)
+}
+
+fn plain(value: &str) -> Option<Plain> {
     match value {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
-        _ => None,
+        "null" | "\"\"" | "[1]" | "{\"path\":\"po\"}" => None,
+        value => match text_of_number(value) {
+            Some(text) => Some((text.to_owned(), true)),
+            None => Some((value.trim_matches('"').to_owned(), false)),
+        },
     }
 }
 
-fn naive_property(name: &str, places: [&Value; 2]) -> Option<String> {
-    let in_place = |place: &Value| {
-        let nested = || name.split_once('.').and_then(|(head, rest)| plain(place.get(head)?.get(rest)?));
-        place.get(name).and_then(plain).or_else(nested)
+fn naive_property(name: &str, places: [&Object; 2]) -> Option<Plain> {
+    let last =
+        |place: &Object, key: &str| place.iter().rev().find(|member| member.0 == key).map(|member| member.1);
+    let in_place = |place: &Object| {
+        let nested = || {
+            (name == "page.path" && last(place, "page") == Some("{\"path\":\"po\"}"))
+                .then(|| ("po".into(), false))
+        };
+        last(place, name).and_then(plain).or_else(nested)
     };
-    places.into_iter().find_map(in_place).or_else(|| (name == "channel").then(|| "direct".to_owned()))
+    places
+        .into_iter()
+        .find_map(in_place)
+        .or_else(|| (name == "channel").then(|| ("direct".to_owned(), false)))
 }
 
-fn naive_bits(funnel: &Funnel, event: &str, places: [&Value; 2]) -> u32 {
+/// What of a list a value is: a text the same one, a number whatever is written for its value, its own text first.
+fn listed<'l>(values: &'l [String], (text, is_number): &Plain) -> Option<&'l String> {
+    let same = values.iter().find(|value| *value == text);
+    same.or_else(|| values.iter().find(|value| *is_number && text_of_number(value) == Some(text)))
+}
+
+fn naive_bits(funnel: &Funnel, event: &str, places: [&Object; 2]) -> u32 {
     let passes = |filter: &Filter| {
         let value = naive_property(&filter.property, places);
         match &filter.condition {
-            Condition::In(values) => value.is_some_and(|value| values.contains(&value)),
+            Condition::In(values) => value.is_some_and(|value| listed(values, &value).is_some()),
             Condition::Range { min, max } => {
-                value.and_then(|value| value.parse::<f64>().ok()).is_some_and(|number| {
+                value.and_then(|value| value.0.parse::<f64>().ok()).is_some_and(|number| {
                     number >= min.unwrap_or(f64::NEG_INFINITY) && number <= max.unwrap_or(f64::INFINITY)
                 })
             }
-            Condition::Matches(regex) => value.is_some_and(|value| regex.is_match(&value)),
+            Condition::Matches(regex) => value.is_some_and(|value| regex.is_match(&value.0)),
             Condition::Exists(exists) => value.is_some() == *exists,
         }
     };
@@ -129,14 +188,19 @@ proptest! {
         properties in object(),
         context in object(),
     ) {
-        let (properties_text, context_text) = (properties.to_string(), context.to_string());
+        let (properties_text, context_text) = (written(&properties), written(&context));
         let derived = Derived { channel: "direct", ..Derived::default() };
         let fields = EventFields { event, properties: &properties_text, context: &context_text, derived };
         let places = [&properties, &context];
         let compiled = CompiledFunnel::new(&funnel);
         prop_assert_eq!(compiled.matches(&fields), naive_bits(&funnel, event, places));
         let values: Vec<String> = compiled.breakdown_values(&fields).map(|value| value.into_owned()).collect();
-        let naive = PROPERTIES.map(|name| naive_property(name, places).unwrap_or_else(|| NO_VALUE.to_owned()));
+        let naive: Vec<String> = funnel.breakdowns.iter().map(|breakdown| {
+            let value = naive_property(&breakdown.by, places);
+            value.map_or_else(|| NO_VALUE.to_owned(), |value| {
+                listed(&breakdown.values, &value).unwrap_or(&value.0).clone()
+            })
+        }).collect();
         prop_assert_eq!(values, naive);
     }
 }

@@ -187,13 +187,6 @@ impl Warehouse {
         Ok(found)
     }
 
-    /// Whether any visitor of the site was erased.
-    pub async fn has_erasures(&self, site: &str) -> Result<bool, WarehouseError> {
-        let sql = "SELECT toUInt8(1) FROM erasures WHERE site = ? LIMIT 1";
-        let found: Vec<u8> = fetch_all("erasures", self.query(sql).bind(site)).await?;
-        Ok(!found.is_empty())
-    }
-
     /// How far the log in use is stored; of a partition of which nothing is known, from its beginning.
     pub async fn stored(&self) -> Result<Stored, WarehouseError> {
         let passed: Vec<Passed> = fetch_all("progress", self.query_all(PASSED_SQL)).await?;

@@ -35,8 +35,8 @@ pub struct Cutoffs {
     pub offsets: HashMap<u32, u64>,
 }
 
-/// An import whose end every partition of a log has taken: all of its rows before that are stored, or are of visitors who
-/// were erased.
+/// An import whose end every partition of a log has taken: all of its rows before that are stored, are copies of events that
+/// were there before, or are of visitors who were erased.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ReadImport {
     /// Rows that were acknowledged.

@@ -90,8 +90,7 @@ const COMPANIONS_SQL: &str = "
             FROM events FINAL
             WHERE site = ? AND user_id != '' AND STORED
             UNION ALL
-            SELECT if(toString(JSONType(properties, 'previousId')) = 'String',
-                      JSONExtractString(properties, 'previousId'), JSONExtractRaw(properties, 'previousId')) AS id,
+            SELECT PREVIOUS_ID AS id,
                    if(user_id != '', user_id, visitor_id) AS user_id, (received_at, log_epoch, offset) AS at,
                    fromUnixTimestamp64Milli(toInt64(0), 'UTC') AS seen_at
             FROM events FINAL
@@ -104,6 +103,19 @@ const COMPANIONS_SQL: &str = "
     GROUP BY id
     ORDER BY last_seen_ms DESC, id
     LIMIT ?";
+
+/// In place of `PREVIOUS_ID`: an alias's `previousId`, a number by its own digits. ClickHouse writes numbers anew that are no 64-bit
+/// integers (`1e3` is `1000` then), and reads nothing of an object that has an integer beyond 64 bits anywhere; of those the
+/// text itself is searched.
+const PREVIOUS_ID: &str = r#"multiIf(
+    toString(JSONType(properties, 'previousId')) = 'Double',
+        arrayFirst(number -> toFloat64OrZero(number) = JSONExtractFloat(properties, 'previousId'),
+            extractAll(properties, '"previousId"\\s*:\\s*(-*[0-9][-+.0-9eE]*)')),
+    NOT isValidJSON(properties),
+        (extract(properties, '"previousId"\\s*:\\s*("([^"\\\\]|\\\\.)*"|-*[0-9][-+.0-9eE]*)') AS written,
+            if(startsWith(written, '"'), JSONExtractString(concat('[', written, ']'), 1), written)).2,
+    toString(JSONType(properties, 'previousId')) = 'String', JSONExtractString(properties, 'previousId'),
+    JSONExtractRaw(properties, 'previousId'))"#;
 
 /// In place of `STORED`. Its values: epoch, offsets twice.
 const STORED: &str = "(log_epoch, offset) < (?, arrayElement(?, kafkaMurmurHash(concat(site, '\\0', visitor_id)) % length(?) + 1))";
@@ -127,7 +139,7 @@ impl Warehouse {
         stored: &Stored,
         limit: usize,
     ) -> Result<Vec<Companions>, WarehouseError> {
-        let sql = COMPANIONS_SQL.replace("STORED", STORED);
+        let sql = COMPANIONS_SQL.replace("STORED", STORED).replace("PREVIOUS_ID", PREVIOUS_ID);
         let query = self.query_all(&sql).bind(MAX_IDS_OF_A_VISITOR + 1);
         let query = (0..2).fold(query, |query, _| {
             query.bind(site).bind(stored.epoch).bind(&stored.passed).bind(&stored.passed)

@@ -23,7 +23,7 @@ pub struct Numbers {
     pub total: Counts,
     /// By value of the breakdown that was asked for, in the values' order; one window each.
     pub values: Vec<(String, Counts)>,
-    /// Some values are counted as `other`.
+    /// Some values of the breakdown that was asked for are counted as `other`.
     pub truncated: bool,
 }
 
@@ -46,7 +46,8 @@ pub(crate) fn add_up(rows: &[RollingRow], window: &str, partitions: u32) -> Resu
         minute_end_ms: totals.values().map(|row| i64::from(row.minute) * 1_000).min().unwrap_or(0),
         as_of_ms: totals.values().map(|row| row.as_of).min().unwrap_or(0),
         values: by_value(rows, window, partitions, steps.len()),
-        truncated: rows.iter().any(|row| row.truncated),
+        // Rows of everybody that an earlier version wrote tell it of any breakdown.
+        truncated: rows.iter().any(|row| row.truncated && !row.breakdown.is_empty()),
         total,
         steps,
     })
@@ -156,6 +157,16 @@ mod tests {
         let mut other = row(1, None, [5, 50, 1, 10]);
         other.steps = vec!["view".into()];
         assert_eq!(add_up(&[row(0, None, [3, 30, 1, 4]), other], "7d", 2).unwrap_err(), 0.5);
+    }
+
+    #[test]
+    fn what_is_truncated_is_the_breakdown_that_was_asked_for() {
+        let truncated = |row| RollingRow { truncated: true, ..row };
+        let everybody = truncated(row(0, None, [3, 30, 1, 4]));
+        assert!(!add_up(std::slice::from_ref(&everybody), "7d", 1).unwrap().truncated);
+        let email = row(0, Some("email"), [1, 9, 0, 2]);
+        assert!(!add_up(&[everybody.clone(), email.clone()], "7d", 1).unwrap().truncated);
+        assert!(add_up(&[everybody, truncated(email)], "7d", 1).unwrap().truncated);
     }
 
     #[test]

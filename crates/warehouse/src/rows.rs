@@ -89,6 +89,7 @@ pub struct ProgressRow {
     pub values: Vec<String>,
     /// Share of a build that is done, 0..1.
     pub done: f64,
+    /// Some values of some breakdown count as `other`.
     pub truncated: bool,
     pub version: u64,
 }
@@ -135,6 +136,7 @@ pub struct RollingRow {
     pub seconds_counts: Vec<u32>,
     pub effort_cells: Vec<u32>,
     pub effort_counts: Vec<u32>,
+    /// Some values of its breakdown count as `other`.
     pub truncated: bool,
     pub closed: bool,
     pub as_of: i64,

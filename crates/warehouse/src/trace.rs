@@ -2,9 +2,10 @@
 //! the caller says what may still be on its way.
 
 use clickhouse::Row;
+use clickhouse::query::RowCursor;
 use serde::Deserialize;
 
-use crate::client::{Warehouse, fetch_all};
+use crate::client::{READ_TIMEOUT, Warehouse, fetch_all, within};
 use crate::error::WarehouseError;
 use crate::logs::current_log;
 use crate::raw::{NOT_ERASED, RawEvent};
@@ -106,6 +107,23 @@ impl TracedRow {
     }
 }
 
+/// A stream of a visitor's events in the order of the logs.
+pub struct Arrivals {
+    cursor: RowCursor<TracedRow>,
+    site: String,
+}
+
+impl Arrivals {
+    /// The next event; `None` at the end.
+    ///
+    /// # Errors
+    /// When the connection or the query breaks off.
+    pub async fn next(&mut self) -> Result<Option<Traced>, WarehouseError> {
+        let row = within("events", READ_TIMEOUT * 20, self.cursor.next()).await?;
+        Ok(row.map(|row| row.of(&self.site)))
+    }
+}
+
 /// How far a partition of the log is.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct Reached {
@@ -157,6 +175,18 @@ impl Warehouse {
         );
         let query = values.iter().fold(self.query(&sql), |query, value| query.bind(value));
         fetch_all("rejected_events", query).await
+    }
+
+    /// A visitor's distinct events of these names in the order of the logs.
+    ///
+    /// # Errors
+    /// When the query cannot be sent.
+    pub fn arrivals(&self, site: &str, visitor: &str, events: &[String]) -> Result<Arrivals, WarehouseError> {
+        let sql = "SELECT ?fields FROM events FINAL WHERE site = ? AND visitor_id = ? AND event IN ? \
+                   ORDER BY log_epoch, offset";
+        let query = self.query_all(sql).bind(site).bind(visitor).bind(events);
+        let cursor = query.fetch().map_err(|source| WarehouseError::statement("events", source))?;
+        Ok(Arrivals { cursor, site: site.to_owned() })
     }
 
     /// Sites that have an event of this message id.

@@ -5,9 +5,11 @@
 //! What is kept of an event are its names, its time and its properties, masked and cut; never its context, which may
 //! hold addresses and traits. Of what is no JSON nothing is kept but its length.
 
+use std::collections::BTreeMap;
+
 use event_log::rejected::{Rejected, Rejections};
 use funnel::plan::STORED_PREFIX;
-use serde_json::{Map, Value as Json};
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::draft::{Draft, Kind, When};
@@ -20,6 +22,9 @@ const MAX_READ_BYTES: usize = 64 << 10;
 /// The fields of a sample, as Segment names them.
 const SAMPLED: [&str; 8] =
     ["type", "event", "name", "anonymousId", "userId", "messageId", "timestamp", "properties"];
+
+/// Fields as they were written: an id that is a number is kept by its own digits, as that of a stored event.
+type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// Where the rejected events of one request go.
 pub(crate) struct Kept<'r> {
@@ -72,24 +77,25 @@ fn of_draft(draft: &Draft<'_>) -> Rejected {
 }
 
 /// What is told of an event with these fields.
-fn of_fields(fields: &Map<String, Json>) -> Rejected {
-    let name = |key: &str| match fields.get(key) {
-        Some(Json::String(text)) => text.clone(),
-        Some(Json::Number(number)) => number.to_string(),
-        _ => String::new(),
-    };
-    let sampled: Map<String, Json> = fields
-        .iter()
-        .filter(|(key, _)| SAMPLED.contains(&key.as_str()))
-        .map(|(key, value)| (key.clone(), value.clone()))
-        .collect();
+fn of_fields(fields: &Fields) -> Rejected {
+    let name = |key: &str| fields.get(key).map_or_else(String::new, |value| text_or_number(value.get()));
+    let sampled: BTreeMap<_, _> = fields.iter().filter(|(key, _)| SAMPLED.contains(&key.as_str())).collect();
     let visitor = name("anonymousId");
     Rejected {
         event: name("event"),
         message_id: name("messageId"),
         visitor_id: if visitor.is_empty() { name("userId") } else { visitor },
-        sample: masked(Json::Object(sampled).to_string()),
+        sample: masked(serde_json::to_string(&sampled).unwrap_or_default()),
         ..Rejected::default()
+    }
+}
+
+/// What names something: a text, or a number by its own digits.
+fn text_or_number(json: &str) -> String {
+    match json.as_bytes().first() {
+        Some(b'-' | b'0'..=b'9') => json.to_owned(),
+        Some(b'"') => serde_json::from_str(json).unwrap_or_default(),
+        _ => String::new(),
     }
 }
 
@@ -99,11 +105,11 @@ fn masked(sample: String) -> String {
 }
 
 /// A draft's fields, under their names.
-fn fields_of(draft: &Draft<'_>) -> Map<String, Json> {
+fn fields_of(draft: &Draft<'_>) -> Fields {
     let timestamp = match draft.timestamp {
-        When::Absent => Json::Null,
+        When::Absent => None,
         When::Written(value) => json_of(value),
-        When::Ms(ms) => Json::from(ms),
+        When::Ms(ms) => to_raw_value(&ms).ok(),
     };
     let kind = match draft.kind {
         Kind::Track => "track",
@@ -114,7 +120,7 @@ fn fields_of(draft: &Draft<'_>) -> Map<String, Json> {
         Kind::Group => "group",
     };
     let fields = [
-        ("type", Json::from(kind)),
+        ("type", to_raw_value(kind).ok()),
         ("event", json_of(draft.event)),
         ("name", json_of(draft.name)),
         ("anonymousId", json_of(draft.anonymous_id)),
@@ -123,23 +129,37 @@ fn fields_of(draft: &Draft<'_>) -> Map<String, Json> {
         ("timestamp", timestamp),
         ("properties", json_of(draft.properties)),
     ];
-    fields
-        .into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect()
+    fields.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
 }
 
 /// A value as it was written; nothing where it is too large to be looked into.
-fn json_of(value: Value<'_>) -> Json {
-    let parsed = |text: &str| match text.len() {
-        0..=MAX_READ_BYTES => serde_json::from_str(text).unwrap_or(Json::Null),
-        _ => Json::Null,
-    };
+fn json_of(value: Value<'_>) -> Option<Box<RawValue>> {
     match value {
-        Value::Null => Json::Null,
-        Value::Bool(value) => Json::Bool(value),
-        Value::Text(text) => Json::String(text.decode().into_owned()),
-        Value::Number(text) | Value::Object(text) | Value::Array(text) => parsed(text),
+        Value::Null => None,
+        Value::Bool(value) => to_raw_value(&value).ok(),
+        Value::Text(text) => to_raw_value(&text.decode()).ok(),
+        Value::Number(text) | Value::Object(text) | Value::Array(text) => {
+            (text.len() <= MAX_READ_BYTES).then(|| RawValue::from_string(text.to_owned()).ok()).flatten()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_a_number_is_kept_by_its_own_digits_and_the_sample_as_it_was_written() {
+        let sent = r#"{"anonymousId":1234567890.1700000001,"messageId":1e3,"properties":{"n":18446744073709551617}}"#;
+        let kept = of_fields(&serde_json::from_str(sent).unwrap());
+        assert_eq!((kept.visitor_id.as_str(), kept.message_id.as_str()), ("1234567890.1700000001", "1e3"));
+        assert_eq!(kept.sample, sent);
+        let draft = Draft {
+            user_id: Value::Number("18446744073709551617"),
+            event: Value::Text(crate::json::Text::plain("a\"b")),
+            ..Draft::default()
+        };
+        let kept = of_draft(&draft);
+        assert_eq!((kept.visitor_id.as_str(), kept.event.as_str()), ("18446744073709551617", "a\"b"));
     }
 }

@@ -13,9 +13,10 @@ pub type WarehouseAnswer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Warehous
 pub struct ImportProgress {
     /// Rows of the import that can be read.
     pub stored_rows: u64,
-    /// Once all were read: accepted rows that are not stored, because their visitors were erased.
-    pub erased_rows: u64,
-    /// Whether the funnels that count them are complete.
+    /// Once all were read: accepted rows that are not stored under the import. They are copies of events that were there
+    /// before, of erased visitors, or were removed by retention.
+    pub not_stored_rows: u64,
+    /// Whether all rows were read, to the import's end, and the funnels that count them are complete.
     pub is_ready: bool,
     /// How much of that work is done, 0 to 1.
     pub progress: f64,

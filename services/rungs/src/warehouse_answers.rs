@@ -3,9 +3,9 @@
 //!
 //! An import ends with a control record in each partition that has the site's funnels built from everything before it. So
 //! they count the import when the generation in force was built as of a place after its last row, in every partition. What
-//! is asked is places in the log, for collectors' clocks differ. While not all rows are stored that can be said too early;
-//! the caller knows how many there must be. Rows of erased visitors are never stored: once each partition has taken the
-//! import's end, they are those that are missing.
+//! is asked is places in the log, for collectors' clocks differ. It is said once every partition has taken the import's end,
+//! and so has stored all that it stores of it. What is missing then are copies of events that were there before, rows of erased
+//! visitors, and what was removed since: which of them, no table tells.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -66,12 +66,10 @@ impl WarehouseAnswers {
             done.push(share_done(counted, generations.building));
         }
         let stored_rows = rows.iter().map(|rows| rows.rows).sum();
-        let missing_rows = read.map_or(0, |read| read.accepted_rows.saturating_sub(stored_rows));
-        let are_erased = missing_rows > 0 && self.warehouse.has_erasures(site).await?;
         Ok(Some(ImportProgress {
             stored_rows,
-            erased_rows: if are_erased { missing_rows } else { 0 },
-            is_ready: done.iter().all(|share| *share >= 1.0),
+            not_stored_rows: read.as_ref().map_or(0, |read| read.accepted_rows.saturating_sub(stored_rows)),
+            is_ready: read.is_some() && done.iter().all(|share| *share >= 1.0),
             progress: mean(&done),
         }))
     }

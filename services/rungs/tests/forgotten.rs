@@ -146,7 +146,7 @@ fn an_erased_visitor_is_gone_from_numbers_and_tables_and_does_not_come_back() {
 }
 
 #[test]
-fn an_import_of_erased_visitors_ends_at_once_and_says_how_many_rows_they_had() {
+fn an_import_of_erased_visitors_ends_at_once_and_says_how_many_rows_are_not_stored() {
     let program = Program::start_with(PLAN, SETTINGS);
     program.until_ready();
     assert!(forget(&program, &["--key", SECRET_KEY, "--visitor", "ann"]).ok);
@@ -162,17 +162,59 @@ fn an_import_of_erased_visitors_ends_at_once_and_says_how_many_rows_they_had() {
         );
     };
     let mixed = "bob,view,2024-05-01\nann,view,2024-05-01\nann,buy,2024-05-02\n";
-    told(&import("mixed", mixed), &["1 row is stored and counted", "2 rows are of visitors who were erased"]);
+    told(
+        &import("mixed", mixed),
+        &["1 row is stored and counted", "2 rows are not stored: of visitors who were erased"],
+    );
     let alone = "ann,view,2024-05-01\n";
-    told(&import("alone", alone), &["0 rows are stored", "1 row is of visitors who were erased"]);
+    told(&import("alone", alone), &["0 rows are stored", "1 row is not stored: of visitors who were erased"]);
     told(&import("alone", alone), &["imported already: 0 rows are stored; nothing was added"]);
 
     // Who is erased afterwards does not make the import anew.
     assert!(forget(&program, &["--key", SECRET_KEY, "--visitor", "bob"]).ok);
     until_left(&program, "bob", "0 0 0");
-    told(&import("mixed", mixed), &["imported already: 0 rows are stored", "3 rows are of visitors"]);
+    told(&import("mixed", mixed), &["imported already: 0 rows are stored", "3 rows are not stored"]);
 
     let corrected = import("mixed", "cy,view,2024-05-01\n");
     told(&corrected, &["was imported before, with other content", "1 row is stored and counted"]);
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn copies_of_what_was_there_before_do_not_keep_an_import_from_being_whole_and_are_nobodys_who_was_erased() {
+    let program = Program::start_with(PLAN, SETTINGS);
+    program.until_ready();
+    climb(&program, &["ann", "bob"]);
+    until_live(&program, &[2, 2]);
+    let ask = |method: reqwest::Method, path: &str, body: &str| -> serde_json::Value {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let request = reqwest::Client::new().request(method, format!("{}{path}", program.collector));
+            let answer =
+                request.header("x-write-key", SECRET_KEY).body(body.to_owned()).send().await.unwrap();
+            assert_eq!(answer.status(), 200, "{path}");
+            answer.json().await.unwrap()
+        })
+    };
+    let row = |visitor: &str, id: &str| {
+        serde_json::json!({"event": "view", "anonymousId": visitor, "messageId": id, "timestamp": "2024-05-01"}).to_string()
+    };
+    let rows = [row("ann", "ann view"), row("bob", "bob view"), row("cy", "cy view")].join("\n");
+    assert_eq!(ask(reqwest::Method::POST, "/v1/events?import=may", &rows)["accepted"], 3);
+    let status = || ask(reqwest::Method::GET, "/v1/imports/may", "");
+    program.until("the new row is stored", |program| {
+        program.clickhouse("SELECT count() FROM events WHERE import_id = 'may'") != "0"
+    });
+    assert_eq!(status()["state"], "building", "its end was not told");
+    assert_eq!(status()["not_stored_rows"], 0, "they may come yet");
+    ask(reqwest::Method::POST, "/v1/imports/may/complete", r#"{"accepted_rows":3}"#);
+    program.until_or(|| status().to_string(), |_| status()["state"] == "ready");
+    let whole =
+        serde_json::json!({"stored_rows": 1, "not_stored_rows": 2, "state": "ready", "progress": 1.0});
+    assert_eq!(status(), whole);
+    assert!(forget(&program, &["--key", SECRET_KEY, "--visitor", "somebody"]).ok);
+    program
+        .until("the erasure is stored", |program| program.clickhouse("SELECT count() FROM erasures") == "1");
+    assert_eq!(status(), whole);
     assert_eq!(program.stop(), Some(0));
 }

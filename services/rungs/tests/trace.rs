@@ -141,3 +141,27 @@ fn processes_that_migrate_at_once_make_one_schema() {
     assert_eq!(tables("at_once"), tables("rungs"));
     assert_eq!(program.stop(), Some(0));
 }
+
+#[test]
+fn an_event_for_which_its_visitor_had_sent_too_many_is_told_to_wait_for_a_build_until_there_was_one() {
+    let settings = "[aggregator]\nmax_tail_events = 3\n";
+    let program =
+        Program::start_with(&std::fs::read_to_string(program::root().join(SHOP)).unwrap(), settings);
+    let settings = program.write("trace.toml", settings);
+    let told = |message: &str, expected: &[&str]| {
+        until_told(&program, &["--settings", &settings, "--message-id", message], expected)
+    };
+    let event = |event: &str, message: &str| {
+        json!({"event": event, "anonymousId": "ann", "messageId": message}).to_string()
+    };
+    let views = ["m1", "m2", "m3", "m4"].map(|message| event("product_view", message)).join("\n");
+    assert_eq!(send(&program, &views)["accepted"], 4);
+    told("m3", &["is step 1", "and counts: a climb begins"]);
+    let waits = told("m4", &["matches step 1", "was not counted live", "had 3 events of the visitor"]);
+    assert!(waits.out.contains("rungs rebuild --site shop --funnel"), "{}", waits.out);
+    let rebuilt =
+        program.run(&["rebuild", "--url", &program.collector, "--key", "sk_shop_demo", "--site", "shop"]);
+    assert!(rebuilt.ok, "{}", rebuilt.err);
+    told("m4", &["is step 1", "and counts: a climb begins"]);
+    assert_eq!(program.stop(), Some(0));
+}

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::listed::text_of_number;
 use super::{Commitment, Condition, Filter, Funnel, Plan, Step};
 
 /// Steps before the last, at most: each further one loses visitors.
@@ -140,11 +141,22 @@ fn exclude_each_other(a: Option<&Filter>, b: Option<&Filter>) -> bool {
 }
 
 fn excludes(a: &Condition, b: &Condition) -> bool {
-    match (a, b) {
+    match (&with_numbers(a), &with_numbers(b)) {
         (Condition::In(values), other) => !values.iter().any(|value| other.holds_for(value)),
         (Condition::Range { max: Some(max), .. }, Condition::Range { min: Some(min), .. }) => max < min,
         (Condition::Exists(false), other) => !matches!(other, Condition::Exists(false)),
         _ => false,
+    }
+}
+
+/// Listed texts that are numbers stand for the number too.
+fn with_numbers(condition: &Condition) -> Condition {
+    match condition {
+        Condition::In(values) => {
+            let numbers = values.iter().filter_map(|value| text_of_number(value));
+            Condition::In(values.iter().cloned().chain(numbers).collect())
+        }
+        other => other.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `where` at work: whether an event's property is what a step asks for.
 
+use super::listed::ListedNumbers;
 use super::lookup::{EventFields, PropertyName};
 use super::{Condition, Filter};
 
@@ -8,24 +9,32 @@ use super::{Condition, Filter};
 pub(super) struct CompiledFilter {
     property: PropertyName,
     condition: Condition,
+    numbers: ListedNumbers,
 }
 
 impl CompiledFilter {
     pub(super) fn new(filter: &Filter) -> Self {
-        Self { property: PropertyName::new(&filter.property), condition: filter.condition.clone() }
+        let numbers = match &filter.condition {
+            Condition::In(values) => ListedNumbers::of(values),
+            _ => ListedNumbers::default(),
+        };
+        Self { property: PropertyName::new(&filter.property), condition: filter.condition.clone(), numbers }
     }
 
     /// An absent property fulfils nothing but `exists = false`.
     pub(super) fn passes(&self, fields: &EventFields<'_>) -> bool {
         match self.property.look_up(fields) {
-            Some(value) => self.condition.holds_for(&value),
+            Some(value) => {
+                self.condition.holds_for(&value.text)
+                    || value.is_number && self.numbers.as_listed(&value.text).is_some()
+            }
             None => matches!(self.condition, Condition::Exists(false)),
         }
     }
 }
 
 impl Condition {
-    /// Whether a value that is present fulfils it.
+    /// Whether a value that is present fulfils it; a number that is listed otherwise than as its text is known to filters.
     pub fn holds_for(&self, value: &str) -> bool {
         match self {
             Self::In(values) => values.iter().any(|listed| listed == value),
@@ -64,6 +73,18 @@ mod tests {
                 && !passes(listed(), r#"{"x":2.5}"#)
                 && !passes(listed(), "{}")
         );
+    }
+
+    #[test]
+    fn a_listed_number_is_matched_however_it_is_written_and_a_text_only_as_it_is() {
+        let listed = || Condition::In(vec!["100".into(), "1.0".into(), "1e21".into()]);
+        for number in ["100", "100.0", "1e2", "1", "1.00", "1E+21", "1000000000000000000000"] {
+            assert!(passes(listed(), &format!("{{\"x\":{number}}}")), "{number}");
+        }
+        assert!(passes(listed(), r#"{"x":"1.0"}"#) && passes(listed(), r#"{"x":"100"}"#));
+        for text in ["1", "100.0", "1000000000000000000000"] {
+            assert!(!passes(listed(), &format!("{{\"x\":\"{text}\"}}")), "{text}");
+        }
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! that the collector derives. Filters and breakdowns are looked up for every event of a step, and so JSON is parsed
 //! only where the name occurs in it, and what does not bear the name is skipped, not built.
 //!
-//! What counts as a value: text that is not empty, a number and a boolean as JSON writes them. Null, empty text, objects
-//! and lists are absent. A dotted name reaches into objects, but a key that is literally so named wins. Of a key that
+//! What counts as a value: text that is not empty, `true` and `false`, and a number, of which there is one text however it is
+//! written ([`checked_toml::number_text`]). Null, empty text, objects and lists are absent. A dotted name reaches into objects, but a key that is literally so named wins. Of a key that
 //! is written twice the last counts.
 
 use std::borrow::Cow;
@@ -62,6 +62,15 @@ impl<'a> Derived<'a> {
     }
 }
 
+/// What a property is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PropertyValue<'a> {
+    /// As text.
+    pub text: Cow<'a, str>,
+    /// Whether it is a number, not a text that looks like one.
+    pub is_number: bool,
+}
+
 /// The name of a property, prepared for many look-ups.
 #[derive(Debug, Clone)]
 pub struct PropertyName {
@@ -85,15 +94,16 @@ impl PropertyName {
         &self.name
     }
 
-    /// The property's value as text; `None` where it is absent everywhere.
-    pub fn look_up<'a>(&self, fields: &EventFields<'a>) -> Option<Cow<'a, str>> {
+    /// The property's value; `None` where it is absent everywhere.
+    pub fn look_up<'a>(&self, fields: &EventFields<'a>) -> Option<PropertyValue<'a>> {
         self.find_in(fields.properties).or_else(|| self.find_in(fields.context)).or_else(|| {
             let derived = fields.derived.get(&self.name);
-            (!derived.is_empty()).then_some(Cow::Borrowed(derived))
+            let text = (!derived.is_empty()).then_some(Cow::Borrowed(derived))?;
+            Some(PropertyValue { text, is_number: false })
         })
     }
 
-    fn find_in<'a>(&self, json: &'a str) -> Option<Cow<'a, str>> {
+    fn find_in<'a>(&self, json: &'a str) -> Option<PropertyValue<'a>> {
         if self.may_be_in(json.as_bytes()) { find(json, &self.name) } else { None }
     }
 
@@ -116,7 +126,7 @@ mod tests {
         let object = value.as_object()?;
         let literal = object.get(name).and_then(|value| match value {
             Value::String(text) => (!text.is_empty()).then(|| text.clone()),
-            Value::Number(number) => Some(number.to_string()),
+            Value::Number(number) => checked_toml::number_text::of_written(&number.to_string()),
             Value::Bool(boolean) => Some(boolean.to_string()),
             _ => None,
         });
@@ -128,7 +138,7 @@ mod tests {
 
     fn found(json: &str, name: &str) -> Option<String> {
         let fields = EventFields { properties: json, ..EventFields::default() };
-        PropertyName::new(name).look_up(&fields).map(Cow::into_owned)
+        PropertyName::new(name).look_up(&fields).map(|value| value.text.into_owned())
     }
 
     #[test]
@@ -136,7 +146,11 @@ mod tests {
         let derived = Derived { channel: "direct", ..Derived::default() };
         let channel = PropertyName::new("channel");
         let look_up = |properties, context| {
-            channel.look_up(&EventFields { event: "e", properties, context, derived }).unwrap().into_owned()
+            channel
+                .look_up(&EventFields { event: "e", properties, context, derived })
+                .unwrap()
+                .text
+                .into_owned()
         };
         assert_eq!(look_up(r#"{"channel":"email"}"#, r#"{"channel":"social"}"#), "email");
         assert_eq!(look_up(r#"{"channel":""}"#, r#"{"channel":"social"}"#), "social");
@@ -185,11 +199,28 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_as_json_writes_them() {
-        let cases =
-            [("1", "1"), ("-7", "-7"), ("1.50", "1.5"), ("18446744073709551615", "18446744073709551615")];
+    fn a_number_has_one_text_and_integers_of_any_length_their_digits() {
+        let cases = [
+            ("1", "1"),
+            ("-7", "-7"),
+            ("1.50", "1.5"),
+            ("100.0", "100"),
+            ("1E2", "100"),
+            ("-0", "0"),
+            ("1e21", "1000000000000000000000"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("18446744073709551617", "18446744073709551617"),
+            ("-18446744073709551618", "-18446744073709551618"),
+        ];
         for (written, expected) in cases {
-            assert_eq!(found(&format!("{{\"n\":{written}}}"), "n").as_deref(), Some(expected));
+            for json in
+                [format!("{{\"n\":{written}}}"), format!("{{\"o\":{{}},\"n\": {written} ,\"p\":[1]}}")]
+            {
+                assert_eq!(found(&json, "n").as_deref(), Some(expected), "{json}");
+            }
+            assert_eq!(found(&format!("{{\"a\":{{\"n\":{written}}}}}"), "a.n").as_deref(), Some(expected));
+            assert_eq!(found(&format!("{{\"n\":\"x\",\"n\":{written}}}"), "n").as_deref(), Some(expected));
+            assert_eq!(found(&format!("{{\"n\":{written},\"n\":\"x\"}}"), "n").as_deref(), Some("x"));
         }
     }
 

@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use rustc_hash::FxHashMap;
 
 use super::filtering::CompiledFilter;
-use super::lookup::{EventFields, PropertyName};
+use super::listed::ListedNumbers;
+use super::lookup::{EventFields, PropertyName, PropertyValue};
 use super::{Funnel, Plan};
 use crate::track::OFFER_SHIFT;
 
@@ -37,7 +38,7 @@ pub struct SiteMatcher {
 #[derive(Debug, Clone, Default)]
 pub struct CompiledFunnel {
     by_event: FxHashMap<String, Candidates>,
-    breakdowns: Vec<PropertyName>,
+    breakdowns: Vec<(PropertyName, ListedNumbers)>,
 }
 
 /// What an event of one name can match.
@@ -103,7 +104,11 @@ impl CompiledFunnel {
                 by_event.entry(offer.clone()).or_default().always |= bit(OFFER_SHIFT as usize + position);
             }
         }
-        let breakdowns = funnel.breakdowns.iter().map(|breakdown| PropertyName::new(&breakdown.by)).collect();
+        let breakdowns = funnel
+            .breakdowns
+            .iter()
+            .map(|breakdown| (PropertyName::new(&breakdown.by), ListedNumbers::of(&breakdown.values)))
+            .collect();
         Self { by_event, breakdowns }
     }
 
@@ -116,9 +121,9 @@ impl CompiledFunnel {
 
     /// The event's value of each breakdown, in the plan's order; [`NO_VALUE`] where there is none.
     pub fn breakdown_values<'a>(&self, fields: &EventFields<'a>) -> impl Iterator<Item = Cow<'a, str>> {
-        self.breakdowns.iter().map(|property| {
-            let value = property.look_up(fields);
-            value.map_or(Cow::Borrowed(NO_VALUE), cut)
+        self.breakdowns.iter().map(|(property, numbers)| match property.look_up(fields) {
+            Some(value) => cut(as_listed(numbers, value)),
+            None => Cow::Borrowed(NO_VALUE),
         })
     }
 }
@@ -126,6 +131,11 @@ impl CompiledFunnel {
 /// The bit at a position; none beyond the 32 that a plan's limits allow.
 fn bit(position: usize) -> u32 {
     u32::try_from(position).ok().and_then(|position| 1u32.checked_shl(position)).unwrap_or(0)
+}
+
+fn as_listed<'a>(numbers: &ListedNumbers, value: PropertyValue<'a>) -> Cow<'a, str> {
+    let listed = if value.is_number { numbers.as_listed(&value.text) } else { None };
+    listed.map_or(value.text, |listed| Cow::Owned(listed.to_owned()))
 }
 
 fn cut(value: Cow<'_, str>) -> Cow<'_, str> {

@@ -10,6 +10,7 @@ mod cost;
 mod definition;
 mod filtering;
 mod find;
+mod listed;
 mod lookup;
 mod matching;
 mod parse;
@@ -24,7 +25,7 @@ use subtle::ConstantTimeEq;
 pub use coach::Advice;
 pub use commitment::Commitment;
 pub use cost::Cost;
-pub use lookup::{Derived, EventFields, PropertyName};
+pub use lookup::{Derived, EventFields, PropertyName, PropertyValue};
 pub use matching::{CompiledFunnel, FunnelIndex, MAX_VALUE_BYTES, NO_VALUE, PlanMatcher, SiteMatcher};
 pub use places::{Place, PlaceFinder, Role};
 pub use policy::{Bots, Identity, Signal, SitePolicy};
@@ -184,7 +185,7 @@ pub struct Filter {
 /// What a property must be.
 #[derive(Debug, Clone)]
 pub enum Condition {
-    /// `in`: equal to one of these, compared as text (a number as JSON writes it, `true`, `false`).
+    /// `in`: equal to one of these, compared as text (`true`, `false`; a number by its one text, also if it is listed otherwise).
     In(Vec<String>),
     /// `min` and/or `max`: a number, or a text that is one, within these bounds, both included.
     Range {

@@ -224,10 +224,4 @@ async fn it_is_known_of_whom_something_is_stored_and_whether_anybody_was_erased(
     let long: Vec<String> = (0..1_000).map(|number| format!("{number:0>256}")).collect();
     let many: Vec<&str> = long.iter().map(String::as_str).chain(["bob"]).collect();
     assert_eq!(stored("shop", &many).await, ["bob"]);
-
-    assert!(!warehouse.has_erasures("shop").await.unwrap());
-    erase(&warehouse, &[ErasureRow::new("shop", "bob", (1, 9))]).await;
-    let known =
-        [warehouse.has_erasures("shop").await.unwrap(), warehouse.has_erasures("blog").await.unwrap()];
-    assert_eq!(known, [true, false]);
 }

@@ -70,6 +70,34 @@ async fn ids_come_with_their_users_the_first_one_first_as_far_as_they_are_stored
     assert_eq!(companions(&warehouse, 9, 100).await, left);
 }
 
+#[tokio::test]
+async fn an_alias_links_a_number_by_its_own_digits_and_a_text_beside_any_number() {
+    let warehouse = database().await;
+    let aliases = [
+        (r#"{"previousId":18446744073709551615}"#, "18446744073709551615"),
+        (r#"{"previousId":18446744073709551617}"#, "18446744073709551617"),
+        (r#"{"previousId": -18446744073709551618 ,"a":1}"#, "-18446744073709551618"),
+        (r#"{"previousId":1234567890.1700000001}"#, "1234567890.1700000001"),
+        (r#"{"x":{"previousId":7},"previousId" : 1e3}"#, "1e3"),
+        (r#"{"previousId":1.0}"#, "1.0"),
+        (r#"{"previousId":"a\"n\u006e \\","order":18446744073709551617}"#, r#"a"nn \"#),
+        (r#"{"x":{"previousId":"nested"}}"#, ""),
+    ];
+    let ids: Vec<String> = (0..aliases.len()).map(|place| format!("u{place}")).collect();
+    let rows: Vec<_> = aliases.iter().zip(&ids).map(|((json, _), id)| alias(id, id, json, 20)).collect();
+    insert_events(&warehouse, &rows).await;
+    let found = companions(&warehouse, 9, 100).await;
+    for ((json, expected), id) in aliases.iter().zip(&ids) {
+        let linked: Vec<_> = found
+            .iter()
+            .filter(|found| &found.id != id && found.users.contains(id))
+            .map(|found| found.id.as_str())
+            .collect();
+        let expected: Vec<_> = Some(*expected).into_iter().filter(|id| !id.is_empty()).collect();
+        assert_eq!(linked, expected, "{json}");
+    }
+}
+
 fn link(number: u64, id: &str, user: &str, person: &str) -> LinkRow {
     LinkRow {
         site: "shop".into(),

@@ -84,7 +84,7 @@ impl FunnelLane {
     pub fn progress_row(&self, next_offset: u64, partition: &PartitionId) -> ProgressRow {
         ProgressRow {
             values: self.fold.values().learned(),
-            truncated: self.fold.values().truncated(),
+            truncated: self.fold.values().any_truncated(),
             done: 1.0,
             ..self.row(next_offset, COMPLETE, partition)
         }
@@ -169,7 +169,7 @@ impl FunnelLane {
                 seconds_counts,
                 effort_cells,
                 effort_counts,
-                truncated: self.fold.values().truncated(),
+                truncated: self.is_truncated(id),
                 closed,
                 as_of,
                 version,
@@ -184,6 +184,12 @@ impl FunnelLane {
             let by = self.plan.breakdowns.get(breakdown).map_or("", |breakdown| breakdown.by.as_str());
             self.names.push((by.to_owned(), value.to_owned()));
         }
+    }
+
+    /// Whether other values of the breakdown that has the value of this id count as `other`.
+    fn is_truncated(&self, id: u16) -> bool {
+        let values = self.fold.values();
+        values.get(id).is_some_and(|(breakdown, _)| values.truncated(breakdown))
     }
 
     fn name_of(&self, id: u16) -> (String, String) {

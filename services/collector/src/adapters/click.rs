@@ -3,10 +3,9 @@
 //!
 //! The visitor is named in the destination's query, so that the tag of the page there goes on with the same one.
 
-use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::pixel;
+use super::pixel::{self, Object, json};
 
 /// The parameter of the destination that carries the visitor's id; the tag takes it from there.
 const VISITOR_PARAMETER: &str = "rungs_id";
@@ -30,29 +29,36 @@ pub(crate) fn destination(query: &str) -> Option<String> {
 /// is stored without its query and fragment.
 pub(crate) fn parse(query: &str, destination: &Url, makes_visitors: bool) -> Click {
     let event = pixel::parse(query);
-    let Ok(Value::Object(mut event)) = serde_json::from_slice(&event) else {
+    let Ok(mut fields) = serde_json::from_slice::<Object>(&event) else {
         // An unreadable `data` is rejected by the JSON adapter.
         return Click { event, visitor: makes_visitors.then(random_visitor) };
     };
-    let visitor = visitor(&event).or_else(|| {
+    let visitor = visitor(&fields).or_else(|| {
         let made = makes_visitors.then(random_visitor)?;
-        event.insert("anonymousId".into(), json!(made));
+        fields.insert("anonymousId".into(), json(&made));
         Some(made)
     });
-    if let Some(Value::Object(properties)) = event.get_mut("properties") {
+    let properties =
+        fields.get("properties").and_then(|value| serde_json::from_str::<Object>(value.get()).ok());
+    if let Some(mut properties) = properties {
         let mut to = destination.clone();
         to.set_query(None);
         to.set_fragment(None);
-        properties.insert("to".into(), json!(to.as_str()));
+        properties.insert("to".into(), json(to.as_str()));
+        fields.insert("properties".into(), json(&properties));
     }
-    Click { event: Value::Object(event).to_string().into_bytes(), visitor }
+    Click { event: serde_json::to_vec(&fields).unwrap_or(event), visitor }
 }
 
-fn visitor(event: &Map<String, Value>) -> Option<String> {
-    let texts = ["anonymousId", "userId"].map(|name| match event.get(name) {
-        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        _ => None,
+/// A text, or a number by its own digits, as the event keeps it.
+fn visitor(event: &Object) -> Option<String> {
+    let texts = ["anonymousId", "userId"].map(|name| {
+        let json = event.get(name)?.get();
+        match json.as_bytes().first() {
+            Some(b'-' | b'0'..=b'9') => Some(json.to_owned()),
+            Some(b'"') => serde_json::from_str(json).ok().filter(|text: &String| !text.is_empty()),
+            _ => None,
+        }
     });
     texts.into_iter().flatten().next()
 }
@@ -74,6 +80,8 @@ pub(crate) fn with_visitor(mut destination: Url, visitor: &str) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     const SHOP: &str = "https://shop.example/may?utm_source=news&token=1#top";
@@ -107,6 +115,17 @@ mod tests {
         assert_ne!(click("event=a").1, visitor);
         assert_eq!(click("event=a&userId=u1").1, "u1");
         assert_eq!(click("event=a&userId=u1&anonymousId=v").1, "v");
+    }
+
+    #[test]
+    fn numbers_keep_their_own_digits() {
+        let data = r#"{"event":"a","anonymousId":1234567890.1700000001,"properties":{"order":18446744073709551617}}"#;
+        let encoded = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, data);
+        let click = parse(&format!("data={encoded}"), &Url::parse(SHOP).unwrap(), true);
+        assert_eq!(click.visitor.as_deref(), Some("1234567890.1700000001"));
+        let event = String::from_utf8(click.event).unwrap();
+        assert!(event.contains(r#""anonymousId":1234567890.1700000001"#), "{event}");
+        assert!(event.contains(r#""order":18446744073709551617"#), "{event}");
     }
 
     #[test]

@@ -4,10 +4,21 @@
 //! `type, event, name, anonymousId, userId, messageId, timestamp` are the event's; `properties` is a JSON object;
 //! `url`, `referrer` and `utm_*` go to its context; `key` is the write key; every other parameter is a property (text).
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::body::decode_base64;
+
+/// An object's fields as they were written, so that a number keeps its own digits.
+pub(super) type Object = BTreeMap<String, Box<RawValue>>;
+
+pub(super) fn json(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
+    to_raw_value(value).unwrap_or_default()
+}
 
 /// The event as JSON, for the JSON adapter; an unreadable `data` or `properties` becomes a rejection there.
 pub(crate) fn parse(query: &str) -> Vec<u8> {
@@ -15,31 +26,29 @@ pub(crate) fn parse(query: &str) -> Vec<u8> {
     if let Some((_, data)) = pairs.iter().find(|(name, _)| name == "data") {
         return decode(data);
     }
-    let (mut event, mut properties) = (Map::new(), Map::new());
-    let (mut page, mut campaign) = (Map::new(), Map::new());
+    let (mut event, mut properties) = (Object::new(), Object::new());
+    let (mut page, mut campaign) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in pairs {
-        let value = value.into_owned();
         match name.as_ref() {
             "key" | "import" => {}
             "type" | "event" | "name" | "anonymousId" | "userId" | "messageId" | "timestamp" => {
-                event.insert(name.into_owned(), Value::String(value));
+                event.insert(name.into_owned(), json(&value));
             }
             "properties" => match serde_json::from_str(&value) {
-                Ok(Value::Object(object)) => properties.extend(object),
-                _ => drop(event.insert("properties".into(), Value::String(value))),
+                Ok::<Object, _>(object) => properties.extend(object),
+                Err(_) => drop(event.insert("properties".into(), json(&value))),
             },
-            "url" | "referrer" => drop(page.insert(name.into_owned(), Value::String(value))),
-            name => match name.strip_prefix("utm_") {
-                Some("campaign") => drop(campaign.insert("name".into(), Value::String(value))),
-                Some(field) => drop(campaign.insert(field.into(), Value::String(value))),
-                None => drop(properties.insert(name.into(), Value::String(value))),
+            "url" | "referrer" => drop(page.insert(name, value)),
+            other => match other.strip_prefix("utm_") {
+                Some("campaign") => drop(campaign.insert(Cow::from("name"), value)),
+                Some(field) => drop(campaign.insert(Cow::from(field.to_owned()), value)),
+                None => drop(properties.insert(name.into_owned(), json(&value))),
             },
         }
     }
-    event.entry("properties").or_insert(Value::Object(properties));
-    let context = [("page".into(), Value::Object(page)), ("campaign".into(), Value::Object(campaign))];
-    event.insert("context".into(), Value::Object(Map::from_iter(context)));
-    Value::Object(event).to_string().into_bytes()
+    event.entry("properties".into()).or_insert_with(|| json(&properties));
+    event.insert("context".into(), json(&BTreeMap::from([("page", page), ("campaign", campaign)])));
+    serde_json::to_vec(&event).unwrap_or_default()
 }
 
 /// What is no JSON is an event all the same, that will be rejected and counted: nobody reads the answer to a picture.
@@ -51,6 +60,8 @@ fn decode(data: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -64,6 +75,18 @@ mod tests {
             "context": {"page": {"url": "https://a.b/"}, "campaign": {"source": "news", "name": "may"}},
         });
         assert_eq!(event, expected);
+    }
+
+    #[test]
+    fn numbers_of_properties_keep_their_own_digits() {
+        let event = parse(
+            "event=a&anonymousId=1e3&properties=%7B%22order%22:18446744073709551617,%22v%22:1.50%7D&x=2",
+        );
+        let event = String::from_utf8(event).unwrap();
+        let properties = r#""properties":{"order":18446744073709551617,"v":1.50,"x":"2"}"#;
+        assert!(event.contains(properties) && event.contains(r#""anonymousId":"1e3""#), "{event}");
+        let unreadable: Value = serde_json::from_slice(&parse("event=a&properties=%5B1%5D&x=2")).unwrap();
+        assert_eq!(unreadable["properties"], "[1]");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::refusal::Refusal;
 const MAX_ENCODINGS: usize = 3;
 /// Windows of zstd up to 2^23 bytes, as RFC 8878 recommends to decoders; the format's own limit would allow gigabytes.
 pub(super) const MAX_ZSTD_WINDOW_LOG: u32 = 23;
+/// Why a body with more than its stream is refused.
+pub(super) const BEHIND_THE_END: &str = "there are bytes behind the end of the compressed data";
 pub(super) const GZIP: &[u8] = &[0x1f, 0x8b];
 
 /// The body as the client meant it. `encodings` is the header Content-Encoding.
@@ -42,13 +44,24 @@ fn decode(body: Bytes, encoding: &str, max_bytes: usize) -> Result<Bytes, Refusa
     match encoding {
         "identity" => return Ok(body),
         "gzip" | "x-gzip" => drain(MultiGzDecoder::new(bytes), bytes.len(), max_bytes),
-        "deflate" if is_zlib(bytes) => drain(ZlibDecoder::new(bytes), bytes.len(), max_bytes),
-        "deflate" => drain(DeflateDecoder::new(bytes), bytes.len(), max_bytes),
+        "deflate" if is_zlib(bytes) => {
+            let mut reader = ZlibDecoder::new(bytes);
+            drain(&mut reader, bytes.len(), max_bytes).and_then(|out| at_its_end(reader.into_inner(), out))
+        }
+        "deflate" => {
+            let mut reader = DeflateDecoder::new(bytes);
+            drain(&mut reader, bytes.len(), max_bytes).and_then(|out| at_its_end(reader.into_inner(), out))
+        }
         "br" => drain(brotli_decompressor::Decompressor::new(bytes, 4096), bytes.len(), max_bytes),
         "zstd" => drain(zstd_reader(bytes)?, bytes.len(), max_bytes),
         other => Err(Refusal::InvalidEncoding(format!("`{other}` is none of gzip, deflate, br, zstd"))),
     }
     .map(Bytes::from)
+}
+
+/// Deflate is one stream: what stands behind its end would be ignored, and with it events.
+fn at_its_end(rest: &[u8], out: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+    if rest.is_empty() { Ok(out) } else { Err(Refusal::InvalidEncoding(BEHIND_THE_END.to_owned())) }
 }
 
 fn zstd_reader(bytes: &[u8]) -> Result<impl Read, Refusal> {

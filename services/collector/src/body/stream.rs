@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
-use super::expand::{GZIP, is_zlib};
+use super::expand::{BEHIND_THE_END, GZIP, is_zlib};
 use super::zstd_frames::ZstdFrames;
 use crate::refusal::Refusal;
 
@@ -114,6 +114,8 @@ fn refusal(error: &io::Error, max_bytes: usize) -> Refusal {
         io::ErrorKind::FileTooLarge => {
             Refusal::BodyTooLarge { name: "[collector] max_expanded", limit: max_bytes }
         }
+        // Of a decoder that is at its end and takes no more.
+        io::ErrorKind::WriteZero => Refusal::InvalidEncoding(BEHIND_THE_END.to_owned()),
         _ => Refusal::InvalidEncoding(error.to_string()),
     }
 }
@@ -301,6 +303,22 @@ mod tests {
         assert_eq!(stepwise("zstd", &packed, 1_000).unwrap(), body);
         packed.pop();
         assert!(matches!(stepwise("zstd", &packed, 1_000), Err(Refusal::InvalidEncoding(_))));
+    }
+
+    #[test]
+    fn what_stands_behind_the_end_of_deflate_is_refused() {
+        for how in [2, 3] {
+            let (encoding, once) = packed(how, b"{}\n");
+            for rest in [once.as_slice(), b"x"] {
+                let body = [&once, rest].concat();
+                let at_once = expand(Bytes::from(body.clone()), encoding, 1 << 20);
+                assert_eq!(at_once.unwrap_err(), Refusal::InvalidEncoding(BEHIND_THE_END.into()), "{how}");
+                for chunk in [1, 7, 1_000] {
+                    let refused = stepwise(encoding, &body, chunk).unwrap_err();
+                    assert_eq!(refused, Refusal::InvalidEncoding(BEHIND_THE_END.into()), "{how} by {chunk}");
+                }
+            }
+        }
     }
 
     proptest! {

@@ -12,6 +12,10 @@ const MAX_E4: i64 = 999_999_999_999_999_999;
 /// Revenue in 1/10,000, rounded half away from zero.
 pub(crate) fn e4(text: &str) -> Option<i64> {
     let text = text.trim_ascii();
+    // The parsers read over it, as in Rust's source.
+    if text.contains('_') {
+        return None;
+    }
     let number: Decimal = text.parse().or_else(|_| Decimal::from_scientific(text)).ok()?;
     let rounded = number.round_dp_with_strategy(4, RoundingStrategy::MidpointAwayFromZero);
     let e4 = rounded.checked_mul(Decimal::from(10_000))?.to_i64()?;
@@ -37,6 +41,9 @@ mod tests {
             ("1e2", Some(1_000_000)),
             ("0.00005", Some(1)),
             ("12 EUR", None),
+            ("1_000", None),
+            ("1__0_", None),
+            ("1_0e2", None),
             ("", None),
             ("1e30", None),
             ("123456789012345", None),

@@ -49,8 +49,8 @@ impl Incoming<'_> {
         let progress = progress.ok_or(Refusal::UnknownImport)?;
         let state = if progress.is_ready { "ready" } else { "building" };
         let json = serde_json::json!({
-            "stored_rows": progress.stored_rows, "erased_rows": progress.erased_rows, "state": state,
-            "progress": progress.progress,
+            "stored_rows": progress.stored_rows, "not_stored_rows": progress.not_stored_rows,
+            "state": state, "progress": progress.progress,
         });
         Ok(Answer::Json(json.to_string()))
     }

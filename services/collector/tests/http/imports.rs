@@ -22,7 +22,7 @@ impl WarehouseStatus for Warehouse {
             match (site, import_id) {
                 ("shop", "half") => Ok(Some(ImportProgress {
                     stored_rows: 7,
-                    erased_rows: 2,
+                    not_stored_rows: 2,
                     is_ready: false,
                     progress: 0.5,
                 })),
@@ -145,7 +145,7 @@ async fn an_import_of_which_no_row_was_seen_cannot_be_completed() {
 async fn the_warehouse_tells_how_far_an_import_is() {
     let running = start_with(|_| {}, Some(Arc::new(Warehouse))).await;
     let (status, answer) = send(&running, "GET", "/v1/imports/half", "secret_wk", "").await;
-    let expected = json!({"stored_rows": 7, "erased_rows": 2, "state": "building", "progress": 0.5});
+    let expected = json!({"stored_rows": 7, "not_stored_rows": 2, "state": "building", "progress": 0.5});
     assert_eq!((status, answer), (200, expected));
     let (status, answer) = send(&running, "GET", "/v1/imports/other", "secret_wk", "").await;
     assert_eq!((status, &answer["code"]), (404, &json!("unknown_import")));

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// The visitor's anonymousId, or userId where there is none: the newest 50 events, the oldest of them first
     #[arg(long, value_name = "VISITOR")]
     visitor: Option<String>,
-    /// The settings file, whose [clickhouse] is read; without it, defaults and RUNGS_… variables
+    /// The settings file, whose [clickhouse] is read and what [aggregator] counts live; without it, defaults and RUNGS_… variables
     #[arg(long, value_name = "FILE")]
     settings: Option<PathBuf>,
     /// ClickHouse's HTTP interface [default: [clickhouse] url, or that of `rungs up`, http://127.0.0.1:8123]
@@ -51,7 +51,10 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     warehouse.ping().await.map_err(|error| unreachable(&url, &error))?;
     let Arguments { site, message_id, visitor, .. } = arguments;
     let wanted = Wanted { site, message_id, visitor };
-    trace::run(&warehouse, &wanted, settings.aggregator.horizon_ms).await
+    let aggregator = settings.aggregator;
+    let limits =
+        trace::Limits { horizon_ms: aggregator.horizon_ms, max_tail_events: aggregator.max_tail_events };
+    trace::run(&warehouse, &wanted, limits).await
 }
 
 fn unreachable(url: &str, error: &WarehouseError) -> Failure {

@@ -1,5 +1,6 @@
 //! Rows to bodies of NDJSON, made on a thread of its own a few batches ahead of the network.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -7,12 +8,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 
 use super::identity::Identity;
 use super::position::RejectedRow;
-use super::rows::{Row, Rows};
+use super::rows::{Json, Row, Rows};
 use super::{Job, time};
 use crate::failure::Failure;
 
@@ -131,7 +131,7 @@ impl Maker {
             anonymous_id: &row.visitor,
             message_id: self.identity.message_id(number),
             timestamp: self.time(&row.time)?,
-            properties: row.properties.iter().cloned().collect(),
+            properties: row.properties.iter().map(|(name, value)| (name.as_str(), value)).collect(),
         };
         serde_json::to_writer(&mut *body, &event).map_err(|error| error.to_string())?;
         body.push(b'\n');
@@ -155,12 +155,13 @@ struct Event<'r> {
     anonymous_id: &'r str,
     message_id: String,
     timestamp: String,
-    properties: Map<String, Value>,
+    properties: BTreeMap<&'r str, &'r Json>,
 }
 
 #[cfg(test)]
 mod tests {
     use futures_util::StreamExt;
+    use serde_json::Value;
 
     use super::super::Columns;
     use super::*;

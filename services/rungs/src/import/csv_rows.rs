@@ -6,7 +6,7 @@ use std::io::{self, BufRead};
 use csv::{Reader, ReaderBuilder, StringRecord};
 
 use super::columns::Columns;
-use super::rows::{PlacedRow, ReadRow, Row};
+use super::rows::{Json, PlacedRow, ReadRow, Row};
 
 /// Reads rows.
 pub(super) struct CsvRows {
@@ -71,7 +71,7 @@ impl CsvRows {
         let field = |place: usize| self.record.get(place).unwrap_or_default();
         let property = |(name, place): &(String, usize)| match field(*place) {
             "" => None,
-            value => Some((name.clone(), value.into())),
+            value => Some((name.clone(), Json::of_text(value))),
         };
         Ok(Row {
             visitor: field(self.places.visitor).to_owned(),
@@ -153,7 +153,7 @@ mod tests {
             rows in prop::collection::vec(prop::array::uniform6("[^\u{0}]{0,12}|[\",;\t\n\r]{1,4}"), 0..20),
             delimiter in prop::sample::select(vec![b',', b';', b'\t']),
         ) {
-            let property = |name: &str, value: &str| (!value.is_empty()).then(|| (name.to_owned(), value.into()));
+            let property = |name: &str, value: &str| (!value.is_empty()).then(|| (name.to_owned(), Json::of_text(value)));
             let expected: Vec<ReadRow> = rows.iter().map(|[time, _, visitor, channel, event, plan]| Ok(Row {
                 visitor: visitor.clone(),
                 event: event.clone(),

@@ -68,8 +68,8 @@ pub(crate) async fn run(job: Job) -> Result<(), Failure> {
         position.completed = true;
         position.save()?;
     }
-    let erased_rows = server::until_readable(&collector, &identity.import_id, position.accepted_rows).await?;
-    tell_outcome(&position, erased_rows, already_complete)
+    let not_stored = server::until_readable(&collector, &identity.import_id, position.accepted_rows).await?;
+    tell_outcome(&position, not_stored, already_complete)
 }
 
 /// People correct a file and import it again: what it brought before stays, and nothing of it is replaced.
@@ -155,17 +155,20 @@ async fn send_rest(
     Ok(())
 }
 
-/// Says how many rows are stored, and fails if one was rejected. Those of erased visitors are not stored because somebody
-/// asked for it.
-fn tell_outcome(position: &Position, erased_rows: u64, already_complete: bool) -> Result<(), Failure> {
+/// Says how many rows are stored, and fails if one was rejected. Of those that were accepted and are not stored it says why that
+/// may be.
+fn tell_outcome(position: &Position, not_stored: u64, already_complete: bool) -> Result<(), Failure> {
     let Position { accepted_rows, rejected_rows, .. } = position;
-    let stored = plural_are(accepted_rows.saturating_sub(erased_rows), "row");
+    let stored = plural_are(accepted_rows.saturating_sub(not_stored), "row");
     match already_complete {
         true => eprintln!("imported already: {stored} stored; nothing was added"),
         false => eprintln!("{stored} stored and counted"),
     }
-    if erased_rows > 0 {
-        eprintln!("{} of visitors who were erased, and not stored", plural_are(erased_rows, "row"));
+    if not_stored > 0 {
+        eprintln!(
+            "{} not stored: of visitors who were erased, or removed since by retention",
+            plural_are(not_stored, "row")
+        );
     }
     if *rejected_rows == 0 {
         return Ok(());

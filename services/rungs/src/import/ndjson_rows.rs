@@ -1,11 +1,16 @@
 //! Rows of NDJSON: an object a line. A column is a key; where there is no such key, its dots reach into objects.
+//!
+//! Numbers are as the file has them, digit for digit: an id that is a number is then the visitor that the same number is over
+//! HTTP, and two that a 64-bit float cannot tell apart are two.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, Read};
 
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::columns::Columns;
-use super::rows::{PlacedRow, ReadRow, Row};
+use super::rows::{Json, PlacedRow, ReadRow, Row};
 
 /// Bytes of a line, at most: a file without line ends must not fill the memory.
 const MAX_LINE_BYTES: u64 = 4 << 20;
@@ -48,13 +53,13 @@ impl NdjsonRows {
     }
 
     fn row(&self) -> ReadRow {
-        let value: Value =
+        let line: &RawValue =
             serde_json::from_slice(&self.line).map_err(|error| format!("is not JSON: {error}"))?;
-        let Value::Object(object) = value else { return Err("is not a JSON object".to_owned()) };
-        let text = |column: &str| plain_text(column, find(&object, column));
+        let Some(object) = Object::of(line) else { return Err("is not a JSON object".to_owned()) };
+        let text = |column: &str| plain_text(column, object.find(column));
         let property = |(name, column): &(String, String)| {
-            let value = find(&object, column).filter(|value| !value.is_null())?;
-            Some((name.clone(), value.clone()))
+            let value = object.find(column).filter(|value| value.get() != "null")?;
+            Some((name.clone(), Json::from(value)))
         };
         Ok(Row {
             visitor: text(&self.columns.visitor)?,
@@ -65,20 +70,31 @@ impl NdjsonRows {
     }
 }
 
-/// The value of a key, or of a path with dots.
-fn find<'v>(object: &'v Map<String, Value>, column: &str) -> Option<&'v Value> {
-    object.get(column).or_else(|| {
-        let (first, rest) = column.split_once('.')?;
-        find(object.get(first)?.as_object()?, rest)
-    })
+/// An object's keys and values; of a key that is there twice the last counts.
+#[derive(Deserialize)]
+struct Object<'l>(#[serde(borrow)] HashMap<String, &'l RawValue>);
+
+impl<'l> Object<'l> {
+    fn of(value: &'l RawValue) -> Option<Self> {
+        value.get().starts_with('{').then(|| serde_json::from_str(value.get()).ok()).flatten()
+    }
+
+    /// The value of a key, or of a path with dots.
+    fn find(&self, column: &str) -> Option<&'l RawValue> {
+        self.0.get(column).copied().or_else(|| {
+            let (first, rest) = column.split_once('.')?;
+            Object::of(self.0.get(first)?)?.find(rest)
+        })
+    }
 }
 
-fn plain_text(column: &str, value: Option<&Value>) -> Result<String, String> {
-    match value {
-        Some(Value::String(text)) => Ok(text.clone()),
-        Some(Value::Number(number)) => Ok(number.to_string()),
-        None | Some(Value::Null) => Ok(String::new()),
-        Some(_) => Err(format!("{column} is neither text nor a number")),
+fn plain_text(column: &str, value: Option<&RawValue>) -> Result<String, String> {
+    let json = value.map_or("null", RawValue::get);
+    match json.as_bytes().first() {
+        Some(b'n') => Ok(String::new()),
+        Some(b'"') => serde_json::from_str(json).map_err(|error| format!("{column} is no text: {error}")),
+        Some(b'-' | b'0'..=b'9') => Ok(json.to_owned()),
+        _ => Err(format!("{column} is neither text nor a number")),
     }
 }
 
@@ -105,12 +121,35 @@ mod tests {
         );
         let first = rows[0].as_ref().unwrap();
         assert_eq!((first.visitor.as_str(), first.time.as_str()), ("7", "1700000000"));
-        assert_eq!(
-            first.properties,
-            [("plan".into(), "pro".into()), ("cart".into(), serde_json::json!([1]))]
-        );
+        assert_eq!(first.properties, [("plan".into(), Json::of_text("pro")), ("cart".into(), json("[1]"))]);
         let second = rows[1].as_ref().unwrap();
         assert_eq!((second.visitor.as_str(), second.properties.len()), ("ann", 0));
+    }
+
+    fn json(text: &str) -> Json {
+        serde_json::from_str::<Box<RawValue>>(text).unwrap().as_ref().into()
+    }
+
+    #[test]
+    fn a_number_keeps_its_own_digits_as_it_does_over_http() {
+        for number in ["1234567890.1700000001", "18446744073709551617", "-0", "1e3", "1.50", "7E+2"] {
+            let rows = read(&format!(
+                "{{\"user\":{{\"id\":{number}}},\"name\":\"x\",\"at\":1700000000,\"cart\":[{number}, {{\"a\":{number}}}]}}"
+            ));
+            let row = rows[0].as_ref().unwrap();
+            assert_eq!(row.visitor, number);
+            assert_eq!(row.properties, [("cart".into(), json(&format!("[{number}, {{\"a\":{number}}}]")))]);
+        }
+    }
+
+    #[test]
+    fn of_a_key_that_is_there_twice_the_last_counts_and_escapes_are_read() {
+        let rows =
+            read("{\"user\":{\"id\":1,\"\\u0069d\":\"a\\u006e\\n\"},\"name\":\"x\",\"at\":1,\"at\":2}");
+        let row = rows[0].as_ref().unwrap();
+        assert_eq!((row.visitor.as_str(), row.time.as_str()), ("an\n", "2"));
+        let half = read("{\"user\":{\"id\":\"\\ud800\"},\"name\":\"x\",\"at\":1}");
+        assert!(half[0].as_ref().unwrap_err().starts_with("user.id is no text"), "{half:?}");
     }
 
     #[test]

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::columns::Columns;
 use super::csv_rows::CsvRows;
@@ -22,7 +23,31 @@ pub(super) struct Row {
     pub(super) event: String,
     pub(super) time: String,
     /// Only those with a value.
-    pub(super) properties: Vec<(String, Value)>,
+    pub(super) properties: Vec<(String, Json)>,
+}
+
+/// A value as JSON: of NDJSON as the file has it, so that a number keeps its own digits, as it does over HTTP.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub(super) struct Json(Box<RawValue>);
+
+impl Json {
+    /// A text.
+    pub(super) fn of_text(text: &str) -> Self {
+        Self(serde_json::value::to_raw_value(text).unwrap_or_default())
+    }
+}
+
+impl From<&RawValue> for Json {
+    fn from(value: &RawValue) -> Self {
+        Self(value.to_owned())
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 /// A row, or why it cannot be read.

@@ -25,18 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 struct Status {
     stored_rows: u64,
-    /// Rows that are not stored because their visitors were erased; an older collector does not tell.
-    #[serde(default)]
-    erased_rows: u64,
+    /// Rows that were read to the import's end and are not stored under it: of erased visitors, copies, removed since.
+    not_stored_rows: u64,
     state: String,
     progress: f64,
-}
-
-impl Status {
-    /// Rows that nothing more is to be waited for.
-    fn settled_rows(&self) -> u64 {
-        self.stored_rows + self.erased_rows
-    }
 }
 
 async fn status(collector: &Collector, import_id: &str) -> Result<Option<Status>, Failure> {
@@ -48,8 +40,8 @@ pub(super) async fn check(collector: &Collector, import_id: &str) -> Result<(), 
     status(collector, import_id).await.map(drop)
 }
 
-/// Whether the rows of an earlier run are still there: all of them after a completed import, else at least one.
-/// Acknowledged rows of a moment ago may not have reached the warehouse yet.
+/// Whether what an earlier run sent is still there: after a completed import all rows, but for those that were not stored, or
+/// were removed since; else at least one. Acknowledged rows of a moment ago may not have reached the warehouse yet.
 pub(super) async fn knows(
     collector: &Collector,
     import_id: &str,
@@ -58,8 +50,8 @@ pub(super) async fn knows(
     let needed_rows = if position.completed { position.accepted_rows } else { position.accepted_rows.min(1) };
     let deadline = Instant::now() + REACHES_WAREHOUSE;
     loop {
-        let settled_rows = status(collector, import_id).await?.map_or(0, |status| status.settled_rows());
-        if settled_rows >= needed_rows {
+        let status = status(collector, import_id).await?;
+        if status.map_or(0, |status| status.stored_rows + status.not_stored_rows) >= needed_rows {
             return Ok(true);
         }
         if position.completed || Instant::now() >= deadline {
@@ -99,8 +91,8 @@ pub(super) async fn complete(
     }
 }
 
-/// Waits until every accepted row is stored, but for those of erased visitors, and the site's funnels count them. How many
-/// were of erased visitors.
+/// Waits until all rows were read to the import's end and the site's funnels count them. How many are not stored under the
+/// import.
 pub(super) async fn until_readable(
     collector: &Collector,
     import_id: &str,
@@ -114,10 +106,9 @@ pub(super) async fn until_readable(
     loop {
         let asked_at = Instant::now();
         let now = status(collector, import_id).await?;
-        let done = now.as_ref().filter(|now| now.state == "ready" && now.settled_rows() >= accepted_rows);
-        if let Some(done) = done {
+        if let Some(done) = now.as_ref().filter(|now| now.state == "ready") {
             waiting.finish_and_clear();
-            return Ok(done.erased_rows);
+            return Ok(done.not_stored_rows);
         }
         if now != last {
             moved_at = Instant::now();

@@ -2,6 +2,7 @@
 //! a copy, rejected and why ([`story`] tells each), or not there, with what that may mean ([`hints`]).
 
 mod hints;
+mod room;
 mod story;
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,8 +16,15 @@ use warehouse::{Warehouse, WarehouseError};
 
 use crate::failure::Failure;
 
+/// What of the aggregator's settings decides what is counted live.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) horizon_ms: i64,
+    pub(crate) max_tail_events: usize,
+}
+
 /// Prints what is found to standard output.
-pub(crate) async fn run(warehouse: &Warehouse, wanted: &Wanted, horizon_ms: i64) -> Result<(), Failure> {
+pub(crate) async fn run(warehouse: &Warehouse, wanted: &Wanted, limits: Limits) -> Result<(), Failure> {
     if let Some(visitor) = &wanted.visitor
         && let Some(erased_at) = warehouse.erased_at(&wanted.site, visitor).await?
     {
@@ -32,7 +40,9 @@ pub(crate) async fn run(warehouse: &Warehouse, wanted: &Wanted, horizon_ms: i64)
     }
     let plan = plan_in_force(&reached)?;
     let climbs = climbs(warehouse, &plan, &wanted.site, &stored).await?;
-    let facts = story::Facts { plan: &plan, climbs: &climbs, reached: &reached, horizon_ms };
+    let without_room = room::without(warehouse, &plan, &wanted.site, &stored, &reached, limits).await?;
+    let facts =
+        story::Facts { plan: &plan, climbs: &climbs, without_room: &without_room, reached: &reached, limits };
     print!("{}", facts.stored(&stored));
     print!("{}", story::rejected(&facts.beside(&stored, rejected)));
     Ok(())

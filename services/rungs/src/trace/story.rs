@@ -11,15 +11,17 @@ use funnel::plan::{CompiledSchema, Identity, Place, Plan, Role, STORED_PREFIX, V
 use warehouse::rejected::RejectedRow;
 use warehouse::trace::{MAX_TRACED, Reached, Traced};
 
-use super::{Climbs, time};
+use super::room::WithoutRoom;
+use super::{Climbs, Limits, time};
 use crate::terminal::on_one_line;
 
 /// What events are told by.
 pub(super) struct Facts<'a> {
     pub(super) plan: &'a Plan,
     pub(super) climbs: &'a Climbs<'a>,
+    pub(super) without_room: &'a WithoutRoom<'a>,
     pub(super) reached: &'a [Reached],
-    pub(super) horizon_ms: i64,
+    pub(super) limits: Limits,
 }
 
 /// Names a message of a site.
@@ -86,8 +88,8 @@ impl Facts<'_> {
         if copies > 1 {
             lines.push(format!("  {copies} copies are stored; this one, the first by the log, counts"));
         }
-        if row.is_late(self.horizon_ms) {
-            let horizon = units::duration_text(self.horizon_ms);
+        if row.is_late(self.limits.horizon_ms) {
+            let horizon = units::duration_text(self.limits.horizon_ms);
             lines.push(format!(
                 "  late: older than [aggregator] horizon ({horizon}) when it came, so the next build from raw events counts it"
             ));
@@ -134,8 +136,28 @@ impl Facts<'_> {
         match place.role {
             Role::Step => self.footing(row, place, &at),
             Role::Filtered => format!("  has the name of {at}, but not what its `where` asks for"),
+            Role::Offer if self.is_without_room(row, place) => {
+                self.without_room(row, place, &format!("is the offer of {at}"))
+            }
             Role::Offer => format!("  is the offer of {at}"),
         }
+    }
+
+    fn is_without_room(&self, row: &Traced, place: &Place<'_>) -> bool {
+        let event = (message_hash(&row.event.message_id), place.funnel.id.as_str());
+        self.without_room.get(&row.event.visitor_id).is_some_and(|without| without.contains(&event))
+    }
+
+    fn without_room(&self, row: &Traced, place: &Place<'_>, what: &str) -> String {
+        let Limits { horizon_ms, max_tail_events } = self.limits;
+        format!(
+            "  {what}, and was not counted live: when it came, the funnel had {max_tail_events} events of the visitor within \
+             [aggregator] horizon ({}), and remembers no more ([aggregator] max_tail_events). The next build from raw events \
+             counts it: rungs rebuild --site {} --funnel {}",
+            units::duration_text(horizon_ms),
+            row.site,
+            place.funnel.id
+        )
     }
 
     /// Whether a step that it matches counts for its visitor, as far as that is known.
@@ -145,7 +167,10 @@ impl Facts<'_> {
         let window = units::duration_text(place.funnel.conversion_window.ms);
         match of_visitor.and_then(|footings| footings.get(&hold)) {
             None => format!("  matches {at}; it counts if the visitor took the steps before it"),
-            Some(Footing::Begins | Footing::Counts) if row.is_late(self.horizon_ms) => {
+            Some(Footing::Begins | Footing::Counts) if self.is_without_room(row, place) => {
+                self.without_room(row, place, &format!("matches {at}"))
+            }
+            Some(Footing::Begins | Footing::Counts) if row.is_late(self.limits.horizon_ms) => {
                 format!("  is {at}, and will count there")
             }
             Some(Footing::Begins) => format!("  is {at}, and counts: a climb begins"),

@@ -6,6 +6,7 @@ use warehouse::trace::Stored;
 use super::*;
 
 const HOUR_MS: i64 = 3_600_000;
+const LIMITS: Limits = Limits { horizon_ms: HOUR_MS, max_tail_events: 256 };
 
 fn plan() -> Plan {
     let text = r#"
@@ -61,7 +62,8 @@ fn told_by(plan: &Plan, rows: &[Traced], of_ann: &[Traced]) -> String {
     in_time.sort_by_key(|row| row.event.ts);
     in_time.iter().for_each(|row| climbs.push(&row.event.incoming()));
     let climbs = Climbs::from([("ann".to_owned(), climbs.footings())]);
-    Facts { plan, climbs: &climbs, reached: &[], horizon_ms: HOUR_MS }.stored(rows)
+    let without_room = WithoutRoom::new();
+    Facts { plan, climbs: &climbs, without_room: &without_room, reached: &[], limits: LIMITS }.stored(rows)
 }
 
 /// An order that its step asks for, so many hours later.
@@ -126,7 +128,14 @@ fn everything_that_a_lenient_schema_says_of_an_event_is_told_once() {
         visitor_id: "ann".into(),
         ..RejectedRow::default()
     };
-    let facts = Facts { plan: &plan, climbs: &Climbs::new(), reached: &[], horizon_ms: HOUR_MS };
+    let without_room = WithoutRoom::new();
+    let facts = Facts {
+        plan: &plan,
+        climbs: &Climbs::new(),
+        without_room: &without_room,
+        reached: &[],
+        limits: LIMITS,
+    };
     let beside = facts.beside(&[order], vec![sample("order 1"), sample("another")]);
     assert_eq!(beside.iter().map(|row| row.message_id.as_str()).collect::<Vec<_>>(), ["another"]);
 }
@@ -146,6 +155,34 @@ fn a_late_event_is_told_to_be_late() {
     assert!(told(&[late.clone()]).contains("late: older than [aggregator] horizon (1h)"));
     late.stored.import_id = "i".into();
     assert!(!told(&[late]).contains("late"), "imports are counted by builds anyway");
+}
+
+#[test]
+fn an_event_that_found_no_room_is_told_to_wait_for_a_build_unless_it_counts_nowhere_anyway() {
+    let plan = plan();
+    let (view, seen) = (traced("product_view", 1), traced("card_seen", 1));
+    let without = |row: &Traced| (message_hash(&row.event.message_id), "purchase");
+    let without_room = WithoutRoom::from([("ann".to_owned(), [without(&view), without(&order(1))].into())]);
+    let told = |row: Traced| {
+        let mut climbs = plan.climbs("shop");
+        climbs.push(&row.event.incoming());
+        let climbs = Climbs::from([("ann".to_owned(), climbs.footings())]);
+        let (plan, without_room) = (&plan, &without_room);
+        Facts { plan, climbs: &climbs, without_room, reached: &[], limits: LIMITS }.stored(&[row])
+    };
+    for (row, what) in [(view, "matches step 1 (view)"), (seen, "is the offer of step 1 (view)")] {
+        let text = told(row);
+        let to_do = "rungs rebuild --site shop --funnel purchase";
+        for expected in [what, "was not counted live", "had 256 events", "horizon (1h)", to_do] {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+        assert!(!text.contains("and counts"), "{text}");
+    }
+    let alone = told(order(1));
+    assert!(
+        alone.contains("does not count: the visitor had not taken") && !alone.contains("rebuild"),
+        "{alone}"
+    );
 }
 
 #[test]

@@ -28,7 +28,9 @@ fn anchors(path: &str) -> Vec<String> {
     let text = tree::read(path);
     let headings = text.lines().filter(|line| line.starts_with('#'));
     headings
-        .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-").replace('`', ""))
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
+        // Renderers leave punctuation out.
+        .map(|anchor| anchor.replace(|letter: char| !letter.is_alphanumeric() && !"-_".contains(letter), ""))
         .collect()
 }
 
