@@ -160,6 +160,11 @@ impl Fold {
         self.journeys.len()
     }
 
+    /// Whether a visitor has a journey.
+    pub fn knows(&self, visitor: u128) -> bool {
+        self.journeys.contains(visitor)
+    }
+
     /// Journeys that changed since they were last taken.
     pub fn changed(&self) -> usize {
         self.journeys.changed()

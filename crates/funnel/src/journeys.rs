@@ -62,6 +62,11 @@ impl Journeys {
         self.changed.len()
     }
 
+    /// Whether a visitor has a state.
+    pub(crate) fn contains(&self, visitor: u128) -> bool {
+        self.table.contains_key(&visitor)
+    }
+
     /// A visitor's place.
     pub(crate) fn slot(&mut self, visitor: u128) -> Slot<'_> {
         Slot { entry: self.table.entry(visitor), changed: &mut self.changed }

@@ -6,6 +6,7 @@ use clickhouse::query::RowCursor;
 use serde::Deserialize;
 
 use crate::client::{INSERT_TIMEOUT, READ_TIMEOUT, Warehouse, fetch_all, within};
+use crate::erasures::MAX_REMOVED_AT_ONCE;
 use crate::error::WarehouseError;
 use crate::generations::FunnelKey;
 use crate::logs::current_log;
@@ -65,6 +66,11 @@ const JOURNEYS_SQL: &str = "
     WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? AND log_partition = ?
     ORDER BY visitor, version DESC
     LIMIT 1 BY visitor";
+
+const REMOVE_JOURNEYS_OF_SQL: &str = "
+    DELETE FROM journeys
+    WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? AND log_partition = ? AND version <= ?
+      AND has(arrayMap(visitor -> toUInt128(visitor), ?), visitor)";
 
 impl Warehouse {
     /// The latest progress (or marker) rows of a partition.
@@ -126,6 +132,24 @@ impl Warehouse {
                    AND log_partition = ?";
         let query = self.query(sql).bind(generation).bind(&key.site).bind(&key.funnel);
         within("journeys", INSERT_TIMEOUT, query.bind(key.definition).bind(partition).execute()).await
+    }
+
+    /// Removes the journeys of some visitors of a generation in a partition, as they were stored up to a version.
+    pub async fn remove_journeys_of(
+        &self,
+        key: &FunnelKey,
+        generation: u64,
+        partition: u32,
+        visitors: &[u128],
+        until: u64,
+    ) -> Result<(), WarehouseError> {
+        for some in visitors.chunks(MAX_REMOVED_AT_ONCE) {
+            let some: Vec<String> = some.iter().map(u128::to_string).collect();
+            let query = self.query(REMOVE_JOURNEYS_OF_SQL).bind(generation).bind(&key.site).bind(&key.funnel);
+            let query = query.bind(key.definition).bind(partition).bind(until).bind(some);
+            within("journeys", INSERT_TIMEOUT, query.execute()).await?;
+        }
+        Ok(())
     }
 
     /// Removes journeys, history and progress of generations that a larger one has replaced in every partition; returns

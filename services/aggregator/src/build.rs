@@ -24,7 +24,8 @@ use crate::links;
 use crate::panics::{Panicked, text_of};
 use crate::refused_raw::{PanickedRaw, RefusedRaw};
 use crate::store::{
-    GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, Write, in_pieces,
+    GenerationKey, JOURNEYS_PER_WRITE, ROWS_PER_WRITE, RawRange, RawStream, Store, StoredJourney, Write,
+    in_pieces,
 };
 use crate::writer::persist;
 
@@ -76,10 +77,12 @@ impl<S: Store> Builder<S> {
     pub async fn build(&self, order: BuildOrder) -> Result<Built, BuildError> {
         self.check_wanted()?;
         let mut lane = FunnelLane::ordered(&order, &self.settings);
-        // Of ids of other partitions an attempt after this one may find less: visitors who were erased meanwhile.
-        if order.repairs || lane.joins_ids() {
-            let (funnel, generation) = (lane.key.clone(), order.generation);
-            let key = GenerationKey { funnel, generation, partition: self.partition.partition };
+        let key = GenerationKey {
+            funnel: lane.key.clone(),
+            generation: order.generation,
+            partition: self.partition.partition,
+        };
+        if order.repairs {
             self.store.remove_journeys(&key).await?;
         }
         let erased = self.store.erasures((self.partition.partition, self.partition.partitions)).await?;
@@ -90,8 +93,34 @@ impl<S: Store> Builder<S> {
             let piece = lane.journey_rows(JOURNEYS_PER_WRITE, order.cutoff, &self.partition);
             self.persist(Write::Journeys(piece)).await?;
         }
+        if lane.joins_ids() {
+            self.remove_others(&key, &lane, order.cutoff).await?;
+        }
         self.catch_up(&mut lane, order.clock_ms).await?;
         Ok(Built { lane, order })
+    }
+
+    /// Removes journeys of visitors whom this build does not have, up to its cut-off: of ids of other partitions an attempt
+    /// before it may have found more, visitors who were erased since. Nothing else: another writer may have completed the same
+    /// build meanwhile, and gone on from there.
+    async fn remove_others(
+        &self,
+        key: &GenerationKey,
+        lane: &FunnelLane,
+        cutoff: u64,
+    ) -> Result<(), BuildError> {
+        let mut others = Vec::new();
+        let mut take = |(visitor, _, folded_to): StoredJourney| {
+            if folded_to <= cutoff && !lane.fold().knows(visitor) {
+                others.push(visitor);
+            }
+        };
+        self.store.journeys(key, &mut take).await?;
+        if others.is_empty() {
+            return Ok(());
+        }
+        self.check_wanted()?;
+        Ok(self.store.remove_journeys_of(key, &others, cutoff).await?)
     }
 
     async fn fold_raw(

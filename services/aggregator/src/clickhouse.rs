@@ -92,4 +92,13 @@ impl Store for Warehouse {
     async fn remove_journeys(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
         Self::remove_journeys(self, &key.funnel, key.generation, key.partition).await
     }
+
+    async fn remove_journeys_of(
+        &self,
+        key: &GenerationKey,
+        visitors: &[u128],
+        until: u64,
+    ) -> Result<(), WarehouseError> {
+        Self::remove_journeys_of(self, &key.funnel, key.generation, key.partition, visitors, until).await
+    }
 }

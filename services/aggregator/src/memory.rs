@@ -158,6 +158,10 @@ impl Tables {
     }
 }
 
+fn is_of(row: &JourneyRow, key: &GenerationKey) -> bool {
+    row.generation == key.generation && row.funnel == key.funnel.funnel && row.log_partition == key.partition
+}
+
 fn upsert_rolling(table: &mut BTreeMap<RollingKey, RollingRow>, row: &RollingRow) {
     let key = (
         row.site.clone(),
@@ -337,12 +341,19 @@ impl Store for MemoryStore {
     }
 
     async fn remove_journeys(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
-        let mine = |row: &JourneyRow| {
-            row.generation == key.generation
-                && row.funnel == key.funnel.funnel
-                && row.log_partition == key.partition
-        };
-        self.tables().journeys.retain(|_, row| !mine(row));
+        self.tables().journeys.retain(|_, row| !is_of(row, key));
+        Ok(())
+    }
+
+    async fn remove_journeys_of(
+        &self,
+        key: &GenerationKey,
+        visitors: &[u128],
+        until: u64,
+    ) -> Result<(), WarehouseError> {
+        let goes =
+            |row: &JourneyRow| is_of(row, key) && row.version <= until && visitors.contains(&row.visitor);
+        self.tables().journeys.retain(|_, row| !goes(row));
         Ok(())
     }
 }

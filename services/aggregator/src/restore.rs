@@ -11,7 +11,7 @@ use warehouse::WarehouseError;
 use warehouse::rows::{BUILDING, COMPLETE, MARKER, PROGRESS, ProgressRow};
 
 use crate::erased::{Erased, Erasure};
-use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
+use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId, version_of_repair};
 use crate::lane::{BuildOrder, PlanInForce, rebuilt_of_values};
 use crate::links;
 use crate::snapshot::RestoreProgress;
@@ -98,12 +98,11 @@ pub async fn restore_with<S: Store>(
             match journeys(store, partition, lane, &erased.before(row.next_offset), told).await? {
                 Some(lane) => restored.funnels.push(lane),
                 // All that was stored up to the position is in the raw events; the log goes on from there.
-                None => restored.unfinished.push(BuildOrder {
-                    cutoff: own.next_offset,
-                    clock_ms: own.clock_ms,
-                    least_version: row.version + 1,
-                    ..order_of(&funnel, row)
-                }),
+                None => {
+                    let (cutoff, clock_ms) = (own.next_offset, own.clock_ms);
+                    let order = BuildOrder { cutoff, clock_ms, ..order_of(&funnel, row) };
+                    restored.unfinished.push(order.repairing(row.version));
+                }
             }
         }
         // A build that was ordered by a record after the position is ordered again when that record is read again; but
@@ -122,11 +121,16 @@ pub async fn restore_with<S: Store>(
     Ok(restored)
 }
 
-/// The order whose row this is. How far it came is not known: journeys that it is to replace may still be there.
+/// The order whose row this is.
 fn order_of(funnel: &Arc<Funnel>, row: &ProgressRow) -> BuildOrder {
-    let (funnel, generation) = (Arc::clone(funnel), row.generation);
-    let (cutoff, clock_ms) = (row.cutoff, row.cutoff_clock_ms);
-    BuildOrder { funnel, generation, cutoff, clock_ms, repairs: true, least_version: row.version }
+    BuildOrder {
+        funnel: Arc::clone(funnel),
+        generation: row.generation,
+        cutoff: row.cutoff,
+        clock_ms: row.cutoff_clock_ms,
+        repairs: row.version >= version_of_repair(row.cutoff),
+        least_version: row.version,
+    }
 }
 
 fn plan_of(own: &ProgressRow) -> Result<PlanInForce, RestoreError> {

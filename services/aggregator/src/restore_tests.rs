@@ -70,6 +70,15 @@ impl Store for Uncounted {
     async fn remove_journeys(&self, key: &GenerationKey) -> Result<(), WarehouseError> {
         self.0.remove_journeys(key).await
     }
+
+    async fn remove_journeys_of(
+        &self,
+        key: &GenerationKey,
+        visitors: &[u128],
+        until: u64,
+    ) -> Result<(), WarehouseError> {
+        self.0.remove_journeys_of(key, visitors, until).await
+    }
 }
 
 /// The store of a partition with one visitor in its funnel.

@@ -166,4 +166,12 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Removes the journeys of a generation, before a build writes them anew.
     fn remove_journeys(&self, key: &GenerationKey)
     -> impl Future<Output = Result<(), WarehouseError>> + Send;
+
+    /// Removes the journeys of some visitors of a generation, as they were stored up to a version.
+    fn remove_journeys_of(
+        &self,
+        key: &GenerationKey,
+        visitors: &[u128],
+        until: u64,
+    ) -> impl Future<Output = Result<(), WarehouseError>> + Send;
 }

@@ -53,11 +53,12 @@ pub fn in_force(records: &[Known], floor: u64) -> (u64, Begun) {
                     let old = before.funnel(&funnel.site, &funnel.id);
                     old.is_some_and(|old| plans::definition(old) == plans::definition(funnel))
                 };
+                let least = if floor == 0 { 0 } else { floor + applied.number };
                 let stays = |key: &(String, String)| next.funnel(&key.0, &key.1).is_some_and(same);
                 funnels.retain(|key, _| stays(key));
                 for funnel in &next.funnels {
                     let of = |only| rebuilt.get(&(funnel.site.as_str(), only)).copied().unwrap_or(0);
-                    let largest = of("").max(of(&funnel.id)).max(*generation).max(floor);
+                    let largest = of("").max(of(&funnel.id)).max(*generation).max(least);
                     let began = (largest, offset + 1);
                     funnels.entry((funnel.site.clone(), funnel.id.clone())).or_insert(began);
                 }

@@ -263,4 +263,14 @@ impl Store for SimStore {
         turn().await;
         self.tables.remove_journeys(key).await
     }
+
+    async fn remove_journeys_of(
+        &self,
+        key: &GenerationKey,
+        visitors: &[u128],
+        until: u64,
+    ) -> Result<(), WarehouseError> {
+        turn().await;
+        self.tables.remove_journeys_of(key, visitors, until).await
+    }
 }

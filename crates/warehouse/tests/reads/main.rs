@@ -11,6 +11,7 @@ mod engine;
 mod erasures;
 mod history;
 mod imports;
+mod journeys;
 mod links;
 mod live;
 mod logs;

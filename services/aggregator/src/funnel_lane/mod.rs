@@ -20,6 +20,8 @@ use crate::lane::BuildOrder;
 
 mod rows;
 
+pub(crate) use rows::version_of_repair;
+
 /// A gap in the log as long as this has every minute end, however short the minute history is.
 const DAY_MS: i64 = 86_400_000;
 const HOUR_MS: i64 = 3_600_000;

@@ -11,6 +11,14 @@ use super::{FunnelLane, PartitionId};
 /// Versions of progress an offset has: those of its states, and room for a generation that is repaired where it stands.
 const VERSIONS: u64 = 4;
 
+/// Of these, the first one of a repair.
+const REPAIR: u64 = 2;
+
+/// The least version of the progress of a repair with this cut-off; a build that repairs nothing begins below it.
+pub(crate) fn version_of_repair(cutoff: u64) -> u64 {
+    cutoff * VERSIONS + REPAIR
+}
+
 /// Of two progress rows of one offset the later state counts.
 fn rank(state: &str) -> u64 {
     [BUILDING, COMPLETE, DROPPED].iter().position(|known| *known == state).unwrap_or(0) as u64
@@ -128,9 +136,9 @@ impl FunnelLane {
         (next_offset * VERSIONS).max(self.least_version) + rank(state)
     }
 
-    /// The least version of progress that counts beside that of this generation, complete up to `next_offset`.
-    pub fn version_above(&self, next_offset: u64) -> u64 {
-        self.version(next_offset, COMPLETE) + 1
+    /// The version of the progress of this generation where it is complete up to `next_offset`.
+    pub fn complete_version(&self, next_offset: u64) -> u64 {
+        self.version(next_offset, COMPLETE)
     }
 
     /// The counts at the end of a minute, a row for everybody and for each breakdown value.

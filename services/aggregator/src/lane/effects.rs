@@ -5,6 +5,7 @@ use std::sync::Arc;
 use funnel::plan::Funnel;
 use warehouse::rows::RollingRow;
 
+use crate::funnel_lane::version_of_repair;
 use crate::store::{ROWS_PER_WRITE, Write, in_pieces};
 
 /// A build that the lane wants done: the funnel as of everything before `cutoff`.
@@ -18,12 +19,20 @@ pub struct BuildOrder {
     pub clock_ms: i64,
     /// Journeys of the generation may be stored in this partition that are of no use: they are removed first.
     pub repairs: bool,
-    /// Its progress has at least this version: where a complete generation is repaired, more than that one's. A repair that
-    /// is cut off would else be taken for complete, and its journeys are gone.
+    /// Its progress has at least this version ([`BuildOrder::repairing`]).
     pub least_version: u64,
 }
 
 impl BuildOrder {
+    /// The same build where journeys may be stored already. Its progress has versions of its own, above those of a build that
+    /// finds none and above `replaced`, the version of the progress that it takes the place of: else a restart in the middle
+    /// would find that generation complete, without its journeys, or not know that some are to be removed. Only then:
+    /// whoever removes journeys must not meet another writer of the same build, as there may be after a rebalance.
+    pub fn repairing(self, replaced: u64) -> Self {
+        let least_version = version_of_repair(self.cutoff).max(replaced + 1).max(self.least_version);
+        Self { repairs: true, least_version, ..self }
+    }
+
     /// Whether it builds this funnel.
     pub fn is_of(&self, site: &str, id: &str) -> bool {
         self.funnel.site == site && self.funnel.id == id

@@ -73,14 +73,15 @@ impl Lane {
         let plan = Arc::clone(&self.in_force.plan);
         for funnel in &plan.funnels {
             if self.live_of(funnel).is_none() && self.order_of(funnel).is_none() {
-                let settled = generation.max(self.least_generation(funnel));
-                // A number that is not the plan's own may have been this funnel's before a plan took it away.
-                let repairs = settled != generation;
+                let own = generation.max(self.least_generation());
+                let settled = own.max(self.rebuilt_of(funnel));
+                // A rebuild's number may have been this funnel's before a plan took it away.
+                let repairs = settled != own;
                 if self.is_untouched {
                     self.begin_here(funnel, settled);
                 } else {
                     let order = self.build_from_here(funnel, settled);
-                    self.order_build(BuildOrder { repairs, ..order }, effects);
+                    self.order_build(if repairs { order.repairing(0) } else { order }, effects);
                 }
             }
         }
@@ -131,7 +132,7 @@ impl Lane {
         let plan = Arc::clone(&self.in_force.plan);
         let is_meant = |funnel: &&Funnel| funnel.site == site && (only.is_empty() || funnel.id == only);
         for funnel in plan.funnels.iter().filter(is_meant) {
-            let least = self.least_generation(funnel);
+            let least = self.partition.generation_floor.max(self.rebuilt_of(funnel));
             let live = self.live_of(funnel).map(|lane| (lane.generation, lane.cutoff()));
             let open = self.order_of(funnel).map(|order| (order.generation, order.cutoff));
             let known = [live, open].into_iter().flatten();
@@ -141,21 +142,29 @@ impl Lane {
             let settled = known.clone().map(|(generation, _)| generation).fold(least, u64::max);
             let reused = known.clone().any(|(generation, _)| generation == settled);
             let ended = self.live_of(funnel).filter(|lane| lane.generation == settled);
-            let least_version = ended.map_or(0, |lane| lane.version_above(self.next_offset));
+            let replaced = ended.map_or(0, |lane| lane.complete_version(self.next_offset));
             if ended.is_some() {
                 self.end_live(funnel);
             }
             let order = self.build_from_here(funnel, settled);
-            self.order_build(BuildOrder { repairs: reused, least_version, ..order }, effects);
+            self.order_build(if reused { order.repairing(replaced) } else { order }, effects);
         }
         self.relink();
     }
 
-    /// The largest generation of the rebuilds that a funnel was among; the floor of the log, if that is larger: a plan that is
-    /// announced again on another log has the number that it had on the log before.
-    fn least_generation(&self, funnel: &Funnel) -> u64 {
+    /// The largest generation of the rebuilds that a funnel was among.
+    fn rebuilt_of(&self, funnel: &Funnel) -> u64 {
         let of = |only| self.rebuilt.get(&rebuilt_key(&funnel.site, only)).copied().unwrap_or(0);
-        of("").max(of(&funnel.id)).max(self.partition.generation_floor)
+        of("").max(of(&funnel.id))
+    }
+
+    /// What a plan that is announced again on another log has in place of its generation, which it had on the log before. Each
+    /// plan has another, in all partitions the same: old plans may be read again one after the other.
+    fn least_generation(&self) -> u64 {
+        match self.partition.generation_floor {
+            0 => 0,
+            floor => floor + self.in_force.number,
+        }
     }
 
     fn live_of(&self, funnel: &Funnel) -> Option<&FunnelLane> {
@@ -181,7 +190,7 @@ impl Lane {
 
     /// Orders a build anew whose funnel is lost.
     pub fn order_again(&mut self, order: BuildOrder, effects: &mut Effects) {
-        self.order_build(BuildOrder { repairs: true, ..order }, effects);
+        self.order_build(order.repairing(0), effects);
     }
 
     pub(super) fn order_build(&mut self, order: BuildOrder, effects: &mut Effects) {
