@@ -82,7 +82,7 @@ impl<S: Store> Builder<S> {
             generation: order.generation,
             partition: self.partition.partition,
         };
-        if order.repairs {
+        if order.repairs() {
             self.store.remove_journeys(&key).await?;
         }
         let erased = self.store.erasures((self.partition.partition, self.partition.partitions)).await?;

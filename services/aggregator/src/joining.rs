@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(panicked.len(), 1);
         assert_eq!((panicked[0].record.offset, &panicked[0].record.value[..]), (1, &b"what breaks"[..]));
         assert!(waiting.0.is_empty(), "what panicked is not used any more");
-        assert!(effects.builds.len() == 1 && effects.builds[0].is(&order) && effects.builds[0].repairs);
+        assert!(effects.builds.len() == 1 && effects.builds[0].is(&order) && effects.builds[0].repairs());
         assert!(lane.funnels_mut().is_empty() && lane.wants(&effects.builds[0]));
     }
 }

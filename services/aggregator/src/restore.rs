@@ -11,7 +11,7 @@ use warehouse::WarehouseError;
 use warehouse::rows::{BUILDING, COMPLETE, MARKER, PROGRESS, ProgressRow};
 
 use crate::erased::{Erased, Erasure};
-use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId, version_of_repair};
+use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, PlanInForce, rebuilt_of_values};
 use crate::links;
 use crate::snapshot::RestoreProgress;
@@ -128,7 +128,6 @@ fn order_of(funnel: &Arc<Funnel>, row: &ProgressRow) -> BuildOrder {
         generation: row.generation,
         cutoff: row.cutoff,
         clock_ms: row.cutoff_clock_ms,
-        repairs: row.version >= version_of_repair(row.cutoff),
         least_version: row.version,
     }
 }

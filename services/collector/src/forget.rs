@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use crate::fields::text_or_number;
 use crate::limits::{MAX_FORGOTTEN_AT_ONCE, MAX_VISITOR_ID_BYTES};
 use crate::refusal::Refusal;
 use crate::rejection::Reason;
@@ -93,9 +94,7 @@ impl Forgotten {
 
 /// A visitor's id, as events have it: a text or a number.
 fn id(json: &str) -> Result<String, String> {
-    let is_number = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-    let text = if is_number { Some(json.to_owned()) } else { serde_json::from_str(json).unwrap_or_default() };
-    let Some(id) = text else { return Err("a visitor is a text or a number".to_owned()) };
+    let Some(id) = text_or_number(json) else { return Err("a visitor is a text or a number".to_owned()) };
     match id.len() {
         0 => Err("a visitor's id is not empty".to_owned()),
         1..=MAX_VISITOR_ID_BYTES => Ok(id),

@@ -13,6 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::draft::{Draft, Kind, When};
+use crate::fields::{Fields, text_or_number};
 use crate::json::Value;
 use crate::mask;
 use crate::rejection::Rejection;
@@ -22,9 +23,6 @@ const MAX_READ_BYTES: usize = 64 << 10;
 /// The fields of a sample, as Segment names them.
 const SAMPLED: [&str; 8] =
     ["type", "event", "name", "anonymousId", "userId", "messageId", "timestamp", "properties"];
-
-/// Fields as they were written: an id that is a number is kept by its own digits, as that of a stored event.
-type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// Where the rejected events of one request go.
 pub(crate) struct Kept<'r> {
@@ -78,7 +76,7 @@ fn of_draft(draft: &Draft<'_>) -> Rejected {
 
 /// What is told of an event with these fields.
 fn of_fields(fields: &Fields) -> Rejected {
-    let name = |key: &str| fields.get(key).map_or_else(String::new, |value| text_or_number(value.get()));
+    let name = |key: &str| fields.get(key).and_then(|value| text_or_number(value.get())).unwrap_or_default();
     let sampled: BTreeMap<_, _> = fields.iter().filter(|(key, _)| SAMPLED.contains(&key.as_str())).collect();
     let visitor = name("anonymousId");
     Rejected {
@@ -87,15 +85,6 @@ fn of_fields(fields: &Fields) -> Rejected {
         visitor_id: if visitor.is_empty() { name("userId") } else { visitor },
         sample: masked(serde_json::to_string(&sampled).unwrap_or_default()),
         ..Rejected::default()
-    }
-}
-
-/// What names something: a text, or a number by its own digits.
-fn text_or_number(json: &str) -> String {
-    match json.as_bytes().first() {
-        Some(b'-' | b'0'..=b'9') => json.to_owned(),
-        Some(b'"') => serde_json::from_str(json).unwrap_or_default(),
-        _ => String::new(),
     }
 }
 

@@ -18,6 +18,7 @@ mod cors;
 pub mod decoding;
 mod derive;
 mod draft;
+mod fields;
 mod forget;
 mod imports;
 mod json;

@@ -88,9 +88,7 @@ fn admit(state: &State, plan: &Plan, site: &str, request: &HttpRequest) -> Resul
     if !secret::opens(plan, site, request)? {
         access::admit_writer(state.token(), request).map_err(|refused| match refused {
             // Whoever showed a key, be it as a user name, is told about that one.
-            ApiError::TokenNeeded | ApiError::SecretKeyNeeded | ApiError::LoopbackOnly
-                if secret::shown(request.headers()).is_some() =>
-            {
+            ApiError::TokenNeeded | ApiError::LoopbackOnly if secret::shown(request.headers()).is_some() => {
                 ApiError::WrongSecretKey
             }
             refused => refused,

@@ -17,7 +17,7 @@ use rdkafka::message::{BorrowedMessage, Message as _, OwnedHeaders};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, LOST_LIMIT, POLL, is_unknown};
-use super::identity::{self, DEBUG_CONTEXT};
+use super::identity;
 use super::publisher::{KafkaPublisher, Target};
 use super::settings::{self, KafkaSettings};
 use super::{DELIVERY_LIMIT_MS, KafkaError};
@@ -179,8 +179,7 @@ fn consumer(
     from: Offset,
 ) -> Result<BaseConsumer<Following>, KafkaError> {
     let mut config = settings::client(settings)?;
-    let debug = config.get("debug").map_or(DEBUG_CONTEXT.to_owned(), |own| format!("{own},{DEBUG_CONTEXT}"));
-    config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+    identity::log_ids(&mut config);
     config.set("group.id", settings.group()).set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "earliest");
     config.set("enable.partition.eof", "true").set("fetch.wait.max.ms", "100");

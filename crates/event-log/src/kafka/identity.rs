@@ -10,6 +10,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
@@ -21,9 +22,15 @@ use super::settings::{self, KafkaSettings};
 use crate::LogId;
 
 /// The part of librdkafka's debug log in which the line stands.
-pub(super) const DEBUG_CONTEXT: &str = "topic";
+const DEBUG_CONTEXT: &str = "topic";
 /// The id of nothing: brokers older than Kafka 2.8 give none.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+/// Has a client log the line, beside what its options ask for.
+pub(super) fn log_ids(config: &mut ClientConfig) {
+    let debug = config.get("debug").map_or(DEBUG_CONTEXT.to_owned(), |own| format!("{own},{DEBUG_CONTEXT}"));
+    config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+}
 
 /// The identity of a topic that exists.
 pub(super) fn log_id(settings: &KafkaSettings, topic: &str) -> Result<LogId, KafkaError> {

@@ -18,7 +18,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::KafkaError;
 use super::client::{self, ANSWER_LIMIT, LOST_LIMIT, POLL, is_unknown};
-use super::identity::{self, DEBUG_CONTEXT};
+use super::identity;
 use super::settings::{self, KafkaSettings};
 use super::source::Ends;
 
@@ -187,8 +187,7 @@ fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
             config.set(key, value);
         }
     }
-    let debug = config.get("debug").map_or(DEBUG_CONTEXT.to_owned(), |own| format!("{own},{DEBUG_CONTEXT}"));
-    config.set("debug", debug).set_log_level(RDKafkaLogLevel::Debug);
+    identity::log_ids(&mut config);
     // The group is named because librdkafka assigns partitions only with one; it is not joined.
     config.set("group.id", settings.group()).set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false").set("auto.offset.reset", "error");

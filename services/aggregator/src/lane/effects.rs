@@ -17,8 +17,6 @@ pub struct BuildOrder {
     pub cutoff: u64,
     /// The partition's clock there.
     pub clock_ms: i64,
-    /// Journeys of the generation may be stored in this partition that are of no use: they are removed first.
-    pub repairs: bool,
     /// Its progress has at least this version ([`BuildOrder::repairing`]).
     pub least_version: u64,
 }
@@ -30,7 +28,12 @@ impl BuildOrder {
     /// whoever removes journeys must not meet another writer of the same build, as there may be after a rebalance.
     pub fn repairing(self, replaced: u64) -> Self {
         let least_version = version_of_repair(self.cutoff).max(replaced + 1).max(self.least_version);
-        Self { repairs: true, least_version, ..self }
+        Self { least_version, ..self }
+    }
+
+    /// Whether journeys of the generation may be stored in this partition that are of no use: they are removed first.
+    pub fn repairs(&self) -> bool {
+        self.least_version >= version_of_repair(self.cutoff)
     }
 
     /// Whether it builds this funnel.

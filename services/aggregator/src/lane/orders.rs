@@ -185,7 +185,7 @@ impl Lane {
     /// An order to build a funnel as of this position.
     fn build_from_here(&self, funnel: &Funnel, generation: u64) -> BuildOrder {
         let (funnel, cutoff, clock_ms) = (Arc::new(funnel.clone()), self.next_offset, self.clock_ms);
-        BuildOrder { funnel, generation, cutoff, clock_ms, repairs: false, least_version: 0 }
+        BuildOrder { funnel, generation, cutoff, clock_ms, least_version: 0 }
     }
 
     /// Orders a build anew whose funnel is lost.

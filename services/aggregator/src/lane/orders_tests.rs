@@ -113,11 +113,11 @@ fn only_a_number_that_a_rebuild_may_have_used_is_begun_without_what_is_stored_un
     let id = PartitionId { generation_floor: 50, epoch: 2, ..first_of(1, "log".into()) };
     let mut lane = Lane::new(id.clone(), fold_settings(), flush_limits(), counters());
     let ordered = take(&mut lane, 5, plan());
-    assert!(ordered[0].generation == 51 && !ordered[0].repairs, "the first plan's, on this log");
+    assert!(ordered[0].generation == 51 && !ordered[0].repairs(), "the first plan's, on this log");
     let mut lane = Lane::new(id, fold_settings(), flush_limits(), counters());
     take(&mut lane, 60, import());
     let ordered = take(&mut lane, 5, plan());
-    assert!(ordered[0].generation == 60 && ordered[0].repairs);
+    assert!(ordered[0].generation == 60 && ordered[0].repairs());
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn a_build_that_was_replaced_under_its_own_number_is_not_wanted() {
     let first = take(&mut lane, 9, plan());
     let second = take(&mut lane, 8, import());
     assert_eq!((first[0].generation, second[0].generation), (9, 9));
-    assert!(second[0].repairs, "what the first one stored under the number goes first");
+    assert!(second[0].repairs(), "what the first one stored under the number goes first");
     assert!(!lane.wants(&first[0]) && lane.wants(&second[0]));
 }
 

@@ -165,8 +165,7 @@ mod tests {
             wanted: Arc::new(wanted),
         };
         let funnel = Arc::new(Plan::parse("plan.toml", PLAN).unwrap().funnels[0].clone());
-        let order =
-            BuildOrder { funnel, generation: 1, cutoff: 0, clock_ms: 0, repairs: false, least_version: 0 };
+        let order = BuildOrder { funnel, generation: 1, cutoff: 0, clock_ms: 0, least_version: 0 };
         Attempts {
             builder: Arc::new(builder),
             order,

@@ -28,7 +28,7 @@ impl<S: Store> LaneThread<S> {
     /// The first of these records that applies a plan which is not known yet: where it stands, and the plan's number.
     pub(super) fn unknown_plan(&self, records: &[Result<RecordView<'_>, Malformed>]) -> Option<(usize, u64)> {
         let in_force = self.lane.in_force().number;
-        let unknown = |number: &u64| *number > in_force && *number > self.latest_plan();
+        let unknown = |number: &u64| *number > in_force && *number > number_of(self.plans.as_ref());
         let applied = |record: &Result<RecordView<'_>, Malformed>| applied_plan(record).filter(unknown);
         records.iter().enumerate().find_map(|(at, record)| Some((at, applied(record)?)))
     }
@@ -68,10 +68,6 @@ impl<S: Store> LaneThread<S> {
             );
         }
         true
-    }
-
-    fn latest_plan(&self) -> u64 {
-        number_of(self.plans.as_ref())
     }
 }
 

@@ -5,7 +5,8 @@
 
 use url::Url;
 
-use super::pixel::{self, Object, json};
+use super::pixel::{self, json};
+use crate::fields::{Fields, text_or_number};
 
 /// The parameter of the destination that carries the visitor's id; the tag takes it from there.
 const VISITOR_PARAMETER: &str = "rungs_id";
@@ -29,7 +30,7 @@ pub(crate) fn destination(query: &str) -> Option<String> {
 /// is stored without its query and fragment.
 pub(crate) fn parse(query: &str, destination: &Url, makes_visitors: bool) -> Click {
     let event = pixel::parse(query);
-    let Ok(mut fields) = serde_json::from_slice::<Object>(&event) else {
+    let Ok(mut fields) = serde_json::from_slice::<Fields>(&event) else {
         // An unreadable `data` is rejected by the JSON adapter.
         return Click { event, visitor: makes_visitors.then(random_visitor) };
     };
@@ -39,7 +40,7 @@ pub(crate) fn parse(query: &str, destination: &Url, makes_visitors: bool) -> Cli
         Some(made)
     });
     let properties =
-        fields.get("properties").and_then(|value| serde_json::from_str::<Object>(value.get()).ok());
+        fields.get("properties").and_then(|value| serde_json::from_str::<Fields>(value.get()).ok());
     if let Some(mut properties) = properties {
         let mut to = destination.clone();
         to.set_query(None);
@@ -51,16 +52,9 @@ pub(crate) fn parse(query: &str, destination: &Url, makes_visitors: bool) -> Cli
 }
 
 /// A text, or a number by its own digits, as the event keeps it.
-fn visitor(event: &Object) -> Option<String> {
-    let texts = ["anonymousId", "userId"].map(|name| {
-        let json = event.get(name)?.get();
-        match json.as_bytes().first() {
-            Some(b'-' | b'0'..=b'9') => Some(json.to_owned()),
-            Some(b'"') => serde_json::from_str(json).ok().filter(|text: &String| !text.is_empty()),
-            _ => None,
-        }
-    });
-    texts.into_iter().flatten().next()
+fn visitor(event: &Fields) -> Option<String> {
+    let named = |name: &str| text_or_number(event.get(name)?.get()).filter(|text| !text.is_empty());
+    ["anonymousId", "userId"].into_iter().find_map(named)
 }
 
 fn random_visitor() -> String {

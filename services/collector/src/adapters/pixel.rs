@@ -12,9 +12,7 @@ use serde::de::IgnoredAny;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::body::decode_base64;
-
-/// An object's fields as they were written, so that a number keeps its own digits.
-pub(super) type Object = BTreeMap<String, Box<RawValue>>;
+use crate::fields::Fields;
 
 pub(super) fn json(value: &(impl Serialize + ?Sized)) -> Box<RawValue> {
     to_raw_value(value).unwrap_or_default()
@@ -26,7 +24,7 @@ pub(crate) fn parse(query: &str) -> Vec<u8> {
     if let Some((_, data)) = pairs.iter().find(|(name, _)| name == "data") {
         return decode(data);
     }
-    let (mut event, mut properties) = (Object::new(), Object::new());
+    let (mut event, mut properties) = (Fields::new(), Fields::new());
     let (mut page, mut campaign) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in pairs {
         match name.as_ref() {
@@ -35,7 +33,7 @@ pub(crate) fn parse(query: &str) -> Vec<u8> {
                 event.insert(name.into_owned(), json(&value));
             }
             "properties" => match serde_json::from_str(&value) {
-                Ok::<Object, _>(object) => properties.extend(object),
+                Ok::<Fields, _>(object) => properties.extend(object),
                 Err(_) => drop(event.insert("properties".into(), json(&value))),
             },
             "url" | "referrer" => drop(page.insert(name, value)),
