@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make run` to try it, `make test` before a commit.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint simulate faults fuzz bench clean tag libchdb kafka esbuild grafana-schema sdks deploy-tools tools
+.PHONY: help build run test lint simulate faults fuzz bench clean tag libchdb kafka esbuild grafana-schema sdks deploy-tools tools test-tools
 
 CARGO ?= cargo
 
@@ -28,6 +28,9 @@ esbuild: tools
 tools:
 	@scripts/need.sh cargo npm
 
+test-tools:
+	@scripts/need.sh --install cargo npm node go python3 curl chromium prometheus
+
 build: libchdb ## Build target/release/rungs
 	$(CARGO) build --release --locked --bin rungs
 
@@ -37,8 +40,7 @@ run: build ## Start everything with the example data; Ctrl-C ends it, the next r
 grafana-schema: tools
 	@scripts/fetch-grafana-schema.sh >/dev/null
 
-test: libchdb kafka esbuild grafana-schema sdks deploy-tools ## Formatting, lints and all tests, as CI runs them
-	@scripts/need.sh --install chromium curl prometheus python3
+test: test-tools libchdb kafka esbuild grafana-schema sdks deploy-tools ## Formatting, lints and all tests, as CI runs them
 	$(CARGO) fmt --all -- --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) test --workspace --locked --no-fail-fast

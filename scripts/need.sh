@@ -16,7 +16,7 @@ how() {
     python3) say "python3 is missing: vendors' clients and the schemas of Kubernetes are fetched with its pip. On Debian: apt-get install python3 python3-pip" ;;
     go) say "go is missing: the tests of docker-compose.yml and k8s/ read them with it. Install Go 1.24 or later (https://go.dev/dl); Debian's golang may be older" ;;
     c++) say "a C++ compiler is missing: the fuzzer is built with it. On Debian: apt-get install build-essential" ;;
-  curl) say "curl is missing: the smoke test and the examples of docs/server-side.md ask with it. On Debian: apt-get install curl" ;;
+    curl) say "curl is missing: the smoke test and the examples of docs/server-side.md ask with it. On Debian: apt-get install curl" ;;
     chromium) say "chromium is missing: the live page and the tag are tested in it. On Debian: apt-get install chromium" ;;
     prometheus) say "prometheus is missing: rules and dashboards are tested with it and its promtool. On Debian: apt-get install prometheus" ;;
     *) say "$1 is missing" ;;
