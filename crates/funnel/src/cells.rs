@@ -2,8 +2,15 @@
 //! array once the list would not be much smaller. Breakdown values are many and mostly sparse; everybody's histograms are
 //! few, dense, and changed by every event.
 
-/// A list becomes an array when it holds more than one cell in this many.
-const DENSE_ONE_IN: usize = 4;
+/// Minutes of a chunk.
+pub(crate) const MINUTES: u16 = 64;
+
+/// Where a cell stands: the minutes of a bucket side by side. Of the buckets of a duration most people take a few; those
+/// that nobody takes are not looked at, so what the processor has to hold near is small.
+#[inline]
+pub(crate) fn key_of(minute: u16, bucket: usize) -> u16 {
+    bucket as u16 * MINUTES + minute
+}
 
 /// Counts by key.
 #[derive(Debug, Clone)]
@@ -21,8 +28,9 @@ impl Default for Cells {
 }
 
 impl Cells {
-    /// Counts one more; keys are below `size`.
-    pub(crate) fn increment(&mut self, key: u16, size: usize) {
+    /// Counts one more; keys are below `size`, and a list becomes an array when it is longer than `longest`.
+    #[inline]
+    pub(crate) fn increment(&mut self, key: u16, size: usize, longest: usize) {
         match self {
             Self::Many { counts, total } => {
                 if let Some(count) = counts.get_mut(usize::from(key)) {
@@ -30,19 +38,24 @@ impl Cells {
                     *total += 1;
                 }
             }
-            Self::Few(cells) => match cells.binary_search_by_key(&key, |cell| cell.0) {
-                Ok(at) => {
-                    if let Some(cell) = cells.get_mut(at) {
-                        cell.1 += 1;
-                    }
+            Self::Few(_) => self.increment_few(key, size, longest),
+        }
+    }
+
+    fn increment_few(&mut self, key: u16, size: usize, longest: usize) {
+        let Self::Few(cells) = self else { return };
+        match cells.binary_search_by_key(&key, |cell| cell.0) {
+            Ok(at) => {
+                if let Some(cell) = cells.get_mut(at) {
+                    cell.1 += 1;
                 }
-                Err(at) => {
-                    cells.insert(at, (key, 1));
-                    if cells.len() * DENSE_ONE_IN > size {
-                        *self = Self::many(cells, size);
-                    }
+            }
+            Err(at) => {
+                cells.insert(at, (key, 1));
+                if cells.len() > longest {
+                    *self = Self::many(cells, size);
                 }
-            },
+            }
         }
     }
 
@@ -59,6 +72,7 @@ impl Cells {
     }
 
     /// Counts one less; `false` if the cell counts nothing.
+    #[inline]
     pub(crate) fn decrement(&mut self, key: u16) -> bool {
         match self {
             Self::Many { counts, total } => {
@@ -72,30 +86,27 @@ impl Cells {
                 }
                 true
             }
-            Self::Few(cells) => {
-                let Ok(at) = cells.binary_search_by_key(&key, |cell| cell.0) else { return false };
-                match cells.get_mut(at) {
-                    Some(cell) if cell.1 > 1 => cell.1 -= 1,
-                    _ => drop(cells.remove(at)),
-                }
-                true
-            }
+            Self::Few(cells) => decrement_few(cells, key),
         }
     }
 
-    /// Keys in `[from, to)` that count anything, ascending, with their counts.
-    pub(crate) fn range(&self, from: u16, to: u16) -> impl Iterator<Item = (u16, u32)> + '_ {
-        let (few, many) = match self {
+    /// Shows the bucket and count of every cell of the minutes `[from, to)` that counts anything.
+    pub(crate) fn each(&self, from: u16, to: u16, mut show: impl FnMut(usize, u32)) {
+        match self {
             Self::Few(cells) => {
-                let start = cells.partition_point(|cell| cell.0 < from);
-                (cells.get(start..).unwrap_or(&[]), &[] as &[u32])
+                for (key, count) in cells {
+                    if (from..to).contains(&(key % MINUTES)) {
+                        show(usize::from(key / MINUTES), *count);
+                    }
+                }
             }
             Self::Many { counts, .. } => {
-                (&[] as &[(u16, u32)], counts.get(usize::from(from)..usize::from(to)).unwrap_or(&[]))
+                for (bucket, minutes) in counts.chunks_exact(usize::from(MINUTES)).enumerate() {
+                    let minutes = minutes.get(usize::from(from)..usize::from(to)).unwrap_or(&[]);
+                    minutes.iter().filter(|count| **count > 0).for_each(|count| show(bucket, *count));
+                }
             }
-        };
-        let few = few.iter().copied().take_while(move |cell| cell.0 < to);
-        few.chain((from..to).zip(many.iter().copied()).filter(|(_, count)| *count > 0))
+        }
     }
 
     /// Whether nothing is counted.
@@ -112,6 +123,15 @@ impl Cells {
     }
 }
 
+fn decrement_few(cells: &mut Vec<(u16, u32)>, key: u16) -> bool {
+    let Ok(at) = cells.binary_search_by_key(&key, |cell| cell.0) else { return false };
+    match cells.get_mut(at) {
+        Some(cell) if cell.1 > 1 => cell.1 -= 1,
+        _ => drop(cells.remove(at)),
+    }
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,13 +141,14 @@ mod tests {
     proptest! {
         #[test]
         fn cells_equal_a_map_whether_few_or_many(
-            changes in prop::collection::vec((any::<bool>(), 0..64u16), 0..400), from in 0..64u16, to in 0..=64u16,
+            changes in prop::collection::vec((any::<bool>(), 0..2 * MINUTES), 0..400),
+            from in 0..MINUTES, to in 0..=MINUTES, longest in 0..100usize,
         ) {
             let (mut cells, mut map) = (Cells::default(), BTreeMap::<u16, u32>::new());
             for (up, key) in changes {
                 let counted = map.get(&key).copied().unwrap_or(0);
                 if up {
-                    cells.increment(key, 64);
+                    cells.increment(key, 2 * usize::from(MINUTES), longest);
                     map.insert(key, counted + 1);
                 } else {
                     prop_assert_eq!(cells.decrement(key), counted > 0);
@@ -137,8 +158,11 @@ mod tests {
                 prop_assert_eq!(cells.is_empty(), map.is_empty());
             }
             let to = to.max(from);
-            prop_assert_eq!(cells.range(from, to).collect::<Vec<_>>(), map.into_iter()
-                .filter(|(key, _)| (from..to).contains(key)).collect::<Vec<_>>());
+            let mut shown = Vec::new();
+            cells.each(from, to, |bucket, count| shown.push((bucket, count)));
+            let of_minutes = |bucket: usize| map.range(key_of(from, bucket)..key_of(to, bucket));
+            let expected = [0, 1].map(|bucket| of_minutes(bucket).map(move |(_, count)| (bucket, *count)));
+            prop_assert_eq!(shown, expected.into_iter().flatten().collect::<Vec<_>>());
         }
     }
 }

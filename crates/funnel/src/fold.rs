@@ -16,6 +16,7 @@ use crate::plan::Funnel;
 use crate::plan::limits::MAX_BREAKDOWNS;
 use crate::tail::TailEvent;
 use crate::tallies::Tallies;
+use crate::track::STEP_BITS;
 use crate::tracks::{PackedTracks, Track};
 use crate::values::Values;
 use crate::windows::{MINUTE_MS, Windows, minute_of};
@@ -213,8 +214,8 @@ impl Fold {
             return verdict;
         }
         let tail_event = tail_event(event);
-        journey.insert(if late { tail_event.message_only() } else { tail_event }, window_ms);
-        self.tallies.replace(before, journey.live.packed());
+        let changed = journey.insert(if late { tail_event.message_only() } else { tail_event }, window_ms);
+        self.tallies.replace(before, journey.live.packed(), changed);
         prune(journey, &self.spec, self.clock_ms);
         codec::encode(journey, bytes);
         slot.store(bytes);
@@ -235,12 +236,13 @@ impl Fold {
             journey.settle(event.ts, window_ms);
         }
         // What is of one time cannot be settled before that time is over: an import may give a day's events one.
-        if journey.tail.len() >= self.spec.max_tail_events && journey.has_like(&tail_event) {
+        let changed = if journey.tail.len() >= self.spec.max_tail_events && journey.has_like(&tail_event) {
             journey.settle_like(&tail_event);
+            0
         } else {
-            journey.insert(tail_event, window_ms);
-        }
-        self.tallies.replace(before, journey.live.packed());
+            journey.insert(tail_event, window_ms)
+        };
+        self.tallies.replace(before, journey.live.packed(), changed);
         prune(journey, &self.spec, self.clock_ms);
         codec::encode(journey, bytes);
         slot.store(bytes);
@@ -253,7 +255,7 @@ impl Fold {
         let Self { journeys, tallies, .. } = self;
         journeys.remove(visitor, |state| {
             if let Ok(parts) = codec::parts(state) {
-                tallies.replace(parts.live, PackedTracks::NONE);
+                tallies.replace(parts.live, PackedTracks::NONE, STEP_BITS);
             }
         })
     }
@@ -282,7 +284,7 @@ impl Fold {
         if folded_to <= position && live.iter().any(|track| usize::from(track.key) > self.values.len()) {
             return Err(Damaged);
         }
-        self.tallies.replace(PackedTracks::NONE, live);
+        self.tallies.replace(PackedTracks::NONE, live, STEP_BITS);
         self.journeys.restore(visitor, state);
         if folded_to > position {
             self.ahead.insert(visitor, folded_to);

@@ -5,6 +5,7 @@
 //! bytes are what memory and ClickHouse hold.
 
 use crate::tail::{SETTLED, Tail, TailEvent};
+use crate::track::{STEP_BITS, steps_in};
 use crate::tracks::Tracks;
 
 /// A visitor's whole state. Reused from event to event to spare allocations.
@@ -86,18 +87,21 @@ impl Journey {
         self.remembers(SETTLED)
     }
 
-    /// Adds an event to the tail and brings `live` up to date.
-    pub fn insert(&mut self, event: TailEvent, window_ms: i64) {
+    /// Adds an event to the tail and brings `live` up to date. Returns the steps that may have changed, as bits;
+    /// [`STEP_BITS`] where tracks may have gone, too.
+    pub fn insert(&mut self, event: TailEvent, window_ms: i64) -> u32 {
         // Whether applying the event now equals applying the whole tail in time order.
         let in_order = self.tail.last_match_ts().is_none_or(|last| last < event.ts);
         self.tail.insert(&event);
         if event.matches == 0 {
-            return;
+            return 0;
         }
         if in_order {
             self.live.apply(&[event], window_ms);
+            steps_in(event.matches)
         } else {
             self.refold(window_ms);
+            STEP_BITS
         }
     }
 

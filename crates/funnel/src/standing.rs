@@ -79,6 +79,7 @@ mod tests {
     use crate::plan::Plan;
     use crate::tail::TailEvent;
     use crate::tally::Tally;
+    use crate::track::STEP_BITS;
     use crate::windows::Windows;
 
     const PLAN: &str = r#"
@@ -124,7 +125,7 @@ mod tests {
                     journey.insert(event, window_ms);
                 }
                 let tracks = journey.live.packed();
-                tally.replace(None, tracks.track(0).as_ref(), &windows);
+                tally.replace(None, tracks.track(0).as_ref(), STEP_BITS, &windows);
                 let mut bytes = Vec::new();
                 encode(&journey, &mut bytes);
                 journeys.push(bytes);

@@ -3,6 +3,7 @@
 
 use crate::counts::Counts;
 use crate::tally::Tally;
+use crate::track::STEP_BITS;
 use crate::tracks::{PackedTracks, Track};
 use crate::windows::{Windows, minute_of};
 
@@ -23,28 +24,40 @@ impl Tallies {
         Self { steps, windows, by_value: vec![Some(Box::new(everybody))] }
     }
 
-    /// Counts a visitor's tracks where they were `before` and are `after` now.
-    pub(crate) fn replace(&mut self, before: PackedTracks<'_>, after: PackedTracks<'_>) {
+    /// Counts a visitor's tracks where they were `before` and are `after` now. `changed` are the steps that may have changed,
+    /// as bits; where it is [`STEP_BITS`], tracks may also be gone.
+    pub(crate) fn replace(&mut self, before: PackedTracks<'_>, after: PackedTracks<'_>, changed: u32) {
+        if changed == 0 {
+            return;
+        }
         for track in after.iter() {
             let old = before.track(track.key);
             if old.is_none_or(|old| !old.is(&track)) {
-                self.replace_track(track.key, old.as_ref(), Some(&track));
+                self.replace_track(track.key, old.as_ref(), Some(&track), changed);
             }
         }
-        for gone in before.iter().filter(|old| after.track(old.key).is_none()) {
-            self.replace_track(gone.key, Some(&gone), None);
+        if changed == STEP_BITS {
+            for gone in before.iter().filter(|old| after.track(old.key).is_none()) {
+                self.replace_track(gone.key, Some(&gone), None, changed);
+            }
         }
     }
 
     #[expect(clippy::indexing_slicing, reason = "the list was made longer than the index")]
-    fn replace_track(&mut self, key: u16, before: Option<&Track<'_>>, after: Option<&Track<'_>>) {
+    fn replace_track(
+        &mut self,
+        key: u16,
+        before: Option<&Track<'_>>,
+        after: Option<&Track<'_>>,
+        changed: u32,
+    ) {
         let at = usize::from(key);
         if self.by_value.len() <= at {
             self.by_value.resize_with(at + 1, || None);
         }
         let (steps, windows) = (self.steps, self.windows.len());
         let tally = self.by_value[at].get_or_insert_with(|| Box::new(Tally::new(steps, windows, key == 0)));
-        tally.replace(before, after, &self.windows);
+        tally.replace(before, after, changed, &self.windows);
     }
 
     /// The counts of every rolling window ending at this minute: everybody's first (id 0), then those of breakdown values

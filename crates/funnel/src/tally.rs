@@ -6,7 +6,7 @@
 
 use crate::buckets;
 use crate::counts::Counts;
-use crate::histogram::Histogram;
+use crate::histogram::{Density, Histogram, NOWHERE};
 use crate::track::{StepState, UNSET};
 use crate::tracks::Track;
 use crate::windows::{Windows, minute_of};
@@ -39,31 +39,45 @@ struct Durations {
 impl Tally {
     /// Nothing counted yet. `everybody`: also who skipped steps.
     pub fn new(steps: usize, windows: usize, everybody: bool) -> Self {
-        let timed = || Histogram::new(buckets::COUNT, windows);
+        let density = if everybody { Density::Everybody } else { Density::Value };
+        let timed = || Histogram::new(buckets::COUNT, windows, density);
         let step = Durations { seconds: timed(), effort: timed() };
-        Self { plain: Histogram::new(steps * KINDS, windows), durations: vec![step; steps], everybody }
+        let plain = Histogram::new(steps * KINDS, windows, density);
+        Self { plain, durations: vec![step; steps], everybody }
     }
 
-    /// Counts a visitor's track where it was `before` (nothing: a new one) and is `after` now (nothing: gone).
-    pub fn replace(&mut self, before: Option<&Track<'_>>, after: Option<&Track<'_>>, windows: &Windows) {
+    /// Counts a visitor's track where it was `before` (nothing: a new one) and is `after` now (nothing: gone). `changed` are
+    /// the steps that may have changed, as bits.
+    pub fn replace(
+        &mut self,
+        before: Option<&Track<'_>>,
+        after: Option<&Track<'_>>,
+        changed: u32,
+        windows: &Windows,
+    ) {
         let (before, after) = (before.unwrap_or(&Track::NONE), after.unwrap_or(&Track::NONE));
-        let mut matched = false;
-        for index in 0..before.held().max(after.held()) {
-            if !before.is_at(index, after) {
-                let (was, is) = (before.step(index), after.step(index));
+        let held = before.held().max(after.held());
+        let (mut left, mut matched) = (changed & ((1 << held) - 1), 0);
+        while left != 0 {
+            let index = left.trailing_zeros() as usize;
+            left &= left - 1;
+            let (was, is) = (before.step(index), after.step(index));
+            if was != is {
                 self.replace_step(index, &was, &is, windows);
-                matched |= was.last != is.last;
+                matched = if was.last == is.last { matched } else { index + 1 };
             }
         }
-        if self.everybody && matched {
-            self.replace_matches(before, after, windows);
+        if self.everybody {
+            self.replace_matches(before, after, matched, windows);
         }
     }
 
-    /// Counts the latest matches of steps: who took a later step, and who took both.
-    fn replace_matches(&mut self, before: &Track<'_>, after: &Track<'_>, windows: &Windows) {
-        let (mut old_later, mut new_later) = (UNSET, UNSET);
-        for index in (0..before.held().max(after.held())).rev() {
+    /// Counts the latest matches of steps: who took a later step, and who took both. From `matched` on nothing changed.
+    fn replace_matches(&mut self, before: &Track<'_>, after: &Track<'_>, matched: usize, windows: &Windows) {
+        let unchanged = matched..before.held().max(after.held());
+        let later = unchanged.map(|index| after.last(index)).max().unwrap_or(UNSET);
+        let (mut old_later, mut new_later) = (later, later);
+        for index in (0..matched).rev() {
             let (old, new) = (before.last(index), after.last(index));
             self.shift(index, LATER, old_later, new_later, windows);
             self.shift(index, BOTH, old_later.min(old), new_later.min(new), windows);
@@ -91,9 +105,10 @@ impl Tally {
     }
 
     /// Moves one visitor of a plain count from one time to another; [`UNSET`] is nowhere.
+    #[inline]
     fn shift(&mut self, step: usize, kind: usize, old: i64, new: i64, windows: &Windows) {
         if old != new {
-            self.plain.shift(minute_at(old), minute_at(new), step * KINDS + kind, windows);
+            self.plain.shift(minute_of(old), minute_of(new), step * KINDS + kind, windows);
         }
     }
 
@@ -161,18 +176,13 @@ fn set(cells: &mut [u32], at: usize, count: u32) {
     }
 }
 
-/// The minute of a time; [`UNSET`] lies in none.
-fn minute_at(time: i64) -> Option<i64> {
-    (time != UNSET).then(|| minute_of(time))
-}
-
 /// Moves one visitor from a (time, bucket) to another; a time that is [`UNSET`] is nowhere.
 fn shift_timed(histogram: &mut Histogram, old: (i64, u8), new: (i64, u8), windows: &Windows) {
-    let (from, to) = (minute_at(old.0), minute_at(new.0));
+    let (from, to) = (minute_of(old.0), minute_of(new.0));
     if old.1 == new.1 {
         histogram.shift(from, to, usize::from(new.1), windows);
     } else {
-        histogram.shift(from, None, usize::from(old.1), windows);
-        histogram.shift(None, to, usize::from(new.1), windows);
+        histogram.shift(from, NOWHERE, usize::from(old.1), windows);
+        histogram.shift(NOWHERE, to, usize::from(new.1), windows);
     }
 }

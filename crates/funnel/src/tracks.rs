@@ -7,7 +7,7 @@
 //! step on which nothing happened.
 
 use crate::buckets;
-use crate::packed_time::{packed_time, unpacked_time};
+use crate::packed_time::{packed_bits, unpacked_bits};
 use crate::plan::limits::{MAX_BREAKDOWNS, MAX_STEPS};
 use crate::tail::TailEvent;
 use crate::track::{OFFER_BITS, OFFER_SHIFT, STEP_BITS, StepState, UNSET, steps_in};
@@ -15,8 +15,10 @@ use crate::track::{OFFER_BITS, OFFER_SHIFT, STEP_BITS, StepState, UNSET, steps_i
 /// Key and number of steps.
 const HEAD: usize = 3;
 const TIME: usize = 6;
+const WORD: usize = 8;
 const PLAIN_BYTES: usize = 1 + 3 * TIME;
 const OFFER_BYTES: usize = 1 + 2 * TIME;
+const WITH_OFFER: usize = PLAIN_BYTES + OFFER_BYTES;
 
 /// Events that carry a breakdown value: the first step's and offers.
 pub const ENTRIES: u32 = OFFER_BITS | 1;
@@ -47,7 +49,7 @@ pub struct Track<'a> {
 }
 
 fn width(offers: bool) -> usize {
-    if offers { PLAIN_BYTES + OFFER_BYTES } else { PLAIN_BYTES }
+    if offers { WITH_OFFER } else { PLAIN_BYTES }
 }
 
 impl Tracks {
@@ -121,7 +123,10 @@ impl Tracks {
         if matches != 0
             && let Some(steps) = self.bytes.get_mut(at + HEAD..end)
         {
-            TrackMut { offers: self.offers, steps }.apply(ts, matches, window_ms);
+            match self.offers {
+                true => apply(steps.as_chunks_mut::<WITH_OFFER>().0, ts, matches, window_ms),
+                false => apply(steps.as_chunks_mut::<PLAIN_BYTES>().0, ts, matches, window_ms),
+            }
         }
         end - at
     }
@@ -224,31 +229,28 @@ impl Track<'_> {
     }
 
     /// A step; [`StepState::NEW`] where nothing happened.
+    #[inline]
     pub fn step(&self, index: usize) -> StepState {
-        read_step(self.steps, self.offers, index)
+        let step = match self.offers {
+            true => self.steps.as_chunks::<WITH_OFFER>().0.get(index).map(unpacked_step),
+            false => self.steps.as_chunks::<PLAIN_BYTES>().0.get(index).map(unpacked_step),
+        };
+        step.unwrap_or(StepState::NEW)
     }
 
     /// The latest match of a step.
+    #[inline]
     pub(crate) fn last(&self, index: usize) -> i64 {
-        let time = self.part_at(index, 1 + 2 * TIME);
-        time.map_or(UNSET, |time| unpacked_time(*time))
+        let last = match self.offers {
+            true => self.steps.as_chunks::<WITH_OFFER>().0.get(index).map(last_of),
+            false => self.steps.as_chunks::<PLAIN_BYTES>().0.get(index).map(last_of),
+        };
+        last.unwrap_or(UNSET)
     }
 
     /// Whether the same bytes stand for both.
     pub fn is(&self, other: &Track<'_>) -> bool {
         (self.key, self.offers, self.steps) == (other.key, other.offers, other.steps)
-    }
-
-    /// Whether the same bytes stand for a step of both.
-    pub(crate) fn is_at(&self, index: usize, other: &Track<'_>) -> bool {
-        self.offers == other.offers
-            && self.part_at::<PLAIN_BYTES>(index, 0) == other.part_at(index, 0)
-            && (!self.offers
-                || self.part_at::<OFFER_BYTES>(index, PLAIN_BYTES) == other.part_at(index, PLAIN_BYTES))
-    }
-
-    fn part_at<const N: usize>(&self, index: usize, from: usize) -> Option<&[u8; N]> {
-        self.steps.get(index * width(self.offers) + from..).and_then(<[u8]>::first_chunk)
     }
 
     /// The latest time of anything.
@@ -262,85 +264,83 @@ impl Track<'_> {
     }
 }
 
-/// The steps of one track, to be changed.
-struct TrackMut<'a> {
-    offers: bool,
-    steps: &'a mut [u8],
-}
-
-impl TrackMut<'_> {
-    /// Takes the events of one time: `matches` has a bit per matched step and shown offer. Offers come before steps,
-    /// steps in their order.
-    fn apply(&mut self, ts: i64, matches: u32, conversion_window_ms: i64) {
-        let mut touched = steps_in(matches);
-        while touched != 0 {
-            let index = touched.trailing_zeros() as usize;
-            touched &= touched - 1;
-            let mut step = self.step(index);
-            if matches & (1 << (OFFER_SHIFT + index as u32)) != 0 {
-                step.offered = ts;
-            }
-            if matches & (1 << index) != 0 {
-                step.climb(ts, self.below(index, ts), conversion_window_ms);
-                step.commit(ts, conversion_window_ms);
-            }
-            self.set_step(index, &step);
+/// Takes the events of one time into a track's steps: `matches` has a bit per matched step and shown offer. Offers come
+/// before steps, steps in their order.
+fn apply<const WIDTH: usize>(steps: &mut [[u8; WIDTH]], ts: i64, matches: u32, conversion_window_ms: i64) {
+    let mut touched = steps_in(matches);
+    while touched != 0 {
+        let index = touched.trailing_zeros() as usize;
+        touched &= touched - 1;
+        // What the step climbs from; the first one stands on the time itself.
+        let below = match index.checked_sub(1).map(|below| steps.get(below)) {
+            Some(below) => below.map_or((UNSET, UNSET), |below| (anchor_of(below), reached_of(below))),
+            None => (ts, ts),
+        };
+        let Some(packed) = steps.get_mut(index) else { return };
+        let mut step = unpacked_step(packed);
+        if matches & (1 << (OFFER_SHIFT + index as u32)) != 0 {
+            step.offered = ts;
         }
-    }
-
-    /// What a step climbs from; the first one stands on the time itself.
-    fn below(&self, index: usize, ts: i64) -> (i64, i64) {
-        index.checked_sub(1).map_or((ts, ts), |below| {
-            let step = self.step(below);
-            (step.anchor, step.reached)
-        })
-    }
-
-    fn step(&self, index: usize) -> StepState {
-        read_step(self.steps, self.offers, index)
-    }
-
-    fn set_step(&mut self, index: usize, step: &StepState) {
-        let Some(bytes) = self.steps.get_mut(index * width(self.offers)..) else { return };
-        if let Some(slot) = bytes.first_chunk_mut() {
-            *slot = packed_step(step);
+        if matches & (1 << index) != 0 {
+            step.climb(ts, below, conversion_window_ms);
+            step.commit(ts, conversion_window_ms);
         }
-        if self.offers
-            && let Some(slot) = bytes.get_mut(PLAIN_BYTES..).and_then(<[u8]>::first_chunk_mut)
-        {
-            *slot = packed_offer(step);
-        }
+        *packed = packed_step(&step);
     }
 }
 
-fn read_step(steps: &[u8], offers: bool, index: usize) -> StepState {
-    let mut step = StepState::NEW;
-    let Some(bytes) = steps.get(index * width(offers)..) else { return step };
-    if let Some(plain) = bytes.first_chunk::<PLAIN_BYTES>() {
-        let [took, a0, a1, a2, a3, a4, a5, r0, r1, r2, r3, r4, r5, l0, l1, l2, l3, l4, l5] = *plain;
-        step.took = took;
-        step.anchor = unpacked_time([a0, a1, a2, a3, a4, a5]);
-        step.reached = unpacked_time([r0, r1, r2, r3, r4, r5]);
-        step.last = unpacked_time([l0, l1, l2, l3, l4, l5]);
-    }
-    if offers && let Some(offer) = bytes.get(PLAIN_BYTES..).and_then(<[u8]>::first_chunk::<OFFER_BYTES>) {
-        let [effort, o0, o1, o2, o3, o4, o5, c0, c1, c2, c3, c4, c5] = *offer;
-        step.effort = effort;
-        step.offered = unpacked_time([o0, o1, o2, o3, o4, o5]);
-        step.committed = unpacked_time([c0, c1, c2, c3, c4, c5]);
+#[inline]
+fn anchor_of<const WIDTH: usize>(packed: &[u8; WIDTH]) -> i64 {
+    unpacked_bits(word(packed, 1))
+}
+
+#[inline]
+fn reached_of<const WIDTH: usize>(packed: &[u8; WIDTH]) -> i64 {
+    unpacked_bits(word(packed, 1 + TIME))
+}
+
+#[inline]
+fn last_of<const WIDTH: usize>(packed: &[u8; WIDTH]) -> i64 {
+    unpacked_bits(word(packed, PLAIN_BYTES - WORD) >> 16)
+}
+
+#[inline]
+fn unpacked_step<const WIDTH: usize>(packed: &[u8; WIDTH]) -> StepState {
+    let byte = |at: usize| packed.get(at).copied().unwrap_or(0);
+    let mut step = StepState {
+        took: byte(0),
+        anchor: anchor_of(packed),
+        reached: reached_of(packed),
+        last: last_of(packed),
+        ..StepState::NEW
+    };
+    if WIDTH == WITH_OFFER {
+        step.effort = byte(PLAIN_BYTES);
+        step.offered = unpacked_bits(word(packed, PLAIN_BYTES + 1));
+        step.committed = unpacked_bits(word(packed, WITH_OFFER - WORD) >> 16);
     }
     step
 }
 
-fn packed_step(step: &StepState) -> [u8; PLAIN_BYTES] {
-    let [a0, a1, a2, a3, a4, a5] = packed_time(step.anchor);
-    let [r0, r1, r2, r3, r4, r5] = packed_time(step.reached);
-    let [l0, l1, l2, l3, l4, l5] = packed_time(step.last);
-    [step.took, a0, a1, a2, a3, a4, a5, r0, r1, r2, r3, r4, r5, l0, l1, l2, l3, l4, l5]
+/// The 8 bytes from a place: a time of 6 bytes is read fastest as a part of them.
+#[inline]
+fn word<const N: usize>(bytes: &[u8; N], at: usize) -> u64 {
+    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |word| u64::from_le_bytes(*word))
 }
 
-fn packed_offer(step: &StepState) -> [u8; OFFER_BYTES] {
-    let [o0, o1, o2, o3, o4, o5] = packed_time(step.offered);
-    let [c0, c1, c2, c3, c4, c5] = packed_time(step.committed);
-    [step.effort, o0, o1, o2, o3, o4, o5, c0, c1, c2, c3, c4, c5]
+#[inline]
+fn packed_step<const WIDTH: usize>(step: &StepState) -> [u8; WIDTH] {
+    let [anchor, reached, last, offered, committed] =
+        [step.anchor, step.reached, step.last, step.offered, step.committed].map(packed_bits);
+    let words = [
+        u64::from(step.took) | anchor << 8 | reached << 56,
+        reached >> 8 | last << 40,
+        last >> 24 | u64::from(step.effort) << 24 | offered << 32,
+        offered >> 32 | committed << 16,
+    ];
+    let mut packed = [0; WIDTH];
+    for (bytes, word) in packed.chunks_mut(WORD).zip(words) {
+        bytes.copy_from_slice(word.to_le_bytes().get(..bytes.len()).unwrap_or(&[]));
+    }
+    packed
 }
