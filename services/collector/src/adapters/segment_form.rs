@@ -20,9 +20,17 @@ pub(super) struct Object<'t> {
 impl Batch {
     /// `body_bytes` is the length of the form that is read: this one becomes a little longer.
     pub(super) fn new(body_bytes: usize) -> Self {
-        let mut text = String::with_capacity(body_bytes + body_bytes / 4 + 64);
-        text.push_str("{\"batch\":[");
-        Self { text, is_empty: true }
+        let mut batch =
+            Self { text: String::with_capacity(body_bytes + body_bytes / 4 + 64), is_empty: true };
+        batch.clear();
+        batch
+    }
+
+    /// Without events.
+    pub(super) fn clear(&mut self) {
+        self.text.clear();
+        self.text.push_str("{\"batch\":[");
+        self.is_empty = true;
     }
 
     /// The next event; `fill` writes its fields.
@@ -61,16 +69,15 @@ fn object(text: &mut String, fill: impl FnOnce(&mut Object<'_>)) {
 }
 
 impl Object<'_> {
-    fn key(&mut self, name: &str) {
-        if !std::mem::take(&mut self.is_empty) {
-            self.text.push(',');
-        }
-        push_quoted(self.text, name);
-        self.text.push(':');
+    /// `name` is plain: no character of it is escaped.
+    fn key(&mut self, name: &'static str) {
+        self.text.push_str(if std::mem::take(&mut self.is_empty) { "\"" } else { ",\"" });
+        self.text.push_str(name);
+        self.text.push_str("\":");
     }
 
     /// A field as the client wrote it, unless it is null.
-    pub(super) fn value(&mut self, name: &str, value: &Value<'_>) {
+    pub(super) fn value(&mut self, name: &'static str, value: &Value<'_>) {
         if !value.is_null() {
             self.key(name);
             value.push(self.text);
@@ -78,7 +85,7 @@ impl Object<'_> {
     }
 
     /// A field of text, unless it is empty.
-    pub(super) fn text(&mut self, name: &str, text: &str) {
+    pub(super) fn text(&mut self, name: &'static str, text: &str) {
         if !text.is_empty() {
             self.key(name);
             push_quoted(self.text, text);
@@ -86,7 +93,7 @@ impl Object<'_> {
     }
 
     /// A field that is an object, unless `fill` writes nothing into it.
-    pub(super) fn object(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
+    pub(super) fn object(&mut self, name: &'static str, fill: impl FnOnce(&mut Object<'_>)) {
         let (before, was_empty) = (self.text.len(), self.is_empty);
         self.key(name);
         let inner = self.text.len() + 1;
