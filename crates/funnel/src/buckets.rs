@@ -42,13 +42,15 @@ pub fn bucket_of(duration_ms: i64) -> usize {
     UPPER_BOUNDS_MS.partition_point(|bound| *bound < duration_ms)
 }
 
-/// The `q`-quantile (0..=1) in seconds; `None` without any duration. Durations beyond the last bound read as that bound.
+/// The `q`-quantile (0..=1) in seconds; `None` without any duration. Those of a bucket are taken to be spread over it evenly
+/// on a logarithmic scale, so that a single one has its median in the middle. Durations beyond the last bound read as that
+/// bound.
 pub fn quantile_seconds(counts: &[u64], q: f64) -> Option<f64> {
     let total: u64 = counts.iter().sum();
     if total == 0 {
         return None;
     }
-    let rank = (q.clamp(0.0, 1.0) * total as f64).max(1.0);
+    let rank = q.clamp(0.0, 1.0) * total as f64;
     let mut below = 0u64;
     for (bucket, count) in counts.iter().enumerate() {
         if *count > 0 && (below + count) as f64 >= rank {
@@ -91,5 +93,14 @@ mod tests {
         let median = quantile_seconds(&counts, 0.5).unwrap();
         assert!((0.5..=1.0).contains(&median), "{median}");
         assert_eq!(quantile_seconds(&[0; COUNT], 0.5), None);
+    }
+
+    #[test]
+    fn the_median_of_one_is_the_middle_of_its_bucket() {
+        let mut counts = [0u64; COUNT];
+        counts[bucket_of(105_000)] = 1; // 100 s .. 200 s
+        let [low, median, high] = [0.0, 0.5, 1.0].map(|q| quantile_seconds(&counts, q).unwrap());
+        assert!((low - 100.0).abs() < 1e-9 && (high - 200.0).abs() < 1e-9, "{low} {high}");
+        assert!((median - 20_000f64.sqrt()).abs() < 1e-9, "{median}");
     }
 }
