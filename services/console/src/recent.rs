@@ -110,7 +110,7 @@ impl Teller<'_> {
         let why = match matches.is_empty() {
             true => Some(self.why_none(&event.event, &places)),
             false if row.is_late(self.horizon_ms) => Some(
-                "It came too late to be counted live; the next build from raw events counts it.".to_owned(),
+                "It came too late to be counted live; builds from raw events count it.".to_owned(),
             ),
             false => None,
         };

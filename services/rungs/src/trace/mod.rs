@@ -1,6 +1,7 @@
 //! Answers where an event went, from what ClickHouse holds: stored, which steps it matches and whether it counts there, late or
 //! a copy, rejected and why ([`story`] tells each), or not there, with what that may mean ([`hints`]).
 
+mod builds;
 mod hints;
 mod room;
 mod story;
@@ -14,6 +15,7 @@ use warehouse::raw::RawQuery;
 use warehouse::trace::{Reached, Traced, Wanted};
 use warehouse::{Warehouse, WarehouseError};
 
+use self::builds::Builds;
 use crate::failure::Failure;
 
 /// What of the aggregator's settings decides what is counted live.
@@ -40,9 +42,16 @@ pub(crate) async fn run(warehouse: &Warehouse, wanted: &Wanted, limits: Limits) 
     }
     let plan = plan_in_force(&reached)?;
     let climbs = climbs(warehouse, &plan, &wanted.site, &stored).await?;
-    let without_room = room::without(warehouse, &plan, &wanted.site, &stored, &reached, limits).await?;
-    let facts =
-        story::Facts { plan: &plan, climbs: &climbs, without_room: &without_room, reached: &reached, limits };
+    let builds = Builds::read(warehouse, &plan, &wanted.site, &reached, limits.horizon_ms).await?;
+    let without_room = room::without(warehouse, &plan, &wanted.site, &stored, &builds, limits).await?;
+    let facts = story::Facts {
+        plan: &plan,
+        climbs: &climbs,
+        builds: &builds,
+        without_room: &without_room,
+        reached: &reached,
+        limits,
+    };
     print!("{}", facts.stored(&stored));
     print!("{}", story::rejected(&facts.beside(&stored, rejected)));
     Ok(())

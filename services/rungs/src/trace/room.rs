@@ -3,15 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use event_log::partition_of;
 use funnel::Plan;
 use funnel::intake::message_hash;
 use funnel::room::Without;
-use warehouse::imports::ImportedRows;
-use warehouse::trace::{Reached, Traced};
-use warehouse::{FunnelKey, Warehouse, WarehouseError};
+use warehouse::trace::Traced;
+use warehouse::{Warehouse, WarehouseError};
 
 use super::Limits;
+use super::builds::Builds;
 
 /// By visitor, events that are counted by the next build, each with the funnel.
 pub(super) type WithoutRoom<'p> = HashMap<String, HashSet<Without<'p>>>;
@@ -22,7 +21,7 @@ pub(super) async fn without<'p>(
     plan: &'p Plan,
     site: &str,
     stored: &[Traced],
-    reached: &[Reached],
+    builds: &Builds,
     limits: Limits,
 ) -> Result<WithoutRoom<'p>, WarehouseError> {
     let mut found = WithoutRoom::new();
@@ -43,7 +42,7 @@ pub(super) async fn without<'p>(
             let copies = stored.iter().filter(|row| is(row, visitor, message));
             let first = copies.min_by_key(|row| (row.stored.log_epoch, row.stored.offset));
             let Some(row) = first else { continue };
-            if !is_built(warehouse, plan, (site, funnel), row, reached, limits).await? {
+            if !builds.took(funnel, row) {
                 waiting.insert((message, funnel));
             }
         }
@@ -54,29 +53,4 @@ pub(super) async fn without<'p>(
 
 fn is(row: &Traced, visitor: &str, message: u64) -> bool {
     row.event.visitor_id == visitor && message_hash(&row.event.message_id) == message
-}
-
-/// Whether the generation in force took the event from the raw events.
-async fn is_built(
-    warehouse: &Warehouse,
-    plan: &Plan,
-    (site, funnel): (&str, &str),
-    row: &Traced,
-    reached: &[Reached],
-    limits: Limits,
-) -> Result<bool, WarehouseError> {
-    let Some(funnel) = plan.funnels_of(site).find(|known| known.id == funnel) else { return Ok(false) };
-    let key = FunnelKey {
-        site: site.to_owned(),
-        funnel: funnel.id.clone(),
-        definition: funnel.definition_hash(limits.horizon_ms),
-    };
-    let Some(generation) = warehouse.generations(&key).await?.in_force() else { return Ok(false) };
-    let partitions = reached.first().map_or(1, |partition| partition.log_partitions.max(1));
-    let rows = ImportedRows {
-        log_partition: partition_of(site, &row.event.visitor_id, partitions),
-        rows: 1,
-        last: (row.stored.log_epoch, row.stored.offset),
-    };
-    Ok(warehouse.cutoffs(&key, generation).await?.are_after(&[rows]))
 }

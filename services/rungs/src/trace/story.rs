@@ -11,6 +11,7 @@ use funnel::plan::{CompiledSchema, Identity, Place, Plan, Role, STORED_PREFIX, V
 use warehouse::rejected::RejectedRow;
 use warehouse::trace::{MAX_TRACED, Reached, Traced};
 
+use super::builds::Builds;
 use super::room::WithoutRoom;
 use super::{Climbs, Limits, time};
 use crate::terminal::on_one_line;
@@ -19,6 +20,7 @@ use crate::terminal::on_one_line;
 pub(super) struct Facts<'a> {
     pub(super) plan: &'a Plan,
     pub(super) climbs: &'a Climbs<'a>,
+    pub(super) builds: &'a Builds,
     pub(super) without_room: &'a WithoutRoom<'a>,
     pub(super) reached: &'a [Reached],
     pub(super) limits: Limits,
@@ -86,19 +88,18 @@ impl Facts<'_> {
             lines.push(format!("  came with the import {}", stored.import_id));
         }
         if copies > 1 {
-            lines.push(format!("  {copies} copies are stored; this one, the first by the log, counts"));
+            lines.push(format!(
+                "  {copies} copies are stored; it was sent again, or written again after a crash. This one, the first by the \
+                 log, counts"
+            ));
         }
         if row.is_late(self.limits.horizon_ms) {
             let horizon = units::duration_text(self.limits.horizon_ms);
             lines.push(format!(
-                "  late: older than [aggregator] horizon ({horizon}) when it came, so the next build from raw events counts it"
+                "  late: older than [aggregator] horizon ({horizon}) when it came, so builds from raw events count it, and nothing before"
             ));
         }
         lines.extend(self.steps(row));
-        if self.plan.site(&row.site).is_some_and(|site| site.policy.identity == Identity::Links) {
-            let text = "  the site joins ids: if another id stands for this visitor, the next build counts the event";
-            lines.push(text.to_owned());
-        }
         lines.extend(
             self.violations(row).iter().map(|broken| format!("  against the schema: {}", broken.message)),
         );
@@ -152,12 +153,21 @@ impl Facts<'_> {
         let Limits { horizon_ms, max_tail_events } = self.limits;
         format!(
             "  {what}, and was not counted live: when it came, the funnel had {max_tail_events} events of the visitor within \
-             [aggregator] horizon ({}), and remembers no more ([aggregator] max_tail_events). The next build from raw events \
-             counts it: rungs rebuild --site {} --funnel {}",
+             [aggregator] horizon ({}), and remembers no more ([aggregator] max_tail_events): {}",
             units::duration_text(horizon_ms),
-            row.site,
-            place.funnel.id
+            self.next_build(row, place)
         )
+    }
+
+    fn next_build(&self, row: &Traced, place: &Place<'_>) -> String {
+        format!(
+            "the next build from raw events counts it (rungs rebuild --site {} --funnel {})",
+            row.site, place.funnel.id
+        )
+    }
+
+    fn joins_ids(&self, row: &Traced) -> bool {
+        self.plan.site(&row.site).is_some_and(|site| site.policy.identity == Identity::Links)
     }
 
     /// Whether a step that it matches counts for its visitor, as far as that is known.
@@ -171,11 +181,23 @@ impl Facts<'_> {
                 self.without_room(row, place, &format!("matches {at}"))
             }
             Some(Footing::Begins | Footing::Counts) if row.is_late(self.limits.horizon_ms) => {
-                format!("  is {at}, and will count there")
+                match self.builds.took(&place.funnel.id, row) {
+                    true => format!("  is {at}, and counts there: a build from raw events took it"),
+                    false => format!("  is {at}, and will count there: {}", self.next_build(row, place)),
+                }
             }
             Some(Footing::Begins) => format!("  is {at}, and counts: a climb begins"),
             Some(Footing::Counts) => format!("  is {at}, and counts: the steps before it were taken"),
             Some(Footing::Again) => format!("  is {at} once more: the visitor had taken it, and counts once"),
+            Some(Footing::Without(missing)) if self.joins_ids(row) => format!(
+                "  matches {at}: by this id alone it does not count, for {} was not taken before it. The site joins ids: if \
+                 another id of the visitor took it, {}",
+                step(place, *missing),
+                match self.builds.joined(&place.funnel.id, row) {
+                    true => "the event counts since the last build".to_owned(),
+                    false => self.next_build(row, place),
+                }
+            ),
             Some(Footing::Without(missing)) => format!(
                 "  matches {at}, and does not count: the visitor had not taken {} before it (steps count in order, within \
                  {window} of the first); who never does is among its `skipped`",

@@ -62,8 +62,16 @@ fn told_by(plan: &Plan, rows: &[Traced], of_ann: &[Traced]) -> String {
     in_time.sort_by_key(|row| row.event.ts);
     in_time.iter().for_each(|row| climbs.push(&row.event.incoming()));
     let climbs = Climbs::from([("ann".to_owned(), climbs.footings())]);
-    let without_room = WithoutRoom::new();
-    Facts { plan, climbs: &climbs, without_room: &without_room, reached: &[], limits: LIMITS }.stored(rows)
+    facts(plan, &climbs, &Builds::default(), &WithoutRoom::new()).stored(rows)
+}
+
+fn facts<'a>(
+    plan: &'a Plan,
+    climbs: &'a Climbs<'a>,
+    builds: &'a Builds,
+    without_room: &'a WithoutRoom<'a>,
+) -> Facts<'a> {
+    Facts { plan, climbs, builds, without_room, reached: &[], limits: LIMITS }
 }
 
 /// An order that its step asks for, so many hours later.
@@ -128,14 +136,8 @@ fn everything_that_a_lenient_schema_says_of_an_event_is_told_once() {
         visitor_id: "ann".into(),
         ..RejectedRow::default()
     };
-    let without_room = WithoutRoom::new();
-    let facts = Facts {
-        plan: &plan,
-        climbs: &Climbs::new(),
-        without_room: &without_room,
-        reached: &[],
-        limits: LIMITS,
-    };
+    let (climbs, builds, without_room) = (Climbs::new(), Builds::default(), WithoutRoom::new());
+    let facts = facts(&plan, &climbs, &builds, &without_room);
     let beside = facts.beside(&[order], vec![sample("order 1"), sample("another")]);
     assert_eq!(beside.iter().map(|row| row.message_id.as_str()).collect::<Vec<_>>(), ["another"]);
 }
@@ -158,6 +160,53 @@ fn a_late_event_is_told_to_be_late() {
 }
 
 #[test]
+fn a_late_event_counts_once_a_build_took_it() {
+    let mut late = traced("product_view", 7);
+    late.stored.received_at += 2 * HOUR_MS;
+    let plan = plan();
+    let mut climbs = plan.climbs("shop");
+    climbs.push(&late.event.incoming());
+    let climbs = Climbs::from([("ann".to_owned(), climbs.footings())]);
+    let told = |builds: Builds| facts(&plan, &climbs, &builds, &WithoutRoom::new()).stored(&[late.clone()]);
+    for (builds, expected) in [
+        (Builds::of("purchase", 1, 8, false), "and counts there: a build from raw events took it"),
+        (
+            Builds::of("purchase", 1, 7, false),
+            "will count there: the next build from raw events counts it (rungs rebuild",
+        ),
+        (Builds::of("another", 1, 8, false), "will count there"),
+    ] {
+        let text = told(builds);
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn where_ids_are_joined_a_step_that_is_missing_may_be_another_ids() {
+    let mut plan = plan();
+    let site = "[[sites]]\nid = \"shop\"\nwrite_keys = [\"wk\"]\nidentity = \"links\"\n";
+    plan.sites = Plan::parse("plan.toml", site).unwrap().sites;
+    let order = order(1);
+    let mut climbs = plan.climbs("shop");
+    climbs.push(&order.event.incoming());
+    let climbs = Climbs::from([("ann".to_owned(), climbs.footings())]);
+    let told = |builds: Builds| {
+        facts(&plan, &climbs, &builds, &WithoutRoom::new()).stored(std::slice::from_ref(&order))
+    };
+    for (builds, expected) in [
+        (Builds::of("purchase", 1, 3, true), "the event counts since the last build"),
+        (Builds::of("purchase", 1, 2, true), "the next build from raw events counts it"),
+        (Builds::of("purchase", 1, 3, false), "the next build from raw events counts it"),
+    ] {
+        let text = told(builds);
+        assert!(
+            text.contains("by this id alone it does not count") && text.contains(expected),
+            "{expected}: {text}"
+        );
+    }
+}
+
+#[test]
 fn an_event_that_found_no_room_is_told_to_wait_for_a_build_unless_it_counts_nowhere_anyway() {
     let plan = plan();
     let (view, seen) = (traced("product_view", 1), traced("card_seen", 1));
@@ -167,8 +216,7 @@ fn an_event_that_found_no_room_is_told_to_wait_for_a_build_unless_it_counts_nowh
         let mut climbs = plan.climbs("shop");
         climbs.push(&row.event.incoming());
         let climbs = Climbs::from([("ann".to_owned(), climbs.footings())]);
-        let (plan, without_room) = (&plan, &without_room);
-        Facts { plan, climbs: &climbs, without_room, reached: &[], limits: LIMITS }.stored(&[row])
+        facts(&plan, &climbs, &Builds::default(), &without_room).stored(&[row])
     };
     for (row, what) in [(view, "matches step 1 (view)"), (seen, "is the offer of step 1 (view)")] {
         let text = told(row);
