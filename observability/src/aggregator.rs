@@ -110,7 +110,7 @@ fn events() -> Panel {
 fn outcomes() -> Panel {
     Panel::lines(
         "What became of matched events",
-        "Late and tail_full events are stored, and counted at the next build from raw.",
+        "Late, imported and tail_full events are stored, and counted at the next build from raw.",
     )
     .over_time(
         "sum by (outcome) (rate(rungs_aggregator_folded_events_total[$__rate_interval]))",

@@ -22,6 +22,8 @@ pub struct LaneCounters {
     /// How long things take.
     pub timing: Timing,
     outcomes: [IntCounter; 7],
+    /// Beside the outcomes: late ones of imports.
+    imported: IntCounter,
 }
 
 /// What can become of a matched event, as the metric's label says it.
@@ -41,7 +43,7 @@ impl LaneCounters {
         let folded: IntCounterVec = metrics.counter_vec(
             "rungs_aggregator_folded_events_total",
             "Matched events by what became of them, once for each funnel they match: counted, duplicate, late (older than \
-             the horizon), tail_full (too many recent events of one visitor), restored (already part of a stored \
+             the horizon), imported (late too, but of an import, whose build counts it), tail_full (too many recent events of one visitor), restored (already part of a stored \
              journey), damaged (a stored journey could not be read and began anew), linked (its id is one of a visitor's who \
              goes by another; counted by the next build).",
             &["outcome"],
@@ -70,14 +72,72 @@ impl LaneCounters {
             )?,
             timing: Timing::register(metrics)?,
             outcomes: OUTCOMES.map(|(_, outcome)| folded.with_label_values(&[outcome])),
+            imported: folded.with_label_values(&["imported"]),
         })
     }
 
-    /// Counts what became of a matched event.
-    pub fn folded(&self, folded: Folded) {
+    /// Counts what became of a matched event. The past that an import brings is not late: the build that ends the import counts it.
+    pub fn folded(&self, folded: Folded, is_imported: bool) {
+        if is_imported && folded == Folded::Late {
+            self.imported.inc();
+            return;
+        }
         let known = OUTCOMES.iter().zip(&self.outcomes).find(|((outcome, _), _)| *outcome == folded);
         if let Some((_, counter)) = known {
             counter.inc();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use rungs_proto::v1::record::Body;
+    use rungs_proto::v1::{Control, Event, PlanApplied, Record, control::Action};
+
+    use super::*;
+    use crate::lane::{Effects, Lane};
+    use crate::small_lane::{PLAN, first_of, flush_limits, fold_settings};
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+    const YEAR_MS: i64 = 366 * 86_400_000;
+
+    fn event(message: &str, import: &str, ts_ms: i64) -> Body {
+        let (site, visitor_id, event) = ("s".into(), "v".into(), "a".into());
+        let (message_id, import_id) = (message.into(), import.into());
+        Body::Event(Event {
+            site,
+            visitor_id,
+            message_id,
+            event,
+            import_id,
+            ts_ms,
+            own_ts_ms: ts_ms,
+            ..Event::default()
+        })
+    }
+
+    #[test]
+    fn the_past_that_an_import_brings_is_not_among_what_came_late() {
+        let metrics = Metrics::new().unwrap();
+        let counters = LaneCounters::register(&metrics).unwrap();
+        let mut lane = Lane::new(first_of(1, "log".into()), fold_settings(), flush_limits(), counters);
+        let plan = Action::PlanApplied(PlanApplied { number: 1 });
+        let bodies = [
+            Body::Control(Control { generation: 1, action: Some(plan) }),
+            event("1", "", NOW_MS - YEAR_MS),
+            event("2", "i", NOW_MS - YEAR_MS),
+            event("3", "i", NOW_MS - YEAR_MS),
+            event("4", "i", NOW_MS),
+        ];
+        for body in bodies {
+            let value = Record { body: Some(body) }.encode_to_vec();
+            lane.record(lane.next_offset(), NOW_MS, &value, &|_| Some(PLAN.into()), &mut Effects::default());
+        }
+        let text = String::from_utf8(metrics.render().unwrap()).unwrap();
+        for (outcome, events) in [("late", 1), ("imported", 2), ("counted", 1)] {
+            let line = format!("rungs_aggregator_folded_events_total{{outcome=\"{outcome}\"}} {events}\n");
+            assert!(text.contains(&line), "{line}{text}");
         }
     }
 }

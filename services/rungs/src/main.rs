@@ -8,6 +8,7 @@ mod demo;
 mod failure;
 mod generation;
 mod import;
+mod moment;
 mod plans;
 mod plural;
 mod problems;

@@ -50,7 +50,7 @@ impl Plan {
         };
         let text = format!(
             "it will export about {} Prometheus series{many}, write {} to {} history rows a minute and partition, and \
-             keep about {} bytes in memory for a visitor who enters every funnel",
+             keep about {} bytes in memory for a visitor who climbs every funnel to the top",
             cost.prometheus_series,
             cost.history_rows_per_minute,
             cost.history_rows_per_minute_at_most,
@@ -255,6 +255,6 @@ mod tests {
         assert_eq!(cost.prometheus_series, 6 * 3 * 2 + 3 + 3 * 2 + (2 + 1) * 2 * 27);
         assert_eq!(cost.history_rows_per_minute, 1 + 1 + 2);
         assert_eq!(cost.history_rows_per_minute_at_most, 4 + 2 * 1_001);
-        assert_eq!(cost.bytes_per_visitor, 64 + 3 * 20 * 3);
+        assert_eq!(cost.bytes_per_visitor, 150 + 3 * 33 * 3 + (18 + 8) * (3 + 1));
     }
 }

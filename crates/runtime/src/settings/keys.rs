@@ -127,7 +127,7 @@ fn aggregator() -> Vec<Row> {
         (S, "journeys_interval", number!(Milliseconds, 100..=600 * SECOND, aggregator.journeys_interval_ms), "Visitors' journeys are written this often."),
         (S, "journeys_batch_rows", number!(One, 1..=10_000_000, aggregator.journeys_batch_rows), "Journeys of one insert, at most; more are written one insert after the other, with rests between them, at most one every `events_interval`."),
         (S, "max_tail_events", number!(One, 1..=100_000, aggregator.max_tail_events), "Recent events remembered of one visitor, at most; further ones are counted at the next build from raw."),
-        (S, "max_journeys", number!(One, 1_000..=10_000_000_000, aggregator.max_journeys), "Journeys (a visitor in a funnel) in memory, at most, over all partitions of the process: about 300 bytes each. Beyond, it forgets those that no window counts, and else reads no further."),
+        (S, "max_journeys", number!(One, 1_000..=10_000_000_000, aggregator.max_journeys), "Journeys (a visitor in a funnel) in memory, at most, over all partitions of the process: about 340 bytes each. Beyond, it forgets those that no window counts, and else reads no further."),
         (S, "minute_history", number!(Days, 1..=3_660, aggregator.minute_history_days), "How long minute ends are answered."),
         (S, "hour_history", number!(Days, 1..=36_600, aggregator.hour_history_days), "How long hour ends are answered."),
         (S, "erasure_interval", number!(Milliseconds, SECOND..=DAY, aggregator.erasure_interval_ms), "Rows of visitors who were erased are looked for this often and deleted: ClickHouse rewrites the parts that have some. Reads leave them out at once."),

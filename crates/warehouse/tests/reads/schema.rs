@@ -1,7 +1,7 @@
 //! The schema's version and the retention of its tables.
 
 use warehouse::migrate::{SCHEMA, check_schema};
-use warehouse::rows::COMPLETE;
+use warehouse::rows::{COMPLETE, RollingRow};
 use warehouse::{Retention, WarehouseError, migrate};
 
 use crate::database::*;
@@ -83,6 +83,41 @@ async fn the_view_shows_minutes_that_every_partition_has_of_the_generation_in_fo
     let found =
         warehouse.client().query(sql).fetch_all::<(u32, String, u64, u64, Option<f64>)>().await.unwrap();
     let expected = [(600, "view".into(), 14, 14, Some(1.0)), (600, "buy".into(), 3, 14, Some(3.0 / 14.0))];
+    assert_eq!(found, expected);
+}
+
+/// The README's query, without its format.
+fn query_of_the_readme() -> &'static str {
+    let readme = include_str!("../../../../README.md");
+    let (_, from_query) = readme.split_once("-d \"\n  SELECT minute").unwrap();
+    let (query, _) = from_query.split_once(" FORMAT ").unwrap();
+    query
+}
+
+#[tokio::test]
+async fn the_query_of_the_readme_reads_the_newest_minute_first_and_its_steps_in_order() {
+    let warehouse = database().await;
+    log(&warehouse, "log", 1).await;
+    generation(&warehouse, 3, COMPLETE, 1, 10).await;
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let newest = (since_1970.as_secs() / 60 * 60) as u32;
+    let at = |minute, visitors| RollingRow { minute, ..rolling(0, 3, "", visitors, 10) };
+    let mut of_channel = rolling(0, 3, "email", [4, 1], 10);
+    of_channel.minute = newest;
+    let rows = [at(newest - 60, [9, 3]), at(newest, [8, 2]), of_channel];
+    insert(&warehouse, "funnel_rolling", &rows).await;
+    let sql = format!("SELECT toUnixTimestamp(minute){}", query_of_the_readme());
+    let found = warehouse.client().query(&sql);
+    let found = found.fetch_all::<(u32, String, u64, Option<f64>, Option<f64>)>().await.unwrap();
+    let row = |minute, step: &str, visitors: u64, conversion, ctr| {
+        (minute, step.to_owned(), visitors, conversion, ctr)
+    };
+    let expected = [
+        row(newest, "view", 8, Some(1.0), None),
+        row(newest, "buy", 2, Some(0.25), Some(4.0 / 9.0)),
+        row(newest - 60, "view", 9, Some(1.0), None),
+        row(newest - 60, "buy", 3, Some(3.0 / 9.0), Some(4.0 / 9.0)),
+    ];
     assert_eq!(found, expected);
 }
 

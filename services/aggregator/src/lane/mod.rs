@@ -306,7 +306,7 @@ impl Lane {
             if erased {
                 funnel.pass_over(&incoming);
             } else if let Some(folded) = funnel.fold_event(&incoming, offset, self.clock_ms) {
-                self.counters.folded(folded);
+                self.counters.folded(folded, !event.import_id.is_empty());
                 duplicate |= folded == Folded::Duplicate;
             }
         }

@@ -1,13 +1,11 @@
 //! `rungs annotate`: a note on a site's time line, or one that is to go.
 
 use clap::Args;
-use jiff::Zoned;
-use jiff::civil::Time;
 use serde_json::{Value, json};
 
 use crate::console_client::ConsoleClient;
 use crate::failure::Failure;
-use crate::import::time;
+use crate::moment;
 use crate::terminal::on_one_line;
 
 /// Note what you did, beside the numbers: "email sent"
@@ -21,7 +19,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SITE")]
     site: String,
     /// When it happened [default: now]
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     at: Option<i64>,
     /// A name of the note: one that is written again replaces it [default: chosen]
     #[arg(long, value_name = "ID")]
@@ -74,35 +72,4 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let at = jiff::Timestamp::from_millisecond(at).map_or_else(|_| at.to_string(), |time| time.to_string());
     println!("{}", on_one_line(&format!("{at} {} (id {})", part("text"), part("id"))));
     Ok(())
-}
-
-fn moment(text: &str) -> Result<i64, String> {
-    let of_today = || {
-        let time: Time = text.parse().ok().filter(|_| text.contains(':') && !text.contains('-'))?;
-        Some(Zoned::now().with().time(time).build().ok()?.timestamp().as_millisecond())
-    };
-    let hint = "write 10:02, 2024-05-15T10:02Z, 2024-05-15, or milliseconds since 1970";
-    of_today().or_else(|| time::parse(text)).ok_or_else(|| hint.to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_of_day_is_todays_and_a_whole_time_is_itself() {
-        let today = Zoned::now().date();
-        for (text, minute) in [("10:02", 2), ("10:02:30", 2)] {
-            let at = jiff::Timestamp::from_millisecond(moment(text).unwrap()).unwrap();
-            let at = at.to_zoned(jiff::tz::TimeZone::system());
-            assert!(
-                (at.date() == today || at.date() == today.tomorrow().unwrap())
-                    && at.hour() == 10
-                    && at.minute() == minute
-            );
-        }
-        assert_eq!(moment("2024-05-15T00:00Z"), Ok(1_715_731_200_000));
-        assert_eq!(moment("1715731200000"), Ok(1_715_731_200_000));
-        assert!(moment("soon").is_err() && moment("25:00").is_err());
-    }
 }

@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::plans::difference::{Comparison, utc};
 use crate::plans::http::PlanSummary;
 use crate::plans::reached::{Admin, NotApplied, Plans};
+use crate::report::columns::{self, Column};
 use crate::{problems, production, settings};
 
 /// The tracking plan in force: apply one, compare one, show it, list its predecessors
@@ -79,7 +80,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Diff { file } => diff(&plans, &file).await,
         Action::Show { number } => show(&plans, number).await,
         Action::History => {
-            print_history(plans.history().await?);
+            print!("{}", history_table(&plans.history().await?));
             Ok(())
         }
     }
@@ -164,11 +165,15 @@ async fn show(plans: &Plans, number: Option<u64>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn print_history(plans: Vec<PlanSummary>) {
-    println!("{:>6}  {:<20}  {:>5}  {:>7}", "plan", "applied", "sites", "funnels");
-    for PlanSummary { number, applied_at_ms, sites, funnels } in plans {
-        println!("{number:>6}  {:<20}  {sites:>5}  {funnels:>7}", utc(applied_at_ms));
-    }
+/// A line a plan below the heads of the columns.
+fn history_table(plans: &[PlanSummary]) -> String {
+    let cells = |cell: fn(&PlanSummary) -> String| plans.iter().map(cell);
+    columns::render(&[
+        Column::right("plan", cells(|plan| plan.number.to_string())),
+        Column::left("applied", cells(|plan| utc(plan.applied_at_ms))),
+        Column::right("sites", cells(|plan| plan.sites.to_string())),
+        Column::right("funnels", cells(|plan| plan.funnels.to_string())),
+    ])
 }
 
 /// Whether somebody is there to be asked.
@@ -181,4 +186,21 @@ fn agreed() -> Result<bool, Failure> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_history_has_each_head_above_its_column() {
+        let plan = |number, applied_at_ms, funnels| PlanSummary { number, applied_at_ms, sites: 2, funnels };
+        let expected = "\
+plan  applied                  sites  funnels
+   9  2024-05-15 00:00:00 UTC      2        3
+  10  2024-05-15 09:43:58 UTC      2       12
+";
+        let plans = [plan(9, 1_715_731_200_000, 3), plan(10, 1_715_766_238_000, 12)];
+        assert_eq!(history_table(&plans), expected);
+    }
 }

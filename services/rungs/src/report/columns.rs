@@ -1,4 +1,5 @@
-//! Text in columns: widths from the longest cell, numbers to the right, in several blocks where one is too wide.
+//! Text in columns: widths from the longest cell, numbers to the right, in several blocks where one is too wide. Used by what
+//! `rungs report`, `rungs check` and `rungs plan history` print.
 
 use console::{Alignment, measure_text_width, pad_str};
 
@@ -7,7 +8,7 @@ const GAP: &str = "  ";
 
 /// A column: its title and a cell for each row.
 #[derive(Debug, Clone)]
-pub(super) struct Column {
+pub(crate) struct Column {
     pub(super) cells: Vec<String>,
     pub(super) alignment: Alignment,
 }
@@ -18,11 +19,11 @@ impl Column {
         Self { cells: std::iter::once(title.to_owned()).chain(cells).collect(), alignment }
     }
 
-    pub(super) fn left(title: &str, cells: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn left(title: &str, cells: impl Iterator<Item = String>) -> Self {
         Self::new(Alignment::Left, title, cells)
     }
 
-    pub(super) fn right(title: &str, cells: impl Iterator<Item = String>) -> Self {
+    pub(crate) fn right(title: &str, cells: impl Iterator<Item = String>) -> Self {
         Self::new(Alignment::Right, title, cells)
     }
 
@@ -66,7 +67,7 @@ pub(super) fn render_blocks(blocks: &[Vec<Column>]) -> String {
 }
 
 /// The lines, without white space at their ends.
-pub(super) fn render(columns: &[Column]) -> String {
+pub(crate) fn render(columns: &[Column]) -> String {
     let rows = columns.iter().map(|column| column.cells.len()).max().unwrap_or_default();
     let mut text = String::new();
     for row in 0..rows {

@@ -3,7 +3,7 @@
 
 mod answer;
 pub(crate) mod check;
-mod columns;
+pub(crate) mod columns;
 mod table;
 
 use console::Term;

@@ -17,6 +17,7 @@ const MIN_BAR: usize = 6;
 const MAX_BAR: usize = 40;
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
 const NOTHING: &str = "–";
+const MINUTE_MS: i64 = 60_000;
 
 /// The whole text.
 pub(super) fn render(answer: &Answer, breakdown: Option<&str>, width: usize) -> String {
@@ -37,12 +38,12 @@ fn title(answer: &Answer) -> String {
     let Answer { site, funnel, state, progress, steps, .. } = answer;
     let window = answer.window.as_deref().map(|window| format!(", {window}")).unwrap_or_default();
     let span = match answer.from.zip(answer.to) {
-        Some((from, to)) => format!(" from {} to {} UTC", minute(from), minute(to)),
+        Some((from, to)) => format!(" from {} to {} UTC", moment(from), moment(to)),
         None => String::new(),
     };
     let building = match state.as_str() {
         "building" => {
-            format!(" (past events are being counted, {:.0} % done{})", progress * 100.0, before(steps))
+            format!(" (past events are being counted, {} done{})", percent(Some(*progress)), before(steps))
         }
         _ => String::new(),
     };
@@ -53,8 +54,10 @@ fn before(steps: &[Step]) -> &'static str {
     if steps.is_empty() { "" } else { "; until then these are the numbers from before" }
 }
 
-fn minute(ms: i64) -> String {
-    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.strftime("%F %R").to_string())
+/// With seconds only where it is no whole minute, as the end of a window that ends now: the open minute is in it.
+fn moment(ms: i64) -> String {
+    let form = if ms % MINUTE_MS == 0 { "%F %R" } else { "%F %T" };
+    Timestamp::from_millisecond(ms).map_or_else(|_| ms.to_string(), |at| at.strftime(form).to_string())
 }
 
 fn ladder(steps: &[Step], width: usize) -> String {
@@ -155,8 +158,21 @@ fn last_of_first(part: &Part) -> Option<f64> {
     part.steps.last().and_then(|step| step.from_first)
 }
 
+/// 0.314 as 31.4 %, with two digits below 1 %: as the live page does.
 fn percent(ratio: Option<f64>) -> String {
-    ratio.map_or_else(|| NOTHING.to_owned(), |ratio| format!("{:.1} %", ratio * 100.0))
+    let Some(value) = ratio.map(|ratio| ratio * 100.0) else { return NOTHING.to_owned() };
+    match value {
+        0.0 | 100.0 => format!("{value:.0} %"),
+        1.0.. => format!("{value:.1} %"),
+        _ => format!("{} %", two_digits(value)),
+    }
+}
+
+/// The first two digits of a number below 1 that are no leading zeros, without a zero at the end.
+fn two_digits(value: f64) -> String {
+    let leading_zeros = -(value.log10().floor() + 1.0);
+    let text = format!("{value:.*}", leading_zeros as usize + 2);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn or_nothing(number: Option<u64>) -> String {

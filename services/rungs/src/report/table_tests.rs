@@ -32,14 +32,14 @@ fn a_wide_terminal_shows_everything() {
 shop/purchase, 7d from 2024-05-08 00:00 to 2024-05-15 00:00 UTC
 
 step                                visitors               of prev.  of first  drop-off  lost     CTR  time  effort  open  skipped
-Viewed a product                       1,158  ███████████         –   100.0 %         –     –  31.0 %     –   4.2 s    97        3
+Viewed a product                       1,158  ███████████         –     100 %         –     –  31.0 %     –   4.2 s    97        3
 Put it into the cart and looked a…       447  ████▏          38.6 %    38.6 %       711   614       –  80 s       –    30        0
-Bought                                     1  ▏               0.2 %     0.1 %       446   416       –   2 d       –     –        –
+Bought                                     1  ▏              0.22 %    0.09 %       446   416       –   2 d       –     –        –
 
-click-through 31.0 %   opt-in –   engagement 38.6 %   micro to macro 0.6 %
+click-through 31.0 %   opt-in –   engagement 38.6 %   micro to macro 0.63 %
 
 channel  last of first  view  cart  buy
-email            0.1 %   900   400    1
+email           0.11 %   900   400    1
 (none)               –
 There are more values: small ones count as \"other\".
 ";
@@ -72,26 +72,54 @@ fn eighty_characters_show_every_number_in_two_blocks() {
 shop/purchase, 7d from 2024-05-08 00:00 to 2024-05-15 00:00 UTC
 
 step                        visitors          of prev.  of first  drop-off  lost
-Viewed a product               1,158  ██████         –   100.0 %         –     –
+Viewed a product               1,158  ██████         –     100 %         –     –
 Put it into the cart and …       447  ██▎       38.6 %    38.6 %       711   614
-Bought                             1  ▏          0.2 %     0.1 %       446   416
+Bought                             1  ▏         0.22 %    0.09 %       446   416
 
 step                           CTR  time  effort  open  skipped
 Viewed a product            31.0 %     –   4.2 s    97        3
 Put it into the cart and …       –  80 s       –    30        0
 Bought                           –   2 d       –     –        –
 
-click-through 31.0 %   opt-in –   engagement 38.6 %   micro to macro 0.6 %
+click-through 31.0 %   opt-in –   engagement 38.6 %   micro to macro 0.63 %
 ";
     let rendered = render(&answer(), None, 80);
     assert_eq!(rendered, expected, "\n{rendered}");
 }
 
 #[test]
+fn small_shares_keep_two_digits_as_on_the_page() {
+    let cases = [
+        (None, "–"),
+        (Some(0.0), "0 %"),
+        (Some(0.000_236), "0.024 %"),
+        (Some(0.006_71), "0.67 %"),
+        (Some(0.005), "0.5 %"),
+        (Some(0.000_000_1), "0.00001 %"),
+        (Some(0.009_996), "1 %"),
+        (Some(0.01), "1.0 %"),
+        (Some(0.314), "31.4 %"),
+        (Some(0.999_96), "100.0 %"),
+        (Some(1.0), "100 %"),
+    ];
+    for (ratio, text) in cases {
+        assert_eq!(percent(ratio), text, "{ratio:?}");
+    }
+}
+
+#[test]
+fn the_head_tells_the_moment_that_a_window_ends_where_its_minute_is_open() {
+    let (from, to) = (Some(1_715_762_640_000), Some(1_715_766_238_412));
+    let now = Answer { window: Some("1h".into()), from, to, ..answer() };
+    let head = "shop/purchase, 1h from 2024-05-15 08:44 to 2024-05-15 09:43:58 UTC\n";
+    assert!(render(&now, None, 130).starts_with(head), "{}", render(&now, None, 130));
+}
+
+#[test]
 fn numbers_that_are_being_built_are_told() {
     let answer = Answer { state: "building".into(), progress: 0.426, steps: Vec::new(), ..answer() };
     let rendered = render(&answer, None, 100);
-    assert!(rendered.contains("(past events are being counted, 43 % done)"), "{rendered}");
+    assert!(rendered.contains("(past events are being counted, 42.6 % done)"), "{rendered}");
     assert!(rendered.contains("There are no numbers yet."), "{rendered}");
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-const LEFT_OUT: [&str; 5] = [".git", ".cache", "target", "data", "node_modules"];
+const LEFT_OUT: [&str; 6] = [".git", ".cache", "target", "data", "my-data", "node_modules"];
 
 /// The project's root.
 pub(crate) fn root() -> PathBuf {
