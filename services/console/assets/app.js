@@ -19,6 +19,8 @@ import { trendView } from "./trend.js";
 const RETRY_MS = 5000;
 const REFRESH_MS = 60000;
 const GUIDE_REFRESH_MS = 5000;
+const MINUTE_MS = 60000;
+const HOUR_MS = 3600000;
 
 let catalog = { funnels: [], sites: [] };
 let shown = null; // what the address asks for, its views, and whose numbers come
@@ -131,6 +133,10 @@ function show(answer) {
   views.rates.update(answer.rates);
   views.ladder.update(answer.steps);
   views.breakdown?.update(answer);
+  views.trend?.now(answer);
+  const isFirst = !shown.began;
+  shown.began = answer.from && { at: answer.from, heard: Date.now() };
+  if (isFirst) refreshPrevious();
 }
 
 /** Reads what is not in the stream. */
@@ -165,14 +171,28 @@ function refreshStrangers() {
   if (shown) read(`/api/v1/sites/${encodeURIComponent(shown.funnel.site)}/events`, {}, (answer, views) => views.strangers.update(answer.events, views.guide !== null));
 }
 
-/** The numbers that today's are compared with. */
+/** The numbers that today's are compared with, once the first ones say when their span began. */
 function refreshPrevious() {
-  if (!shown?.compare) return;
-  const { address, params } = question(shown, true);
+  if (!shown?.compare || !shown.began) return;
+  const { address, params, isDay } = question(shown, true);
   const name = previousOf(shown.period);
-  read(address, params,
-    (answer, views) => { views.rates.compare(answer.rates, name); views.ladder.compare(answer.steps, name); },
-    (_, views) => { views.ladder.compare(null, name); });
+  const none = (_, views) => views.ladder.compare(null, name);
+  const ask = () => read(address, params,
+    (answer, views) => { views.rates.compare(answer.rates, name); views.ladder.compare(answer.steps, name); }, none);
+  if (isDay) ask();
+  else ifKept(ask, none);
+}
+
+/** Asks the history first, which answers what is not kept with gaps: a refusal would be an error in the browser's console. */
+function ifKept(ask, none) {
+  // Numbers that did not change are not sent again; their window moved on.
+  const then = shown.began.at + Math.floor((Date.now() - shown.began.heard) / MINUTE_MS) * MINUTE_MS;
+  read(path(shown.funnel, "history"), { window: shown.period, from: then - HOUR_MS, to: then, points: 60 }, ({ points }, views) => {
+    // Of longer ago only hours' ends are kept.
+    const isKept = points.some(({ at, visitors }) => visitors !== null && (at === then || at % HOUR_MS === 0));
+    if (isKept) ask();
+    else none(null, views);
+  }, none);
 }
 
 followPickers(open);

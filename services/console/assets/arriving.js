@@ -11,7 +11,7 @@ const LOOK_MS = 1000;
 const BEHIND_MS = 5000;
 const NAMES_EVERY = 15;
 const PROPERTIES_SHOWN = 8;
-const ABOUT = "About: an event that was written twice, as after a crash, counts twice here until ClickHouse merges its rows. The ladder counts it once.";
+const ABOUT = "About so many: an event that was written twice, as after a crash, counts twice here until ClickHouse merges its rows. The ladder counts it once.";
 
 export function arrivingView(funnel, onToggle) {
   const state = h("p", { class: "quiet", role: "status" }, "Looking for events…");
@@ -23,7 +23,8 @@ export function arrivingView(funnel, onToggle) {
   const named = h("details", {}, h("summary", {}, "Names and properties of the last day"),
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Names of the last day" },
       h("table", { class: "events" },
-        h("thead", {}, h("tr", {}, [["Event"], ["Events", ABOUT], ["In the plan"], ["Properties (events that have them)"]].map(([text, title]) => h("th", { scope: "col", title }, text)))), names)));
+        h("thead", {}, h("tr", {}, ["Event", "Events, about", "In the plan", "Properties (events that have them)"].map((text) => h("th", { scope: "col" }, text)))), names)),
+    h("p", { class: "quiet" }, ABOUT));
   const note = h("p", { class: "quiet" }, "An event counts at a step it matches if its visitor took the steps before: ", h("code", {}, "rungs trace --visitor …"), " tells.");
   const element = h("details", { class: "card fold", ontoggle: () => onToggle(element.open) },
     h("summary", {}, h("h2", {}, "What is arriving"), h("span", { class: "quiet" }, `the last events of ${funnel.site}, on a step or not`)),
@@ -77,7 +78,7 @@ function row(event, funnel) {
 function fate(event, funnel) {
   const steps = event.matches.map((match) => h("span", { class: match.as === "step" ? "chip yes" : "chip" },
     match.as === "step" ? `matches step ${match.position}: ` : `offer of step ${match.position}: `, match.name, match.funnel === funnel.id ? "" : ` (${match.funnel})`));
-  const reason = event.accepted ? [] : [h("b", {}, `Rejected: ${event.reason}. `)];
+  const reason = event.accepted ? [] : [h("b", {}, `Rejected (${event.reason}): `)];
   const broken = event.violations.map((text) => h("span", {}, ` Against the schema: ${text}.`));
   return [...steps, ...reason, ...(event.why ? [h("span", {}, event.why)] : []), ...broken];
 }

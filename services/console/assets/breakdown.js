@@ -1,7 +1,7 @@
 // Values of a breakdown side by side: a row each, a column per step, everybody on top to compare with.
 
 import { h } from "./dom.js";
-import { count, percent, words } from "./format.js";
+import { FEW_VISITORS, count, percent, words } from "./format.js";
 
 /** Differences from everybody smaller than this share are not marked: they are noise to the eye. */
 const NOTABLE = 0.1;
@@ -31,22 +31,26 @@ export function breakdownView(funnel, by) {
 
 function row(value, steps, everybody) {
   const last = steps.length - 1;
+  const isOnlyOffered = steps[0]?.visitors === 0 && steps.some((step) => step.offered > 0);
+  const hint = isOnlyOffered ? h("span", { class: "ratio", title: "An offer was shown with this value; nobody took the first step with it" }, "offer shown, nobody began") : null;
   return h("tr", everybody ? {} : { class: "everybody" },
-    h("th", { scope: "row", title: value }, value),
-    steps.map((step, index) => cell(step, everybody?.[index], index)),
-    h("td", { class: "total" }, compared(steps[last]?.from_first ?? null, everybody?.[last]?.from_first)));
+    h("th", { scope: "row", title: value }, value, hint),
+    steps.map((step, index) => cell(step, steps[index - 1], everybody?.[index])),
+    h("td", { class: "total" }, compared(steps[last]?.from_first ?? null, steps[last], steps[0], everybody?.[last]?.from_first)));
 }
 
-function cell(step, everybody, index) {
-  return h("td", {}, h("b", {}, count(step.visitors)), index === 0 ? null : compared(step.from_previous, everybody?.from_previous));
+function cell(step, before, everybody) {
+  return h("td", {}, h("b", {}, count(step.visitors)), before ? compared(step.from_previous, step, before, everybody?.from_previous) : null);
 }
 
-/** A ratio, with a mark and a word where it is notably above or below everybody's. */
-function compared(ratio, base) {
+/** The share of a step's visitors in an earlier one's, with a mark and a word where it is notably above or below everybody's. */
+function compared(ratio, step, of, everybodys) {
   const text = h("span", { class: "ratio" }, percent(ratio));
-  if (ratio === null || !base) return text;
-  const difference = ratio / base - 1;
-  if (Math.abs(difference) < NOTABLE) return text;
+  if (ratio === null || !everybodys) return text;
+  const difference = ratio / everybodys - 1;
+  // Who took the step, or would have as everybody does: nobody of a thousand is few, and tells a lot.
+  const behind = Math.max(step.visitors, of.visitors * everybodys);
+  if (Math.abs(difference) < NOTABLE || behind < FEW_VISITORS) return text;
   text.classList.add(difference > 0 ? "above" : "below");
   text.prepend(h("span", { "aria-label": difference > 0 ? "above everybody" : "below everybody", role: "img" }, difference > 0 ? "▲ " : "▼ "));
   return text;

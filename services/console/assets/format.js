@@ -9,7 +9,13 @@ const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric",
 
 export const DASH = "–";
 
+/** Fewer visitors than this are chance: what changed among them is told as it is, without a mark or a percentage. */
+export const FEW_VISITORS = 30;
+
 export const count = (value) => (value === null || value === undefined ? DASH : whole.format(value));
+
+/** `visitor` for one, else `visitors`. */
+export const visitors = (value) => (value === 1 ? "visitor" : "visitors");
 
 /** 0.314 as 31.4 %, with two digits below 1 %. */
 export function percent(ratio) {

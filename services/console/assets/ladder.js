@@ -2,7 +2,7 @@
 // for a funnel, then updated in place.
 
 import { h, say } from "./dom.js";
-import { DASH, count, duration, percent, words } from "./format.js";
+import { DASH, FEW_VISITORS, count, duration, percent, visitors, words } from "./format.js";
 
 /** Half of the people within 10 s: a step that asks for little. */
 const SMALL_STEP_SHARE = 0.5;
@@ -74,6 +74,7 @@ function rungView(step, index, isLast) {
     momentum: h("b", {}, DASH),
     dropped: h("span", { class: "dropped" }, ""),
     visitors: h("b", { class: "visitors" }, DASH),
+    unit: h("span", { class: "unit" }, " visitors"),
     share: h("span", { class: "share" }, ""),
     fill: h("div", { class: "fill", hidden: true }),
     open: h("div", { class: "fill-open", hidden: true }),
@@ -86,7 +87,7 @@ function rungView(step, index, isLast) {
     h("div", { class: "head" },
       h("h3", {}, h("span", { class: "position", "aria-hidden": "true" }, String(index + 1)), step.name),
       h("span", { class: "chip" }, words(step.commitment)),
-      h("p", { class: "reached" }, parts.visitors, h("span", { class: "unit" }, " visitors"), parts.share, parts.change)),
+      h("p", { class: "reached" }, parts.visitors, parts.unit, parts.share, parts.change)),
     h("div", { class: "track", "aria-hidden": "true" }, parts.fill, parts.open, parts.was),
     facts.element);
   return {
@@ -104,15 +105,17 @@ function change(parts, now, earlier, widest) {
   parts.was.hidden = !earlier;
   if (!earlier) return;
   parts.was.style.left = `${(100 * earlier.visitors) / widest}%`;
-  const difference = earlier.visitors === 0 ? null : now.visitors / earlier.visitors - 1;
-  const from = difference === null ? "was " : `${difference > 0 ? "▲" : "▼"}\u202f${percent(Math.abs(difference))} from `;
-  say(parts.change, difference === 0 ? " · unchanged" : ` · ${from}${count(earlier.visitors)}`);
+  const difference = now.visitors / earlier.visitors - 1;
+  const isFew = Math.min(now.visitors, earlier.visitors) < FEW_VISITORS;
+  const from = isFew ? "was " : `${difference > 0 ? "▲" : "▼"}\u202f${percent(Math.abs(difference))} from `;
+  say(parts.change, now.visitors === earlier.visitors ? " · unchanged" : ` · ${from}${count(earlier.visitors)}`);
 }
 
 function show(parts, now, before, widest) {
   const width = (100 * now.visitors) / widest;
   const open = (100 * Math.min(now.open ?? 0, now.visitors)) / widest;
   say(parts.visitors, count(now.visitors));
+  say(parts.unit, ` ${visitors(now.visitors)}`);
   say(parts.share, before && now.from_first !== null ? ` · ${percent(now.from_first)} of first` : "");
   parts.fill.style.width = `${width}%`;
   parts.fill.hidden = parts.open.hidden = now.visitors === 0;

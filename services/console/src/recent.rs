@@ -109,9 +109,9 @@ impl Teller<'_> {
         let matches: Vec<Match> = places.iter().filter_map(matched).collect();
         let why = match matches.is_empty() {
             true => Some(self.why_none(&event.event, &places)),
-            false if row.is_late(self.horizon_ms) => Some(
-                "It came too late to be counted live; builds from raw events count it.".to_owned(),
-            ),
+            false if row.is_late(self.horizon_ms) => {
+                Some("It came too late to be counted live; builds from raw events count it.".to_owned())
+            }
             false => None,
         };
         Arrived {

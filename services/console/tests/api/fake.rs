@@ -43,6 +43,8 @@ pub(crate) struct FakeState {
     pub is_down: bool,
     pub as_of_ms: i64,
     pub minute: MinuteState,
+    /// Nothing is kept of an earlier time.
+    pub kept_since_ms: i64,
     /// Names of events and how many have them.
     pub names: Vec<(String, u64)>,
     /// Age in milliseconds, name and properties of events that were accepted.
@@ -73,6 +75,7 @@ impl Default for FakeState {
             is_down: false,
             as_of_ms: 1_715_731_200_000,
             minute: MinuteState::Complete,
+            kept_since_ms: 0,
             names: vec![("product_view".into(), 2_000), ("prodct_view".into(), 12), ("newsletter".into(), 3)],
             arrived: [
                 ("product_view", r#"{"channel":"email","price":12}"#),
@@ -144,9 +147,20 @@ pub(crate) fn counts(funnel: &Funnel, entered: u32) -> Counts {
     counts
 }
 
+/// A value that nobody began with is there because an offer has it.
+fn counts_of_a_value(funnel: &Funnel, entered: u32) -> Counts {
+    let mut counts = counts(funnel, entered);
+    let offers = funnel.steps.iter().position(|step| step.offer.is_some());
+    if let (0, Some(step)) = (entered, offers) {
+        counts.offered[step] = 3;
+    }
+    counts
+}
+
 fn numbers(wanted: &Wanted, state: &FakeState) -> Numbers {
     let asked: &[(String, u32)] = if wanted.breakdown.is_some() { &state.values } else { &[] };
-    let values = asked.iter().map(|(value, entered)| (value.clone(), counts(&wanted.funnel, *entered)));
+    let values =
+        asked.iter().map(|(value, entered)| (value.clone(), counts_of_a_value(&wanted.funnel, *entered)));
     Numbers {
         steps: wanted.funnel.steps.iter().map(|step| step.id.clone()).collect(),
         minute_end_ms: state.as_of_ms - state.as_of_ms % 60_000 + 60_000,
@@ -177,6 +191,7 @@ impl NumberSource for Fake {
         minute_end_ms: i64,
     ) -> BoxFuture<'a, Result<LiveAt, SourceError>> {
         ready(self.state().map(|state| match state.minute {
+            _ if minute_end_ms < state.kept_since_ms => LiveAt::Outside,
             MinuteState::Complete => {
                 let state = FakeState { as_of_ms: minute_end_ms, ..state };
                 LiveAt::Complete(Box::new(numbers(wanted, &state)))
@@ -193,7 +208,10 @@ impl NumberSource for Fake {
         grid: Grid,
     ) -> BoxFuture<'a, Result<Vec<HistoryPoint>, SourceError>> {
         let points = |state: FakeState| {
-            let gap = |second: u32| !state.has_numbers || second.is_multiple_of(97);
+            let gap = |second: u32| {
+                let is_kept = i64::from(second) * 1_000 >= state.kept_since_ms;
+                !state.has_numbers || !is_kept || second.is_multiple_of(97)
+            };
             let point = |second: u32| HistoryPoint {
                 at_ms: i64::from(second) * 1_000,
                 visitors: (!gap(second)).then(|| wave(wanted, state.entered, second)),

@@ -19,7 +19,7 @@ async fn an_event_that_arrives_is_listed_within_three_seconds_with_its_fate() {
         &json!([
             ["product_view", "matches step 1: Viewed a product"],
             ["cart", "offer of step 3: Told us where to"],
-            ["purchase", "Rejected: invalid_timestamp. timestamp is no time: \"yesterday\""],
+            ["purchase", "Rejected (invalid_timestamp): timestamp is no time: \"yesterday\""],
             ["prodct_view", "No step or offer has this name. Did you mean \"product_view\"?"],
         ]),
     );

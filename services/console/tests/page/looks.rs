@@ -94,6 +94,20 @@ async fn an_empty_ladder_teaches_how_to_fill_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_began_a_moment_ago() {
+    let console = Running::start(None);
+    console.is_now();
+    let values = [("email", 180), ("direct", 3), ("solo", 0)];
+    console.source.change(|state| {
+        state.entered = 183;
+        state.values = values.map(|(value, entered)| (value.to_owned(), entered)).to_vec();
+        state.kept_since_ms = state.as_of_ms - 600_000;
+    });
+    let ready = "document.querySelectorAll('.trend .dots').length === 5 && document.querySelector('.compared').textContent !== ''";
+    look(&console, "new", "?window=7d&breakdown=channel&compare=previous", (ready, true.into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_plan_shows_one_to_begin_with() {
     let console = Running::start(None);
     console.plan.send_replace(None);

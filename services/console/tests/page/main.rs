@@ -9,10 +9,12 @@ mod browser;
 #[path = "../api/fake.rs"]
 mod fake;
 mod keyboard;
+mod ladder;
 mod lists;
 mod looks;
 #[path = "../api/running.rs"]
 mod running;
+mod trends;
 mod weight;
 
 impl running::Running {
