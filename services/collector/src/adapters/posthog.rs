@@ -9,7 +9,7 @@
 use super::events::invalid;
 use super::segment_form::{Batch, Object};
 use super::vendor::scanned;
-use crate::json::{Scanner, SyntaxError, Value, elements, fields};
+use crate::json::{Scanner, SyntaxError, Text, Value, elements, fields};
 use crate::refusal::Refusal;
 
 const NOT_STORED: [&str; 9] = [
@@ -34,12 +34,14 @@ pub(super) fn recast(body: &str) -> Result<String, Refusal> {
     let mut batch = Batch::new(body.len());
     let mut scanner = Scanner::new(body);
     let (key, sent_at) = match scanner.peek() {
-        Some(b'{') => recast_object(&mut scanner, &mut batch),
-        Some(b'[') => recast_list(&mut scanner, &mut batch).map(|key| Ok((key, Value::Null))),
-        _ => scanner.value().map(|other| Err(refused("expected an event or a batch, not", &other))),
-    }
-    .and_then(|found| scanner.end().map(|()| found))
-    .map_err(invalid)??;
+        Some(b'{') => recast_object(&mut scanner, &mut batch)?,
+        Some(b'[') => {
+            let key = recast_list(&mut scanner, &mut batch).map_err(invalid)?;
+            scanner.end().map_err(invalid)?;
+            (key, Value::Null)
+        }
+        _ => return Err(refused("expected an event or a batch, not", &scanned(body)?)),
+    };
     Ok(batch.finish(&key, &sent_at))
 }
 
@@ -51,15 +53,12 @@ fn refused(what: &str, found: &Value<'_>) -> Refusal {
 type Ends<'a> = (Value<'a>, Value<'a>);
 
 /// A batch, or a single event; of a name that stands there twice the last counts.
-fn recast_object<'a>(
-    scanner: &mut Scanner<'a>,
-    batch: &mut Batch,
-) -> Result<Result<Ends<'a>, Refusal>, SyntaxError> {
+fn recast_object<'a>(scanner: &mut Scanner<'a>, batch: &mut Batch) -> Result<Ends<'a>, Refusal> {
     let start = scanner.position();
     let [mut api_key, mut token, mut within, mut sent_at, mut created_at] = [Value::Null; 5];
     // What stands in place of a list, where there is none.
     let mut events = Some(Value::Null);
-    scanner.object(|scanner, name| {
+    let field = |scanner: &mut Scanner<'a>, name: Text<'a>| {
         let place = match &*name.decode() {
             "api_key" => &mut api_key,
             "token" => &mut token,
@@ -76,14 +75,17 @@ fn recast_object<'a>(
         };
         *place = scanner.value()?;
         Ok(())
-    })?;
+    };
+    scanner.object(field).map_err(invalid)?;
+    let object = scanner.since(start);
+    scanner.end().map_err(invalid)?;
     match events {
         None => {}
-        Some(Value::Null) => within = recast_event(&mut Scanner::new(scanner.since(start)), batch)?,
-        Some(other) => return Ok(Err(refused("`batch` must be an array of events, not", &other))),
+        Some(Value::Null) => within = recast_event(&mut Scanner::new(object), batch).map_err(invalid)?,
+        Some(other) => return Err(refused("`batch` must be an array of events, not", &other)),
     }
     // The second name is that of the v1 protocol.
-    Ok(Ok((api_key.or(token).or(within), sent_at.or(created_at))))
+    Ok((api_key.or(token).or(within), sent_at.or(created_at)))
 }
 
 /// Events; the first key that stands in one of them.
