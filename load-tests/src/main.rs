@@ -123,7 +123,8 @@ fn ingesting(arguments: &Arguments) -> Result<(), BenchError> {
 }
 
 fn checking(arguments: &Arguments) -> Result<(), BenchError> {
-    print(&checks::run(&arguments.rungs, seconds(if arguments.quick { 3 } else { 15 }))?);
+    let (time, slices) = if arguments.quick { (seconds(3), 20) } else { (seconds(15), 150) };
+    print(&checks::run(&arguments.rungs, time, slices)?);
     Ok(())
 }
 

@@ -19,7 +19,7 @@ use crate::limits::{
 };
 use crate::mask;
 use crate::properties;
-use crate::quota::VisitorsOfSite;
+use crate::quota::{Charge, VisitorsOfSite};
 use crate::record::{Event, Origin};
 use crate::rejection::{Reason, Rejection};
 use crate::skew;
@@ -62,8 +62,6 @@ pub(crate) struct Validator<'r, 'b> {
     request: Request<'r>,
     context: Option<Context<'b>>,
     hash_input: Vec<u8>,
-    /// The hashes of the visitors whose quotas the events were taken from.
-    visitors_taken: Vec<u64>,
     /// What the last event broke of the site's schema.
     violations: Vec<Rejection>,
 }
@@ -128,13 +126,7 @@ impl<'b> Context<'b> {
 
 impl<'r, 'b> Validator<'r, 'b> {
     pub(crate) fn new(request: Request<'r>) -> Self {
-        Self {
-            request,
-            context: None,
-            hash_input: Vec::new(),
-            visitors_taken: Vec::new(),
-            violations: Vec::new(),
-        }
+        Self { request, context: None, hash_input: Vec::new(), violations: Vec::new() }
     }
 
     /// What the last event broke of the site's schema, whether it is stored or not.
@@ -154,17 +146,8 @@ impl<'r, 'b> Validator<'r, 'b> {
     }
 
     /// What was taken from visitors' quotas, to be given back where the events are not stored.
-    pub(crate) fn into_visitors_taken(self) -> Vec<u64> {
-        self.visitors_taken
-    }
-
-    fn take_of_visitor(&mut self, visitor: &str) -> Result<(), Rejection> {
-        let Some(visitors) = &self.request.visitors else { return Ok(()) };
-        match visitors.take(visitor) {
-            Some(taken) => self.visitors_taken.push(taken),
-            None => return Err(Reason::VisitorQuota.because(VISITOR_QUOTA)),
-        }
-        Ok(())
+    pub(crate) fn into_visitors_charges(self) -> Vec<Charge> {
+        self.request.visitors.map(VisitorsOfSite::into_charges).unwrap_or_default()
     }
 
     /// Appends the event's record to `out` and tells its partition of `partitions`.
@@ -187,7 +170,9 @@ impl<'r, 'b> Validator<'r, 'b> {
         let context = object(&draft.context, "context")?;
         let times = self.times(draft)?;
         self.check_schema(&name, &sent)?;
-        self.take_of_visitor(visitor_id)?;
+        if self.request.visitors.as_mut().is_some_and(|visitors| !visitors.take(visitor_id)) {
+            return Err(Reason::VisitorQuota.because(VISITOR_QUOTA));
+        }
 
         let message_id = own_message_id.unwrap_or_else(|| {
             let identity = message_id::Identity {

@@ -28,9 +28,9 @@ impl Pace {
         Self { per_second, one_ns: nanoseconds(1, per_second), full_ns: nanoseconds(burst, per_second) }
     }
 
-    /// How long the rate takes for one.
-    pub(super) fn one_ns(self) -> u64 {
-        self.one_ns
+    /// How long the rate takes for an amount.
+    pub(super) fn ns_of(self, amount: u64) -> u64 {
+        nanoseconds(amount, self.per_second)
     }
 
     /// What half a burst is, one at least.

@@ -16,10 +16,11 @@ use funnel::plan::{Rate, SiteLimits};
 use prometheus::IntCounter;
 
 pub(crate) use addresses::{Addresses, network};
-pub(crate) use visitors::{Visitors, VisitorsOfSite};
+pub(crate) use visitors::{Charge, Visitors, VisitorsOfSite};
 
 use addresses::Ask;
 use bucket::{Bucket, Pace};
+use visitors::VisitorPace;
 
 use crate::limits::{MAX_RETRY_AFTER_S, VISITOR_EVENTS_BURST, VISITOR_EVENTS_PER_SECOND};
 use crate::metrics::Metrics;
@@ -86,7 +87,7 @@ pub(crate) struct SiteQuota {
     events: Limit,
     bytes: Limit,
     address_events: Option<Pace>,
-    visitor_events: Pace,
+    visitor_events: VisitorPace,
     refused_for_address: IntCounter,
     refused_for_visitor: IntCounter,
 }
@@ -129,7 +130,7 @@ impl SiteQuota {
             events: limit(EVENTS, limits.events),
             bytes: limit(BYTES, limits.bytes),
             address_events: limits.address_events.map(Pace::of),
-            visitor_events: Pace::of(limits.visitor_events.unwrap_or(VISITOR_EVENTS_UNNAMED)),
+            visitor_events: VisitorPace::of(limits.visitor_events.unwrap_or(VISITOR_EVENTS_UNNAMED)),
             refused_for_address: metrics.quota_refused(site, ADDRESS_EVENTS),
             refused_for_visitor: metrics.quota_refused(site, VISITOR_EVENTS),
         }

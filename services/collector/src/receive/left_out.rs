@@ -10,7 +10,7 @@ use funnel::plan::{Bots, Signal, Site};
 
 use super::Incoming;
 use crate::adapters::Endpoint;
-use crate::derive::user_agent;
+use crate::derive::user_agent::{self, Agent};
 use crate::keys::Caller;
 use crate::rejection::{Reason, Rejection};
 
@@ -27,8 +27,8 @@ const PREFETCH_HEADERS: [HeaderName; 4] = [
 const PREFETCH_WORDS: [&str; 3] = ["prefetch", "prerender", "preview"];
 
 impl Incoming<'_> {
-    /// Why the events of the request are left out, if they are.
-    pub(super) fn left_out(&self, caller: Caller<'_>) -> Option<Rejection> {
+    /// Why the events of the request are left out, if they are. `agent` is what its head tells of a browser.
+    pub(super) fn left_out(&self, caller: Caller<'_>, agent: Option<&Agent>) -> Option<Rejection> {
         if caller.is_secret {
             return None;
         }
@@ -40,7 +40,7 @@ impl Incoming<'_> {
             return Some(Reason::OptedOut.because(message));
         }
         if caller.site.policy.bots == Bots::LeaveOut {
-            if self.is_bot() {
+            if self.is_bot(agent) {
                 let message = "left out: its User-Agent is a bot's (`bots = \"keep\"` in the tracking plan)";
                 return Some(Reason::Bot.because(message));
             }
@@ -61,8 +61,9 @@ impl Incoming<'_> {
         site.policy.respect.iter().find(sent).copied()
     }
 
-    fn is_bot(&self) -> bool {
-        self.is_visitors() && user_agent::agent(self.header(&USER_AGENT)).is_bot
+    fn is_bot(&self, agent: Option<&Agent>) -> bool {
+        let is_bot = || user_agent::agent(self.header(&USER_AGENT)).is_bot;
+        self.is_visitors() && agent.map_or_else(is_bot, |agent| agent.is_bot)
     }
 
     /// Pictures, links, and what pages send that are made ready before anybody has opened them.

@@ -17,7 +17,7 @@ use crate::kept::Kept;
 use crate::keys::Caller;
 use crate::outcome::{Rejected, Undecided};
 use crate::publish::publish;
-use crate::quota::{Amount, Beyond, OverQuota, SiteQuota, Taken};
+use crate::quota::{Amount, Beyond, Charge, OverQuota, SiteQuota, Taken};
 use crate::refusal::Refusal;
 use crate::rejection::{Reason, Rejection};
 use crate::skew;
@@ -54,7 +54,7 @@ struct Prepared {
 struct Charged {
     quota: Arc<SiteQuota>,
     taken: Taken,
-    visitors: Vec<u64>,
+    visitors: Vec<Charge>,
 }
 
 impl Charged {
@@ -135,7 +135,8 @@ impl Incoming<'_> {
         if let Some(share) = &caller.account.share {
             permit.belong_to(share)?;
         }
-        let left_out = self.left_out(caller);
+        let agent = self.agent(caller);
+        let left_out = self.left_out(caller, agent.as_deref());
         // A crawler's events are thrown away: they must not use up what visitors may send.
         let taken = if left_out.is_none() { parsed.events.len() } else { 0 };
         let stand_in = match left_out {
@@ -152,7 +153,7 @@ impl Incoming<'_> {
             received_at_ms: arrival.received_at_ms,
             sent_at: skew::sent_at(&parsed, arrival.received_at_ms, skew_threshold_ms),
             skew_threshold_ms,
-            agent: self.agent(caller),
+            agent,
             country: &country,
             stand_in: stand_in.as_deref(),
             import_id: import_id.unwrap_or_default(),
@@ -171,7 +172,7 @@ impl Incoming<'_> {
             records(&parsed, left_out.as_ref(), &mut validator, partitions, open, &kept, caller.account);
         let over = rejected.iter().filter(|event| event.rejection.reason == Reason::VisitorQuota).count();
         caller.account.quota.visitor_refused(over as u64);
-        let visitors = validator.into_visitors_taken();
+        let visitors = validator.into_visitors_charges();
         let charged =
             charged.map(|taken| Charged { quota: Arc::clone(&caller.account.quota), taken, visitors });
         let import_site = import_id.map(|_| caller.site.id.clone());
