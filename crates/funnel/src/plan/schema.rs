@@ -7,6 +7,7 @@
 
 mod check;
 mod kind;
+mod members;
 
 pub use check::{CompiledSchema, Rule, Violation};
 

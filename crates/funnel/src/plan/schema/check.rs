@@ -4,15 +4,14 @@
 //! Of a property that is there twice the last one counts, and `null` is absent, as everywhere. Of each rule that an event
 //! breaks the first violation is told: required properties and types in the plan's order, unplanned ones in the event's.
 
-use std::borrow::Cow;
-use std::fmt;
-
 use rustc_hash::FxHashMap;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::kind::KindOf;
+use super::kind::kind_of;
+use super::members::members;
 use super::{Enforcement, EventSchema, PropertyType, PropertyTypes, SiteSchema};
 
+/// Up to so many planned properties are told apart without a hash and an allocation.
+const FEW: usize = 16;
 /// Characters of a name that nobody planned that are told: it may be as long as an event.
 const MAX_TOLD_CHARS: usize = 100;
 
@@ -66,7 +65,7 @@ struct Planned {
 struct Found<'e> {
     event: &'e CompiledEvent,
     /// In the order of the planned properties; none where it is absent.
-    types: Vec<Option<PropertyType>>,
+    types: &'e mut [Option<PropertyType>],
     unplanned: Option<String>,
 }
 
@@ -83,8 +82,8 @@ impl CompiledSchema {
         self.enforcement
     }
 
-    /// The rules that an event breaks, one violation each, in the order of [`Rule`]. `properties` is a JSON object, or
-    /// empty; what cannot be read has no properties.
+    /// The rules that an event breaks, one violation each, in the order of [`Rule`]. `properties` is a JSON object that was
+    /// checked before, or empty; what cannot be read has no properties.
     pub fn check(&self, event: &str, properties: &str) -> Vec<Violation> {
         match self.events.get(event) {
             Some(planned) => planned.check(event, properties),
@@ -121,13 +120,82 @@ impl CompiledEvent {
     }
 
     fn check(&self, event: &str, properties: &str) -> Vec<Violation> {
-        let found = Found::nothing(self).read(properties).unwrap_or_else(|| Found::nothing(self));
-        let planned = || self.properties.iter().zip(&found.types);
-        let missing = planned().find(|(planned, found)| planned.is_required && found.is_none());
-        let wrong = planned().find_map(|(planned, found)| {
-            let (types, found) = (planned.types?, (*found)?);
-            (!types.allow(found)).then_some((&planned.name, types, found))
-        });
+        if self.properties.is_empty() && self.additional_properties {
+            return Vec::new();
+        }
+        let (mut few, mut many) = ([None; FEW], Vec::new());
+        let types = match few.get_mut(..self.properties.len()) {
+            Some(few) => few,
+            None => {
+                many.resize(self.properties.len(), None);
+                &mut many
+            }
+        };
+        let found = Found::read(self, types, properties);
+        if found.is_all_right() { Vec::new() } else { found.violations(event) }
+    }
+
+    #[inline]
+    fn place(&self, name: &str) -> Option<usize> {
+        match self.properties.len() {
+            // Most differ in length already.
+            ..=FEW => self.properties.iter().position(|planned| planned.name == name),
+            _ => self.places.get(name).copied(),
+        }
+    }
+}
+
+impl Planned {
+    fn lacks(&self, found: Option<PropertyType>) -> bool {
+        self.is_required && found.is_none()
+    }
+
+    /// The types that it may have, and what it has instead.
+    fn mismatch(&self, found: Option<PropertyType>) -> Option<(PropertyTypes, PropertyType)> {
+        let (types, found) = (self.types?, found?);
+        (!types.allow(found)).then_some((types, found))
+    }
+}
+
+impl<'e> Found<'e> {
+    /// Nothing is found where the properties cannot be read. Up to their end: a name may come again, and the last one counts.
+    fn read(event: &'e CompiledEvent, types: &'e mut [Option<PropertyType>], properties: &str) -> Self {
+        let mut found = Self { event, types, unplanned: None };
+        if members(properties, |name, value| found.take(name, value)).is_none() {
+            found.types.fill(None);
+            found.unplanned = None;
+        }
+        found
+    }
+
+    #[inline]
+    fn take(&mut self, name: &str, value: &str) -> Option<()> {
+        match self.event.place(name).and_then(|place| self.types.get_mut(place)) {
+            Some(found) => *found = kind_of(value)?,
+            // Clients add some of their own, whose names begin like this.
+            None if self.event.additional_properties || name.starts_with('$') => {}
+            None => {
+                self.unplanned.get_or_insert_with(|| name.chars().take(MAX_TOLD_CHARS).collect());
+            }
+        }
+        Some(())
+    }
+
+    fn planned(&self) -> impl Iterator<Item = (&Planned, Option<PropertyType>)> {
+        self.event.properties.iter().zip(self.types.iter().copied())
+    }
+
+    fn is_all_right(&self) -> bool {
+        let is_right =
+            |(planned, found): (&Planned, _)| !planned.lacks(found) && planned.mismatch(found).is_none();
+        self.unplanned.is_none() && self.planned().all(is_right)
+    }
+
+    #[cold]
+    fn violations(&self, event: &str) -> Vec<Violation> {
+        let missing = self.planned().find(|(planned, found)| planned.lacks(*found));
+        let wrong =
+            self.planned().find_map(|(planned, found)| Some((&planned.name, planned.mismatch(found)?)));
         let mut violations = Vec::new();
         let mut tell = |rule, message| violations.push(Violation { rule, message });
         if let Some((Planned { name, .. }, _)) = missing {
@@ -136,14 +204,14 @@ impl CompiledEvent {
                 format!("the property {name:?} of {event:?} is required and missing or null: send it"),
             );
         }
-        if let Some((name, types, found)) = wrong {
+        if let Some((name, (types, found))) = wrong {
             let found = found.as_str();
             tell(
                 Rule::DataType,
                 format!("the property {name:?} of {event:?} must be {types}, not {found}: send it as such"),
             );
         }
-        if let Some(name) = &found.unplanned {
+        if let Some(name) = &self.unplanned {
             tell(
                 Rule::PlannedProperty,
                 format!(
@@ -156,77 +224,36 @@ impl CompiledEvent {
     }
 }
 
-impl<'e> Found<'e> {
-    fn nothing(event: &'e CompiledEvent) -> Self {
-        Self { event, types: vec![None; event.properties.len()], unplanned: None }
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn read(self, properties: &str) -> Option<Self> {
-        if properties.is_empty() {
-            return Some(self);
+    #[test]
+    fn each_property_is_found_however_many_are_planned() {
+        for count in [1, FEW, FEW + 1, 200] {
+            let names: Vec<String> = (0..count).map(|place| format!("p{place}")).collect();
+            let integer = PropertyTypes::from_iter([PropertyType::Integer]);
+            let event = EventSchema {
+                name: "buy".into(),
+                required: names.clone(),
+                properties: names.iter().map(|name| (name.clone(), integer)).collect(),
+                additional_properties: false,
+            };
+            let (enforcement, events) = (Enforcement::Strict, vec![event]);
+            let schema = CompiledSchema::new(&SiteSchema { enforcement, additional_events: false, events });
+            let sent: String = names.iter().map(|name| format!("\"{name}\":1,")).collect();
+            let broken_by = |more: &str| -> Vec<Rule> {
+                let broken = schema.check("buy", &format!("{{{sent}{more}}}"));
+                broken.into_iter().map(|violation| violation.rule).collect()
+            };
+            assert_eq!(broken_by(r#""$lib":"web""#), []);
+            // Of those that come twice the last one counts.
+            assert_eq!(
+                broken_by(&format!(r#""p{}":null,"q":1"#, count - 1)),
+                [Rule::Required, Rule::PlannedProperty]
+            );
+            assert_eq!(broken_by(r#""\u00700":"1""#), [Rule::DataType]);
+            assert_eq!(broken_by(r#""q":1,"#), [Rule::Required], "what cannot be read has no properties");
         }
-        let mut deserializer = serde_json::Deserializer::from_str(properties);
-        let found = self.deserialize(&mut deserializer).ok()?;
-        deserializer.end().ok().map(|()| found)
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Found<'_> {
-    type Value = Self;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Found<'_> {
-    type Value = Self;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
-        while let Some(name) = map.next_key_seed(Name)? {
-            match self.event.places.get(&*name).and_then(|place| self.types.get_mut(*place)) {
-                Some(found) => *found = map.next_value_seed(KindOf)?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                    // Clients add some of their own, whose names begin like this.
-                    let is_clients = name.starts_with('$');
-                    if !self.event.additional_properties && !is_clients && self.unplanned.is_none() {
-                        self.unplanned = Some(name.chars().take(MAX_TOLD_CHARS).collect());
-                    }
-                }
-            }
-        }
-        Ok(self)
-    }
-}
-
-/// A field's name, copied only where something in it is escaped.
-struct Name;
-
-impl<'de> DeserializeSeed<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Name {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a field's name")
-    }
-
-    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(name))
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(name.to_owned()))
     }
 }

@@ -1,61 +1,63 @@
-//! The type of a JSON value, without its content. Only [`super::check`] calls it.
-
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+//! The type of a JSON value, from the text in which it is written. Only [`super::check`] calls it.
 
 use super::PropertyType;
 
-/// Reads a value of any kind; `null` has no type.
-pub(super) struct KindOf;
+/// So many digits, or a sign and digits, are a whole number that needs no reading.
+const FEW_DIGITS: usize = 18;
 
-impl<'de> DeserializeSeed<'de> for KindOf {
-    type Value = Option<PropertyType>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
+/// The type; `null` has none. `None` where the text is no value, or a number that no `f64` holds.
+#[inline]
+pub(super) fn kind_of(value: &str) -> Option<Option<PropertyType>> {
+    let kind = match value.as_bytes().first()? {
+        b'"' => PropertyType::String,
+        b'{' => PropertyType::Object,
+        b'[' => PropertyType::Array,
+        b't' | b'f' => PropertyType::Boolean,
+        b'n' => return Some(None),
+        _ => number(value)?,
+    };
+    Some(Some(kind))
 }
 
-impl<'de> Visitor<'de> for KindOf {
-    type Value = Option<PropertyType>;
+fn number(value: &str) -> Option<PropertyType> {
+    if value.len() <= FEW_DIGITS && value.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit()) {
+        return Some(PropertyType::Integer);
+    }
+    let number: f64 = value.parse().ok()?;
+    let is_whole = number.fract() == 0.0;
+    number.is_finite().then_some(if is_whole { PropertyType::Integer } else { PropertyType::Number })
+}
 
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("JSON")
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    proptest! {
+        #[test]
+        fn a_number_is_an_integer_where_serde_json_reads_it_without_a_fraction(
+            number in r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,20}|\.0)?([eE][+-]?[0-9]{1,3})?",
+        ) {
+            let read = serde_json::from_str::<Value>(&number).ok().and_then(|number| number.as_f64());
+            let expected = read.map(|number| match number.fract() == 0.0 {
+                true => Some(PropertyType::Integer),
+                false => Some(PropertyType::Number),
+            });
+            prop_assert_eq!(kind_of(&number), expected);
+        }
     }
 
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(None)
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Some(PropertyType::Boolean))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Some(PropertyType::Integer))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Some(PropertyType::Integer))
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
-        let is_whole = number.fract() == 0.0;
-        Ok(Some(if is_whole { PropertyType::Integer } else { PropertyType::Number }))
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(Some(PropertyType::String))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Some(PropertyType::Array))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Some(PropertyType::Object))
+    #[test]
+    fn every_other_value_is_told_by_how_it_begins() {
+        let told = [r#""1""#, "{}", "[1]", "true", "false"].map(|value| kind_of(value).flatten());
+        let [string, object, array] = [PropertyType::String, PropertyType::Object, PropertyType::Array];
+        assert_eq!(told, [string, object, array, PropertyType::Boolean, PropertyType::Boolean].map(Some));
+        assert_eq!(kind_of("null"), Some(None));
+        assert!(
+            ["", "x", "inf", "NaN", "1e999", &"9".repeat(400)]
+                .into_iter()
+                .all(|text| kind_of(text).is_none())
+        );
     }
 }
