@@ -49,8 +49,7 @@ impl Server {
 
     /// CPU time that it used so far, over all threads.
     pub fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
-        cpu_of(&stat).unwrap_or_default()
+        cpu(self.pid())
     }
 
     /// Files and connections that it has open.
@@ -69,6 +68,20 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// CPU time that a process used so far, over all threads; none where there is no such process.
+pub fn cpu(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    cpu_of(&stat).unwrap_or_default()
+}
+
+/// CPU time so far of those threads of a process whose names begin like this.
+pub fn cpu_of_threads(pid: u32, name: &str) -> Duration {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+    let named = stats.filter(|stat| stat.split_once('(').is_some_and(|(_, rest)| rest.starts_with(name)));
+    named.filter_map(|stat| cpu_of(&stat)).sum()
 }
 
 /// User and system time from a line of /proc/PID/stat. The name before them may contain anything, also blanks.

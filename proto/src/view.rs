@@ -1,6 +1,10 @@
 //! Reads an encoded [`Record`](crate::v1::Record) without copying its texts: what the aggregator does for every event of
 //! the log. Equal to prost's decoding in every field (a property test says so); unknown fields are passed over.
 
+use std::ops::Range;
+
+use prost::encoding::{WireType, encode_key, encode_varint};
+
 /// A record whose event borrows from the encoded bytes.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(clippy::large_enum_variant)] // nearly every record is an event
@@ -138,6 +142,34 @@ pub fn visitor_of(record: &[u8]) -> Option<(&str, &str)> {
         }
     }
     None
+}
+
+/// The field of a `RecordPack` that holds its records.
+const PACKED: u32 = 3;
+
+/// Appends an encoded record to an encoded `RecordPack`.
+pub fn pack(record: &[u8], pack: &mut Vec<u8>) {
+    encode_key(PACKED, WireType::LengthDelimited, pack);
+    encode_varint(record.len() as u64, pack);
+    pack.extend_from_slice(record);
+}
+
+/// Where the encoded records of a `RecordPack` stand; nothing where a value is no pack of at most `limit` records.
+pub fn packed(value: &[u8], limit: usize) -> Option<Vec<Range<usize>>> {
+    let mut wire = Wire { rest: value };
+    let mut records = Vec::new();
+    while let Some((field, found)) = wire.field().ok()? {
+        match found {
+            Value::Bytes(record) if field == PACKED && records.len() < limit => {
+                let end = value.len() - wire.rest.len();
+                records.push(end - record.len()..end);
+            }
+            // Nearly always: a record that stands alone.
+            _ if records.is_empty() || field == PACKED => return None,
+            _ => {}
+        }
+    }
+    (!records.is_empty()).then_some(records)
 }
 
 enum Value<'a> {

@@ -4,8 +4,8 @@
 
 use proptest::prelude::*;
 use prost::Message;
-use rungs_proto::v1::{Control, Event, Record, record::Body};
-use rungs_proto::view::{EventView, RecordView};
+use rungs_proto::v1::{Control, Event, Record, RecordPack, record::Body};
+use rungs_proto::view::{EventView, RecordView, pack, packed};
 
 fn event() -> impl Strategy<Value = Event> {
     let texts = prop::collection::vec(".{0,12}", 18);
@@ -95,4 +95,50 @@ fn a_control_record_is_told_from_an_event() {
     let bytes = Record { body: Some(Body::Control(control.clone())) }.encode_to_vec();
     assert_eq!(RecordView::decode(&bytes), Ok(RecordView::Control(&control.encode_to_vec())));
     assert!(RecordView::decode(b"").is_err());
+}
+
+fn packed_by_us(records: &[Vec<u8>]) -> Vec<u8> {
+    let mut value = Vec::new();
+    records.iter().for_each(|record| pack(record, &mut value));
+    value
+}
+
+fn unpacked(value: &[u8], limit: usize) -> Option<Vec<&[u8]>> {
+    packed(value, limit).map(|records| records.into_iter().map(|record| &value[record]).collect())
+}
+
+proptest! {
+    #[test]
+    fn packs_are_written_and_read_as_prost_does(events in prop::collection::vec(event(), 1..20)) {
+        let records: Vec<Record> =
+            events.into_iter().map(|event| Record { body: Some(Body::Event(event)) }).collect();
+        let encoded: Vec<Vec<u8>> = records.iter().map(Record::encode_to_vec).collect();
+        let value = packed_by_us(&encoded);
+        prop_assert_eq!(RecordPack { records }.encode_to_vec(), value.clone());
+        prop_assert_eq!(unpacked(&value, 20), Some(encoded.iter().map(Vec::as_slice).collect()));
+        prop_assert_eq!(unpacked(&value, encoded.len() - 1), None);
+        // What stands alone is no pack, and a pack no record that stands alone.
+        prop_assert_eq!(packed(&encoded[0], 20), None);
+        prop_assert!(RecordView::decode(&value).is_err());
+    }
+
+    #[test]
+    fn a_pack_that_is_cut_off_is_none(events in prop::collection::vec(event(), 1..5), cut in 0.0..1.0) {
+        let encoded: Vec<Vec<u8>> = events
+            .into_iter()
+            .map(|event| Record { body: Some(Body::Event(event)) }.encode_to_vec())
+            .collect();
+        let value = packed_by_us(&encoded);
+        let cut = (value.len() as f64 * cut) as usize;
+        let ends: Vec<usize> = packed(&value, 5).unwrap().into_iter().map(|record| record.end).collect();
+        // Cut between two of its records it is a shorter pack.
+        prop_assert_eq!(packed(&value[..cut], 5).is_some(), ends.contains(&cut));
+    }
+
+    #[test]
+    fn no_bytes_confuse_the_reader_of_packs(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        for found in unpacked(&bytes, 10).into_iter().flatten() {
+            prop_assert!(found.len() < bytes.len());
+        }
+    }
 }

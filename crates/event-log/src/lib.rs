@@ -2,7 +2,7 @@
 //! [`memory`] in tests and simulation. [`spill`] is Kafka with a local log for the time it is away.
 //!
 //! A log has a fixed number of partitions. A record has an offset, which rises within its partition (dense from 0 in a local
-//! log; on Kafka there may be gaps), and the time at which the log appended it. The running maximum of that time is the
+//! log; on Kafka there are gaps), and the time at which the log appended it. The running maximum of that time is the
 //! partition's clock, the only one by which the aggregator judges an event: a broker's own clock may step back. All events
 //! of a visitor share a partition ([`partition_of`]), so their order is the log's order.
 //!
@@ -146,6 +146,12 @@ pub trait Source: Send + Sync + 'static {
     /// The offset that the partition's next record will get, or a larger one; changes whenever records can be read that
     /// could not before. Where it is larger than a reader's position although nothing is read, that is a gap or passes.
     fn end(&self, partition: u32) -> watch::Receiver<u64>;
+
+    /// How many offsets one record of the log's own storage takes, which holds up to as many of ours: counted to the end of
+    /// them, so that the last one's is the largest.
+    fn places(&self) -> u64 {
+        1
+    }
 
     /// Tells that no reader needs records before `offset` any more: retention may remove them.
     fn release(&self, partition: u32, offset: u64);

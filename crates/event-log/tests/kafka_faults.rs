@@ -91,7 +91,7 @@ fn until_last(source: &dyn Source, partition: u32, least: usize) -> Vec<String> 
 
 #[test]
 fn reads_anywhere_give_what_was_written_while_the_broker_comes_and_goes() {
-    const RECORDS: u64 = 4_000;
+    const RECORDS: usize = 4_000;
     let mut kafka = Kafka::start();
     let settings = settings(&kafka, "anywhere", 2);
     let (publisher, source) = open(&settings);
@@ -99,11 +99,14 @@ fn reads_anywhere_give_what_was_written_while_the_broker_comes_and_goes() {
         let texts = (0..RECORDS).map(|number| message(partition, &format!("{partition}-{number}")));
         publish(&publisher, texts.collect()).unwrap();
     }
+    let offsets =
+        |partition| read(source.as_ref(), partition, 0, RECORDS).into_iter().map(|record| record.offset);
+    let offsets: [Vec<u64>; 2] = [offsets(0).collect(), offsets(1).collect()];
     let ended = AtomicBool::new(false);
     let read = std::thread::scope(|scope| {
         let readers: Vec<_> = (0..4)
             .map(|seed| {
-                let (source, ended) = (&source, &ended);
+                let (source, ended, offsets) = (&source, &ended, &offsets);
                 scope.spawn(move || {
                     let mut random = StdRng::seed_from_u64(seed);
                     let (mut partition, mut next, mut read) = (0, 0, 0);
@@ -111,14 +114,17 @@ fn reads_anywhere_give_what_was_written_while_the_broker_comes_and_goes() {
                         if random.random_range(0..5) == 0 || next >= RECORDS {
                             (partition, next) = (random.random_range(0..2), random.random_range(0..RECORDS));
                         }
-                        let Ok(records) = source.read(partition, next, random.random_range(1..20_000)) else {
+                        let offsets = &offsets[partition as usize];
+                        let Ok(records) =
+                            source.read(partition, offsets[next], random.random_range(1..20_000))
+                        else {
                             continue;
                         };
-                        for (offset, record) in (next..).zip(&records) {
-                            assert_eq!(record.offset, offset, "seed {seed}");
-                            assert_eq!(record.value, format!("{partition}-{offset}"), "seed {seed}");
+                        for (number, record) in (next..).zip(&records) {
+                            assert_eq!(record.offset, offsets[number], "seed {seed}");
+                            assert_eq!(record.value, format!("{partition}-{number}"), "seed {seed}");
                         }
-                        next += records.len() as u64;
+                        next += records.len();
                         read += records.len();
                     }
                     read

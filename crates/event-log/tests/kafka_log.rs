@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use event_log::kafka::{KafkaError, KafkaPublisher, KafkaSource, ensure_topics};
+use event_log::kafka::{KafkaError, KafkaPublisher, KafkaSource, PLACES, ensure_topics};
 use event_log::{Publisher, ReadError, Source};
 use kafka_server::Kafka;
 use rdkafka::ClientConfig;
@@ -35,10 +35,8 @@ fn what_was_published_is_read_in_order_with_the_brokers_time() {
     let expected: Vec<String> =
         (0..20).flat_map(|round| (0..50).map(move |index| format!("{round}-{index}"))).collect();
     assert_eq!(values(&records), expected);
-    assert_eq!(
-        records.iter().map(|record| record.offset).collect::<Vec<_>>(),
-        (0..1_000).collect::<Vec<_>>()
-    );
+    assert!(records.is_sorted_by(|one, next| one.offset < next.offset));
+    assert_eq!(*source.end(1).borrow(), records[999].offset + 1, "whoever took the last stands at the end");
     assert!(records.iter().all(|record| (before..=now_ms()).contains(&record.appended_at_ms)));
     assert_eq!(source.read(0, 0, 100).unwrap(), []);
     assert!(matches!(source.read(3, 0, 100), Err(ReadError::Storage(_))));
@@ -51,7 +49,10 @@ fn a_visitors_key_and_partition_are_those_a_java_client_would_choose() {
     let settings = settings(&KAFKA, "keys", 7);
     let (publisher, _source) = open(&settings);
     let visitors: Vec<String> = (0..50).map(|index| format!("visitor-{index}")).collect();
-    publish(&publisher, visitors.iter().map(|visitor| event(visitor, "m", 7)).collect()).unwrap();
+    // What travels alone has its visitor's key.
+    for visitor in &visitors {
+        publish(&publisher, vec![event(visitor, "m", 7)]).unwrap();
+    }
     // librdkafka's murmur2_random is the Java client's partitioner: it is asked where the same keys go.
     let producer: rdkafka::producer::BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", settings.brokers.as_ref().unwrap())
@@ -103,21 +104,80 @@ fn consume(settings: &event_log::kafka::KafkaSettings, count: usize) -> Vec<(i32
 }
 
 #[test]
+fn a_call_of_many_events_is_one_record_a_partition_and_each_event_has_its_own_offset() {
+    let settings = settings(&KAFKA, "packs", 2);
+    let (publisher, source) = open(&settings);
+    let text = |number: usize| format!("{number}");
+    publish(&publisher, (0..500).map(|number| message(number as u32 % 2, &text(number))).collect()).unwrap();
+    publish(&publisher, vec![message(0, "alone")]).unwrap();
+    let stored = consume(&settings, 3);
+    assert!(stored.iter().all(|(_, key, _)| key.is_empty()));
+    let records = read(source.as_ref(), 0, 0, 251);
+    let expected: Vec<String> = (0..500).step_by(2).map(text).chain(["alone".to_owned()]).collect();
+    assert_eq!(values(&records), expected);
+    assert_eq!((records[0].offset / PLACES, records[250].offset / PLACES), (0, 1));
+    // From anywhere within it.
+    for from in [0, 1, 100, 249, 250] {
+        let rest = source.read(0, records[from].offset, 1 << 20).unwrap();
+        assert_eq!(rest, records[from..], "from {from}");
+        assert_eq!(source.read(0, records[from].offset, 1).unwrap()[0], records[from]);
+    }
+    assert_eq!(records[249].offset + 1, PLACES, "the last of its record stands before the next one's places");
+}
+
+#[test]
+fn events_have_records_of_their_own_where_other_programs_want_that() {
+    let mut settings = settings(&KAFKA, "single", 1);
+    settings.record_bytes = 0;
+    let (publisher, source) = open(&settings);
+    publish(&publisher, (0..50).map(|number| event("v", &number.to_string(), 1)).collect()).unwrap();
+    assert!(consume(&settings, 50).iter().all(|(_, key, _)| key == b"shop\0v"));
+    let records = read(source.as_ref(), 0, 0, 50);
+    assert!(records.iter().zip(0..).all(|(record, number)| record.offset / PLACES == number));
+    assert_eq!(message_id(&records[49]), "49");
+}
+
+#[test]
+fn a_record_that_is_too_large_for_the_topic_is_sent_in_its_parts() {
+    let settings = settings(&KAFKA, "parts", 1);
+    let (publisher, source) = open(&settings);
+    let topic = settings.events_topic();
+    let limit = [
+        "--alter",
+        "--entity-type",
+        "topics",
+        "--entity-name",
+        &topic,
+        "--add-config",
+        "max.message.bytes=2000",
+    ];
+    KAFKA.tool("kafka.admin.ConfigCommand", &limit);
+    // No compression makes them smaller.
+    let texts: Vec<String> =
+        (0..50).map(|_| (0..100).map(|_| rand::random_range('a'..='z')).collect()).collect();
+    publish(&publisher, texts.iter().map(|text| message(0, text)).collect()).unwrap();
+    assert_eq!(values(&read(source.as_ref(), 0, 0, 50)), texts);
+    let refused = publish(&publisher, vec![message(0, "small"), message(0, &texts.concat())]);
+    assert!(matches!(refused, Err(event_log::PublishError::Storage(_))), "{refused:?}");
+}
+
+#[test]
 fn two_readers_of_a_partition_do_not_disturb_each_other() {
     let settings = settings(&KAFKA, "cursors", 1);
     let (publisher, source) = open(&settings);
     for _ in 0..20 {
         publish(&publisher, (0..1_000).map(|index| message(0, &format!("{index:>100}"))).collect()).unwrap();
     }
+    let offsets: Vec<u64> = read(source.as_ref(), 0, 0, 20_000).iter().map(|record| record.offset).collect();
     let began = Instant::now();
     let (mut front, mut back) = (10_000, 0);
     while back < 10_000 {
-        let some = source.read(0, front, 2_000).unwrap();
-        assert!(some.first().is_none_or(|first| first.offset == front));
-        front += some.len() as u64;
-        let some = source.read(0, back, 2_000).unwrap();
-        assert!(some.first().is_none_or(|first| first.offset == back));
-        back += some.len() as u64;
+        for reader in [&mut front, &mut back] {
+            let Some(from) = offsets.get(*reader) else { continue };
+            let some = source.read(0, *from, 2_000).unwrap();
+            assert!(some.iter().zip(&offsets[*reader..]).all(|(record, offset)| record.offset == *offset));
+            *reader += some.len();
+        }
     }
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
@@ -130,16 +190,17 @@ fn a_reader_at_the_end_is_woken_by_what_comes_and_sees_no_end_that_is_none() {
     assert_eq!(source.read(0, 0, 100).unwrap(), []);
     let mut end = source.end(0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    for next in 0..20 {
+    let mut next = 0;
+    for _ in 0..20 {
         publish(&publisher, vec![message(0, "x")]).unwrap();
         let arrival = async { tokio::time::timeout(LIMIT, end.wait_for(|end| *end > next)).await };
         assert!(runtime.block_on(arrival).unwrap().is_ok());
-        assert_eq!(read(source.as_ref(), 0, next, 1)[0].offset, next);
-        assert_eq!(source.read(0, next + 1, 100).unwrap(), []);
+        next = read(source.as_ref(), 0, next, 1)[0].offset + 1;
+        assert_eq!(source.read(0, next, 100).unwrap(), []);
     }
     until("the end is exact", || {
-        assert_eq!(source.read(0, 20, 100).unwrap(), []);
-        *end.borrow() == 20
+        assert_eq!(source.read(0, next, 100).unwrap(), []);
+        *end.borrow() == next
     });
 }
 
@@ -167,29 +228,30 @@ fn offsets_with_gaps_are_read_over_and_the_end_behind_a_gap_is_the_end() {
     // 0 first, 1 aborted, 2 marker, 3 committed, 4 marker.
     let records = read(source.as_ref(), 0, 0, 2);
     assert_eq!(values(&records), ["first", "committed"]);
-    assert_eq!(records[1].offset, 3);
+    assert_eq!(records[1].offset / PLACES, 3);
+    let next = records[1].offset + 1;
     until("the marker at the end is no record", || {
-        source.read(0, 4, 100).unwrap().is_empty() && *source.end(0).borrow() == 4
+        source.read(0, next, 100).unwrap().is_empty() && *source.end(0).borrow() == next
     });
     publish(&publisher, vec![message(0, "last")]).unwrap();
-    assert_eq!(read(source.as_ref(), 0, 4, 1)[0].offset, 5);
+    assert_eq!(read(source.as_ref(), 0, next, 1)[0].offset / PLACES, 5);
 }
 
 #[test]
 fn what_retention_removed_is_told_with_the_first_offset_that_is_there() {
     let settings = settings(&KAFKA, "gone", 1);
     let (publisher, source) = open(&settings);
-    publish(&publisher, (0..100).map(|_| message(0, "x")).collect()).unwrap();
-    read(source.as_ref(), 0, 0, 10);
+    (0..100).for_each(|_| publish(&publisher, vec![message(0, "x")]).unwrap());
+    let wanted = read(source.as_ref(), 0, 0, 10)[9].offset;
     delete_before(&settings, 60);
     let fresh = KafkaSource::open(&settings).unwrap();
-    match fresh.read(0, 10, 100) {
-        Err(ReadError::Gone { partition: 0, wanted: 10, first: 60 }) => {}
+    let first = match fresh.read(0, wanted, 100) {
+        Err(ReadError::Gone { partition: 0, wanted: asked, first }) if asked == wanted => first,
         other => panic!("{other:?}"),
-    }
-    assert_eq!(read(&fresh, 0, 60, 40).len(), 40);
+    };
+    assert_eq!((first / PLACES, read(&fresh, 0, first, 40).len()), (60, 40));
     assert!(
-        matches!(fresh.read(0, 200, 100), Err(ReadError::Storage(_))),
+        matches!(fresh.read(0, 200 * PLACES, 100), Err(ReadError::Storage(_))),
         "beyond the end is a loss, not an end"
     );
 }
@@ -280,10 +342,11 @@ fn one_message_that_kafka_refuses_fails_its_call_and_no_other() {
     let refused = publish(&publisher, vec![message(0, "a"), message(0, &"x".repeat(3_000_000))]);
     assert!(matches!(refused, Err(event_log::PublishError::Storage(_))), "{refused:?}");
     publish(&publisher, vec![message(0, "b")]).unwrap();
-    assert!(values(&read(source.as_ref(), 0, 0, 2)).contains(&"b".to_owned()));
+    let before = read(source.as_ref(), 0, 0, 2);
+    assert_eq!(values(&before), ["a", "b"]);
     let ids: Vec<String> = {
         publish(&publisher, vec![event("v", "m-1", 1)]).unwrap();
-        read(source.as_ref(), 0, 2, 1).iter().map(message_id).collect()
+        read(source.as_ref(), 0, before[1].offset + 1, 1).iter().map(message_id).collect()
     };
     assert_eq!(ids, ["m-1"]);
 }

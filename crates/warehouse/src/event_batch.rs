@@ -94,6 +94,20 @@ fn numbers_of(row: &EventRow<'_>) -> [[u8; 8]; NUMBERS.len()] {
 }
 
 impl EventBatch {
+    /// An empty batch with room for as much as this one holds: the next one of a lane has about as much, and columns that grow
+    /// are copied.
+    #[must_use]
+    pub fn successor(&self) -> Self {
+        let room = |column: &Vec<u8>| Vec::with_capacity(column.len());
+        Self {
+            texts: self.texts.each_ref().map(room),
+            numbers: self.numbers.each_ref().map(room),
+            epochs: room(&self.epochs),
+            retentions: room(&self.retentions),
+            ..Self::default()
+        }
+    }
+
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.rows

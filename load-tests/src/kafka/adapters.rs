@@ -20,7 +20,7 @@ const TIMES: f64 = 3.0;
 
 const EVENTS: usize = 100;
 const CONNECTIONS: u32 = 64;
-const VISITORS: u64 = 200_000;
+pub(super) const VISITORS: u64 = 200_000;
 
 /// All ways; `time` is each one's over all turns.
 pub(super) fn run(collector: &Service, time: Duration) -> Result<Vec<Row>, BenchError> {

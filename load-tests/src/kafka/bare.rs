@@ -1,10 +1,12 @@
-//! What librdkafka does by itself, the limit that ours is compared with: produces the records that a collector made, or
-//! reads the topic and looks at nothing. Each runs in a process of its own, so that its CPU time is its own.
+//! What librdkafka does by itself, the limit that ours is compared with: produces the events that a collector wrote, each as
+//! a record of its own, or reads those and looks at nothing. Each runs in a process of its own, so that its CPU time is
+//! its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use event_log::kafka::PLACES;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
@@ -12,6 +14,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
+use rungs_proto::view::{packed, visitor_of};
 
 use super::cluster::PARTITIONS;
 use super::counted::Counted;
@@ -24,7 +27,7 @@ const BARE_TOPIC: &str = "bench.bare";
 const SAMPLE: usize = 100_000;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
-/// Reads the topic from its beginning to its end as it is now: a queue and a thread a partition, as lanes read.
+/// Reads what [`produce`] wrote: a queue and a thread a partition, as lanes read.
 pub(super) fn drain(brokers: &str) -> Result<Counted, BenchError> {
     let consumer = consumer(brokers)?;
     let counted = Counted::begin();
@@ -32,10 +35,10 @@ pub(super) fn drain(brokers: &str) -> Result<Counted, BenchError> {
     let mut list = TopicPartitionList::new();
     let mut queues = Vec::new();
     for partition in 0..PARTITIONS as i32 {
-        let (_, end) = consumer.fetch_watermarks(TOPIC, partition, ANSWER_LIMIT)?;
-        let queue = consumer.split_partition_queue(TOPIC, partition);
+        let (_, end) = consumer.fetch_watermarks(BARE_TOPIC, partition, ANSWER_LIMIT)?;
+        let queue = consumer.split_partition_queue(BARE_TOPIC, partition);
         queues.push((queue.ok_or_else(|| BenchError::other("no queue"))?, end));
-        list.add_partition_offset(TOPIC, partition, Offset::Beginning)?;
+        list.add_partition_offset(BARE_TOPIC, partition, Offset::Beginning)?;
     }
     consumer.assign(&list)?;
     std::thread::scope(|scope| {
@@ -105,7 +108,7 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-/// Produces records of the events' topic to another one for `time`, with the guarantees and the compression of ours.
+/// Produces events of the events' topic to another one for `time`, with the guarantees and the compression of ours.
 pub(super) fn produce(brokers: &str, time: Duration) -> Result<Counted, BenchError> {
     create_topic(brokers)?;
     let sample = sample(brokers)?;
@@ -152,7 +155,7 @@ fn create_topic(brokers: &str) -> Result<(), BenchError> {
 /// Partition, key and value.
 type Sampled = (i32, Vec<u8>, Vec<u8>);
 
-/// Some records of the events' topic.
+/// Some events of the events' topic, as records of their own.
 fn sample(brokers: &str) -> Result<Vec<Sampled>, BenchError> {
     let consumer = consumer(brokers)?;
     let mut list = TopicPartitionList::new();
@@ -164,8 +167,15 @@ fn sample(brokers: &str) -> Result<Vec<Sampled>, BenchError> {
     while sample.len() < SAMPLE {
         let Some(message) = consumer.poll(ANSWER_LIMIT) else { break };
         let message = message?;
-        let bytes = |bytes: Option<&[u8]>| bytes.unwrap_or_default().to_vec();
-        sample.push((message.partition(), bytes(message.key()), bytes(message.payload())));
+        let value = message.payload().unwrap_or_default();
+        let alone = std::iter::once(0..value.len()).collect();
+        for place in packed(value, PLACES as usize).unwrap_or(alone) {
+            let event = value.get(place).unwrap_or_default();
+            if let Some((site, visitor)) = visitor_of(event) {
+                let key = [site.as_bytes(), b"\0", visitor.as_bytes()].concat();
+                sample.push((message.partition(), key, event.to_vec()));
+            }
+        }
     }
     match sample.is_empty() {
         true => Err(BenchError::other("there are no events to produce again")),

@@ -10,7 +10,7 @@ use kafka_server::{Kafka, Options};
 use tempfile::TempDir;
 
 use crate::BenchError;
-use crate::process::{Server, free_address};
+use crate::process::{Server, cpu, cpu_of_threads, free_address};
 use crate::rungs::{PROBE, count, data_root, get, query};
 use crate::stream::PLAN;
 
@@ -18,6 +18,9 @@ use crate::stream::PLAN;
 pub(super) const PARTITIONS: u32 = 8;
 /// Lines of a log that are shown of a benchmark that failed.
 const TAIL: usize = 30;
+/// The setting, and the prefix, of topics of their own.
+const TOPIC_PREFIX: &str = "RUNGS_KAFKA__TOPIC_PREFIX";
+const APART: &str = "apart.";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// A process of ours with its ports.
@@ -34,7 +37,7 @@ pub(super) struct Cluster {
     binary: PathBuf,
     folder: TempDir,
     pub(super) clickhouse: SocketAddr,
-    _clickhouse: Server,
+    clickhouse_server: Server,
 }
 
 impl Cluster {
@@ -49,10 +52,10 @@ impl Cluster {
         // Beside the binary as well: a folder in memory would flatter the disk.
         let kafka =
             Kafka::with(&Options { fast: true, folder: Some(folder.path().into()), ..Options::default() });
-        let cluster = Self { kafka, binary: binary.into(), folder, clickhouse, _clickhouse: server };
+        let cluster = Self { kafka, binary: binary.into(), folder, clickhouse, clickhouse_server: server };
         until("ClickHouse answers", || query(clickhouse, "SELECT 1").is_ok())?;
         cluster.write_settings()?;
-        cluster.apply_plan()?;
+        cluster.apply_plan("")?;
         Ok(cluster)
     }
 
@@ -70,11 +73,14 @@ impl Cluster {
         self.folder.path().join("rungs.toml")
     }
 
-    fn apply_plan(&self) -> Result<(), BenchError> {
+    fn apply_plan(&self, topic_prefix: &str) -> Result<(), BenchError> {
         let plan = self.folder.path().join("tracking-plan.toml");
         std::fs::write(&plan, format!("{PLAN}{PROBE}"))?;
         let mut command = Command::new(&self.binary);
         command.args(["plan", "apply"]).arg(&plan).arg("--settings").arg(self.settings());
+        if !topic_prefix.is_empty() {
+            command.env(TOPIC_PREFIX, topic_prefix);
+        }
         let applied = command.output()?;
         match applied.status.success() {
             true => Ok(()),
@@ -84,25 +90,40 @@ impl Cluster {
 
     /// A collector that is ready.
     pub(super) fn collector(&self) -> Result<Service, BenchError> {
+        self.collector_on("")
+    }
+
+    /// A collector with topics of its own on the same broker.
+    pub(super) fn collector_apart(&self) -> Result<Service, BenchError> {
+        self.apply_plan(APART)?;
+        self.collector_on(APART)
+    }
+
+    fn collector_on(&self, topic_prefix: &str) -> Result<Service, BenchError> {
         let address = free_address()?;
-        let data = self.folder.path().join("collector");
+        let data = self.folder.path().join(format!("{topic_prefix}collector"));
         let arguments = ["--listen", &address.to_string(), "--data-dir", &data.to_string_lossy()];
-        Ok(Service { address, ..self.service("collector", &arguments, "")? })
+        let environment = [(TOPIC_PREFIX, topic_prefix)];
+        Ok(Service { address, ..self.service("collector", &arguments, &environment)? })
     }
 
     /// An aggregator that is a member of the group by this name; it may still be restoring.
     pub(super) fn aggregator(&self, name: &str) -> Result<Service, BenchError> {
-        self.service("aggregator", &[], name)
+        self.service("aggregator", &[], &[("RUNGS_KAFKA__INSTANCE_ID", name)])
     }
 
-    fn service(&self, kind: &str, arguments: &[&str], name: &str) -> Result<Service, BenchError> {
+    fn service(
+        &self,
+        kind: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Service, BenchError> {
         let admin = free_address()?;
         let mut command = Command::new(&self.binary);
         command.arg(kind).arg("--settings").arg(self.settings()).args(["--admin", &admin.to_string()]);
-        command.args(arguments).stderr(log(self.folder.path(), &format!("{kind}{name}"))?);
-        if !name.is_empty() {
-            command.env("RUNGS_KAFKA__INSTANCE_ID", name);
-        }
+        let names: String = environment.iter().map(|(_, value)| *value).collect();
+        command.args(arguments).stderr(log(self.folder.path(), &format!("{kind}{names}"))?);
+        command.envs(environment.iter().filter(|(_, value)| !value.is_empty()).copied());
         let server = Server::start(&mut command)?;
         let probe = if kind == "aggregator" { "/healthz" } else { "/readyz" };
         until(&format!("the {kind} answers"), || get(admin, probe).is_ok())?;
@@ -121,6 +142,21 @@ impl Cluster {
             format!("--- {}\n{}\n", path.display(), lines.join("\n"))
         };
         logs.map(tail).collect()
+    }
+
+    /// CPU time of the broker so far.
+    pub(super) fn broker_cpu(&self) -> Duration {
+        self.kafka.pid(0).map_or(Duration::ZERO, cpu)
+    }
+
+    /// CPU time that Java's optimizing compiler took of it.
+    pub(super) fn compiler_cpu(&self) -> Duration {
+        self.kafka.pid(0).map_or(Duration::ZERO, |pid| cpu_of_threads(pid, "C2 "))
+    }
+
+    /// CPU time of ClickHouse so far.
+    pub(super) fn clickhouse_cpu(&self) -> Duration {
+        self.clickhouse_server.cpu()
     }
 
     /// A query to ClickHouse whose answer is a number.
@@ -142,6 +178,11 @@ impl Service {
             line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']) && rest.contains(label))
         });
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Events that a collector accepted so far.
+    pub(super) fn accepted(&self) -> u64 {
+        self.metric("rungs_collector_events_total", "outcome=\"accepted\"") as u64
     }
 
     /// Partitions that it serves and counts.

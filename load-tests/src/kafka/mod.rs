@@ -39,6 +39,7 @@ pub fn run(binary: &Path, sizes: &Sizes, show: &dyn Fn(Row)) -> Result<(), Bench
 /// Batches in the forms of other vendors' clients, on a broker of their own; `time` is each way's in all.
 pub fn adapters(binary: &Path, time: Duration) -> Result<Vec<Row>, BenchError> {
     let cluster = Cluster::start(binary)?;
+    sending::warm_up(&cluster, adapters::VISITORS)?;
     let collector = cluster.collector()?;
     adapters::run(&collector, time).map_err(|error| BenchError::other(format!("{error}\n{}", cluster.said())))
 }
@@ -54,10 +55,13 @@ fn measure(cluster: &Cluster, sizes: &Sizes, show: &dyn Fn(Row)) -> Result<(), B
     recovering::run(cluster, aggregator, show)
 }
 
+/// How long librdkafka produces by itself, in each of its turns.
+const PRODUCED: Duration = Duration::from_secs(4);
+
 /// A process of its own: measures one thing, prints it, ends.
 pub fn part(name: &str, brokers: &str) -> Result<(), BenchError> {
     let counted = match name {
-        "produce" => bare::produce(brokers, Duration::from_secs(8))?,
+        "produce" => bare::produce(brokers, PRODUCED)?,
         "drain" => bare::drain(brokers)?,
         "fold" => fold_only::run(brokers)?,
         other => return Err(BenchError::other(format!("there is no part {other}"))),

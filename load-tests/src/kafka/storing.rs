@@ -61,18 +61,21 @@ pub(super) fn drain(
     events: u64,
     show: &dyn Fn(Row),
 ) -> Result<Drained, BenchError> {
+    let clickhouse_before = cluster.clickhouse_cpu();
     let stored = || cluster.stored().is_ok_and(|stored| stored >= events);
     let (taken, resident) =
         watched(&aggregator.server, || within(PATIENCE, "all events are in ClickHouse", stored))?;
     let rate = events as f64 / taken.as_secs_f64();
-    let cpu_us = aggregator.server.cpu().as_secs_f64() * 1e6 / events as f64;
+    let us = |cpu: Duration| cpu.as_secs_f64() * 1e6 / events as f64;
+    let (cpu_us, clickhouse_us) =
+        (us(aggregator.server.cpu()), us(cluster.clickhouse_cpu() - clickhouse_before));
     show(Row::goal(
         "kafka: from a full topic into ClickHouse",
         format!("{}/s", grouped(rate)),
         ">= 400,000/s",
         rate >= GOAL_STORED,
         format!(
-            "{} events in {:.1} s; {cpu_us:.2} us CPU of the aggregator an event",
+            "{} events in {:.1} s; {cpu_us:.2} us CPU of the aggregator an event, {clickhouse_us:.2} of ClickHouse",
             grouped(events as f64),
             taken.as_secs_f64()
         ),

@@ -93,7 +93,7 @@ const LOG_PARTITIONS: Family = (
 );
 const LAG: Family = (
     "rungs_aggregator_lag_records",
-    "Records of the log that this process has still to take, over its partitions.",
+    "Records of the log that this process has still to take, over its partitions; on Kafka one may hold many events.",
     &[],
 );
 const LAG_SECONDS: Family = (

@@ -172,6 +172,7 @@ impl Shared {
         let refusals = Refusals {
             foreign: foreign.clone(),
             place: (partition, source.partitions()),
+            places: source.places(),
             poisonous: poisonous.clone(),
             raw: raw.clone(),
             panicked: self.counters.panicked.clone(),

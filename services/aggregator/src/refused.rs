@@ -25,6 +25,8 @@ pub(crate) struct Refusals {
     pub(crate) foreign: Foreign,
     /// The partition, of so many.
     pub(crate) place: (u32, u32),
+    /// How many offsets one record of the log's storage takes ([`event_log::Source::places`]).
+    pub(crate) places: u64,
     pub(crate) poisonous: Poisonous,
     pub(crate) raw: RefusedRaw,
     /// Counts those that panicked.
@@ -57,7 +59,19 @@ impl Refusals {
 
     fn show(&self, record: &LogRecord, reason: &str) {
         let Foreign { topic, rejections, translate } = &self.foreign;
-        rejections.write(rejection(topic, self.place, record, reason, translate));
+        let mut rejected = rejection(topic, self.place, record, reason, translate);
+        self.locate(&mut rejected);
+        rejections.write(rejected);
+    }
+
+    /// Tells the place by the storage's own offset, for people who look there.
+    fn locate(&self, rejected: &mut Rejected) {
+        let behind = self.places - 1 - rejected.offset % self.places;
+        rejected.offset /= self.places;
+        if behind > 0 {
+            let found = format!(" (its record of the topic holds several; {behind} are behind it)");
+            rejected.message.push_str(&found);
+        }
     }
 }
 
@@ -207,6 +221,20 @@ mod tests {
             shown.iter().map(|shown| (shown.reason.as_str(), shown.partition, shown.offset)).collect();
         assert_eq!(places, [(PANICKED, 3, 9)]);
         assert_eq!((refusals.panicked.get(), shown[0].sample.as_str()), (1, "what breaks"));
+    }
+
+    #[test]
+    fn one_of_several_in_a_record_is_shown_with_the_topics_offset_and_its_place() {
+        let (mut refusals, mut shown) = refusals(3);
+        refusals.places = 100;
+        for offset in [799, 796] {
+            refusals.refuse(&LogRecord { offset, ..record(b"x".to_vec()) }, "not_a_record");
+        }
+        let shown = shown.take(10, Duration::ZERO);
+        assert_eq!((shown[0].offset, shown[1].offset), (7, 7));
+        assert_ne!(shown[0].id, shown[1].id);
+        assert!(shown[1].message.ends_with("holds several; 3 are behind it)"), "{}", shown[1].message);
+        assert!(shown[0].message.ends_with("JSON object"), "{}", shown[0].message);
     }
 
     #[test]

@@ -122,6 +122,10 @@ impl Source for Screened {
         self.source.end(partition)
     }
 
+    fn places(&self) -> u64 {
+        self.source.places()
+    }
+
     fn release(&self, partition: u32, offset: u64) {
         self.source.release(partition, offset);
     }

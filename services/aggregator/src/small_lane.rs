@@ -49,7 +49,7 @@ pub(crate) fn refusals(partition: u32) -> (Refusals, QueuedRejections) {
     let foreign = Foreign { topic: "log".into(), rejections: Arc::new(rejections), translate };
     let (poisonous, panicked) = (Poisonous::default(), counters().panicked);
     let (place, raw) = ((partition, partition + 1), RefusedRaw::default());
-    (Refusals { foreign, place, poisonous, raw, panicked }, shown)
+    (Refusals { foreign, place, places: 1, poisonous, raw, panicked }, shown)
 }
 
 /// Counters that nobody scrapes.

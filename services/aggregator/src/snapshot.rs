@@ -81,6 +81,8 @@ pub struct LaneSnapshot {
     pub funnels: Vec<FunnelSnapshot>,
     /// The next offset that the lane takes.
     pub position: u64,
+    /// How many offsets one record of the log's storage takes ([`event_log::Source::places`]); 0 where it is not served.
+    pub places: u64,
     /// Everything that the log had at this time was taken, UTC milliseconds.
     pub taken_until_ms: i64,
     /// The partition's clock, UTC milliseconds; 0 where it is not known.
@@ -90,9 +92,10 @@ pub struct LaneSnapshot {
 }
 
 impl LaneSnapshot {
-    /// Records behind the end of the log, now.
+    /// Records behind the end of the log, now, as its storage counts them.
     pub fn lag_records(&self) -> u64 {
-        self.end.as_ref().map_or(0, |end| end.borrow().saturating_sub(self.position))
+        let behind = |end: &watch::Receiver<u64>| end.borrow().saturating_sub(self.position);
+        self.end.as_ref().map_or(0, behind).div_ceil(self.places.max(1))
     }
 
     /// For how long the oldest of them has waited, at most; 0 if none does.
@@ -196,9 +199,11 @@ mod tests {
         let (end, seen) = watch::channel(7);
         let lane =
             LaneSnapshot { position: 7, taken_until_ms: 1_000, end: Some(seen), ..LaneSnapshot::default() };
+        let packed = LaneSnapshot { places: 10, ..lane.clone() };
         assert_eq!((lane.lag_records(), lane.lag_ms(5_000)), (0, 0));
         end.send_replace(9);
         assert_eq!((lane.lag_records(), lane.lag_ms(5_000)), (2, 4_000));
+        assert_eq!(packed.lag_records(), 1, "of one record of the log's storage some is not taken");
         // A clock that was set back.
         assert_eq!(lane.lag_ms(500), 0);
         assert_eq!(LaneSnapshot::default().lag_ms(5_000), 0);

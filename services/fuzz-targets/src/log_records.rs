@@ -8,12 +8,15 @@ use collector::event_of_json;
 use funnel::plan::{FunnelIndex, Plan, PlanMatcher};
 use prost::Message;
 use rungs_proto::v1::{Control, Event, Record, record::Body};
-use rungs_proto::view::{EventView, RecordView};
+use rungs_proto::view::{EventView, RecordView, pack, packed};
 use serde_json::{Value, json};
 
 use crate::corpus::Corpus;
 use crate::judge::judge_record;
 use crate::wire::{RECEIVED_AT_MS, SITE, roomy_settings, settings};
+
+/// Records of a pack.
+const PACKED_AT_MOST: usize = 1_000;
 
 /// Steps that look into an event in every way.
 const PLAN: &str = r#"
@@ -77,8 +80,22 @@ fn look_into(event: &EventView<'_>) {
     }
 }
 
-/// Any bytes as a record.
+/// Any bytes as what one record of the topic holds.
 pub(crate) fn protobuf(data: &[u8]) {
+    let Some(places) = packed(data, PACKED_AT_MOST) else { return record(data) };
+    let records: Vec<&[u8]> = places.into_iter().map(|place| &data[place]).collect();
+    let mut again = Vec::new();
+    records.iter().for_each(|record| pack(record, &mut again));
+    let places = packed(&again, PACKED_AT_MOST).unwrap();
+    assert!(
+        places.into_iter().map(|place| &again[place]).eq(records.iter().copied()),
+        "packed again they are others"
+    );
+    assert!(RecordView::decode(&again).is_err(), "a pack is no record");
+    records.into_iter().for_each(record);
+}
+
+fn record(data: &[u8]) {
     let viewed = RecordView::decode(data);
     assert_eq!(viewed, RecordView::decode(data));
     match viewed {
@@ -144,5 +161,8 @@ pub(crate) fn protobuf_seeds(corpus: &Corpus) -> Vec<Vec<u8>> {
     let record = |event| Record { body: Some(Body::Event(event)) }.encode_to_vec();
     let mut seeds: Vec<Vec<u8>> = corpus.protobuf_events().into_iter().map(record).collect();
     seeds.push(Record { body: Some(Body::Control(Control::default())) }.encode_to_vec());
+    let mut all = Vec::new();
+    seeds.iter().for_each(|record| pack(record, &mut all));
+    seeds.push(all);
     seeds
 }

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::PublishError;
 
-/// What is done with the outcome; the offset is that of the message acknowledged last.
+/// What is done with the outcome; the offset is that of the topic's record acknowledged last. A partition may be locked
+/// meanwhile: nothing is to be sent from here.
 pub(crate) type OnEnd = Box<dyn FnOnce(Result<i64, SendError>) + Send>;
 
 /// Why messages that were handed over were not acknowledged.
@@ -72,13 +73,13 @@ impl Call {
         })
     }
 
-    /// A message was acknowledged or lost.
-    pub(crate) fn answered(&self, answer: Result<i64, SendError>) {
+    /// So many messages were acknowledged or lost.
+    pub(crate) fn answered(&self, messages: usize, answer: &Result<i64, SendError>) {
         match answer {
-            Ok(offset) => self.offset.store(offset, Ordering::Release),
-            Err(error) => self.fail(error),
+            Ok(offset) => self.offset.store(*offset, Ordering::Release),
+            Err(error) => self.fail(error.clone()),
         }
-        self.ended(1);
+        self.ended(messages);
     }
 
     /// The call cannot succeed any more; the first reason counts.
@@ -120,8 +121,8 @@ mod tests {
     fn the_outcome_is_told_once_after_the_last_message_and_the_room_is_given_back() {
         let in_flight = Arc::default();
         let (call, outcome) = call(2, &in_flight);
-        call.answered(Ok(7));
-        call.answered(Ok(8));
+        call.answered(1, &Ok(7));
+        call.answered(1, &Ok(8));
         assert!(outcome.lock().unwrap().is_empty(), "its messages are still being handed over");
         call.ended(1);
         assert_eq!(*outcome.lock().unwrap(), [Ok(8)]);
@@ -133,10 +134,10 @@ mod tests {
         let in_flight = Arc::default();
         let (call, outcome) = call(3, &in_flight);
         call.ended(1);
-        call.answered(Err(SendError::Failed("lost".to_owned())));
-        call.answered(Ok(1));
+        call.answered(1, &Err(SendError::Failed("lost".to_owned())));
+        call.answered(1, &Ok(1));
         assert!(outcome.lock().unwrap().is_empty());
-        call.answered(Ok(2));
+        call.answered(1, &Ok(2));
         assert_eq!(*outcome.lock().unwrap(), [Err(SendError::Failed("lost".to_owned()))]);
     }
 

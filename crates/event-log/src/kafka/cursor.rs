@@ -8,11 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use rdkafka::Message as _;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
+use rungs_proto::view::packed;
 
+use super::offsets::{self, PLACES};
 use super::reader::{Fetched, Reader};
 use super::source::Ends;
 use crate::LogRecord;
@@ -59,8 +61,11 @@ impl Cursor {
         let next = Arc::new(AtomicU64::new(from));
         let (seen, ends) = (Arc::clone(&next), Arc::clone(ends));
         // At least one more record; which offset it has is not known here. Statistics tell more within a second.
-        let on_arrival = move || ends.raise(partition, seen.load(Ordering::Acquire) + 1);
-        let queue = reader.fetch(raw(partition), from.cast_signed(), on_arrival)?;
+        let on_arrival = move || {
+            let record = offsets::topic_offset(seen.load(Ordering::Acquire));
+            ends.raise(partition, offsets::first_of(record + 1));
+        };
+        let queue = reader.fetch(raw(partition), topic_offset(from), on_arrival)?;
         let reader = Arc::clone(reader);
         Ok(Self { partition, queue, reader, next, at_end: false, used: Instant::now() })
     }
@@ -69,7 +74,7 @@ impl Cursor {
     pub(super) fn seek(&mut self, to: u64) -> Result<(), String> {
         self.next.store(to, Ordering::Release);
         self.at_end = false;
-        self.reader.seek(raw(self.partition), to.cast_signed())
+        self.reader.seek(raw(self.partition), topic_offset(to))
     }
 
     /// Whether this reader fetches for it.
@@ -103,8 +108,8 @@ impl Cursor {
             match self.queue.poll(wait) {
                 Some(Ok(message)) => {
                     self.at_end = false;
-                    if batch.push(&message, self.next()) {
-                        self.next.store(message.offset().cast_unsigned() + 1, Ordering::Release);
+                    if let Some(last) = batch.push(&message, self.next()) {
+                        self.next.store(last + 1, Ordering::Release);
                     }
                 }
                 Some(Err(ClientError::PartitionEOF(_))) => self.at_end = true,
@@ -139,50 +144,79 @@ pub(super) fn raw(partition: u32) -> i32 {
     i32::try_from(partition).unwrap_or(i32::MAX)
 }
 
-/// Records that are being collected: their values lie in one buffer, so that a record costs no allocation.
+/// The topic's offset for what stands at an offset of the log, as Kafka counts.
+fn topic_offset(offset: u64) -> i64 {
+    offsets::topic_offset(offset).cast_signed()
+}
+
+/// Records that are being collected. Those of a pack share its bytes; the others lie in one buffer, so that a record costs no
+/// allocation.
 struct Batch {
     max_bytes: usize,
-    values: BytesMut,
-    records: Vec<(u64, i64, usize)>,
+    bytes: usize,
+    records: Vec<LogRecord>,
+    singles: BytesMut,
+    /// Offset, time and end in the buffer of each record there.
+    waiting: Vec<(u64, i64, usize)>,
 }
 
 impl Batch {
     fn new(max_bytes: usize) -> Self {
-        Self { max_bytes: max_bytes.max(1), values: BytesMut::new(), records: Vec::new() }
+        let (records, waiting, singles) = (Vec::new(), Vec::new(), BytesMut::new());
+        Self { max_bytes: max_bytes.max(1), bytes: 0, records, singles, waiting }
     }
 
     fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.records.is_empty() && self.waiting.is_empty()
     }
 
     fn has_room(&self) -> bool {
-        self.values.len() < self.max_bytes
+        self.bytes < self.max_bytes
     }
 
-    /// Takes a record unless it stands before `next`.
-    fn push(&mut self, message: &BorrowedMessage<'_>, next: u64) -> bool {
-        let offset = message.offset().cast_unsigned();
-        if offset < next {
-            return false;
+    /// Takes a record of the topic, or those of its pack, but for what stands before `next`; gives the last one's offset.
+    fn push(&mut self, message: &BorrowedMessage<'_>, next: u64) -> Option<u64> {
+        let record = message.offset().cast_unsigned();
+        let last = offsets::offset_of(record, 0);
+        if last < next {
+            return None;
         }
-        if self.records.is_empty() {
-            self.values.reserve(self.max_bytes.min(FIRST_BYTES));
-        }
-        self.values.extend_from_slice(message.payload().unwrap_or_default());
+        let value = message.payload().unwrap_or_default();
         let appended_at_ms = message.timestamp().to_millis().unwrap_or(0);
-        self.records.push((offset, appended_at_ms, self.values.len()));
-        true
+        self.bytes += value.len();
+        let Some(places) = packed(value, PLACES as usize) else {
+            if self.singles.is_empty() {
+                self.singles.reserve(self.max_bytes.min(FIRST_BYTES));
+            }
+            self.singles.extend_from_slice(value);
+            self.waiting.push((last, appended_at_ms, self.singles.len()));
+            return Some(last);
+        };
+        self.take_singles();
+        let value = Bytes::copy_from_slice(value);
+        let offsets = (0..places.len()).rev().map(|behind| offsets::offset_of(record, behind));
+        let records = offsets.zip(places).filter(|(offset, _)| *offset >= next);
+        self.records.extend(records.map(|(offset, place)| LogRecord {
+            offset,
+            appended_at_ms,
+            value: value.slice(place),
+        }));
+        Some(last)
     }
 
-    fn finish(self) -> Vec<LogRecord> {
-        let values = self.values.freeze();
+    fn take_singles(&mut self) {
+        let values = std::mem::take(&mut self.singles).freeze();
         let mut begin = 0;
-        let records = self.records.into_iter().map(|(offset, appended_at_ms, end)| {
+        self.records.extend(self.waiting.drain(..).map(|(offset, appended_at_ms, end)| {
             let value = values.slice(begin..end);
             begin = end;
             LogRecord { offset, appended_at_ms, value }
-        });
-        records.collect()
+        }));
+    }
+
+    fn finish(mut self) -> Vec<LogRecord> {
+        self.take_singles();
+        self.records
     }
 }
 

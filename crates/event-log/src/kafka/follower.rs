@@ -18,7 +18,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::client::{self, LOST_LIMIT, POLL, is_unknown};
 use super::identity;
-use super::publisher::{KafkaPublisher, Target};
+use super::producer::Target;
+use super::publisher::KafkaPublisher;
 use super::settings::{self, KafkaSettings};
 use super::{DELIVERY_LIMIT_MS, KafkaError};
 use crate::PublishError;

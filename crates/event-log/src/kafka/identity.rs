@@ -1,6 +1,7 @@
 //! Which log a topic is: Kafka's topic id, a UUID that a topic gets when it is created, so that one that was deleted and
 //! created again under its name is another log; and the number of its partitions, for with another one visitors are
-//! elsewhere, and what was known of a partition is not of use for it any more.
+//! elsewhere, and what was known of a partition is not of use for it any more; and how offsets of the log are made of the
+//! topic's (`offsets.rs`).
 //!
 //! librdkafka learns the id with the topic's metadata, but rdkafka has no call that gives it and this project allows no
 //! `unsafe`; it says it in a line of its log instead (`Topic T changed id from 0 to X`), which is read here. The line
@@ -18,6 +19,7 @@ use rdkafka::error::KafkaError as ClientError;
 
 use super::KafkaError;
 use super::client::{self, ANSWER_LIMIT, POLL};
+use super::offsets::PLACES;
 use super::settings::{self, KafkaSettings};
 use crate::LogId;
 
@@ -45,7 +47,7 @@ pub(super) fn log_id(settings: &KafkaSettings, topic: &str) -> Result<LogId, Kaf
         // Nothing is consumed; this hands over the log's lines.
         drop(consumer.poll(POLL));
         if let Some(id) = consumer.context().id.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Ok(LogId(format!("kafka-{id}-{}", settings.partitions)));
+            return Ok(LogId(format!("kafka-{id}-{}-{PLACES}", settings.partitions)));
         }
     }
     let reason = "the brokers tell no topic id; Kafka 2.8 or later is needed";

@@ -20,6 +20,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 use super::client::{self, POLL};
+use super::offsets;
 use super::settings::{self, KafkaSettings};
 use super::source::Fetches;
 use super::{KafkaError, SESSION_TIMEOUT_MS};
@@ -89,7 +90,8 @@ impl Membership {
 
     /// To be committed with the next commit.
     pub(super) fn release(&self, partition: u32, offset: u64) {
-        let (Ok(partition), Ok(offset)) = (i32::try_from(partition), i64::try_from(offset)) else { return };
+        let Ok(partition) = i32::try_from(partition) else { return };
+        let offset = offsets::topic_offset(offset).cast_signed();
         if let Some(owned) = self.state.owned().get_mut(&partition) {
             owned.released = owned.released.max(Some(offset));
         }

@@ -1,68 +1,52 @@
 //! The writing side on Kafka: an idempotent producer with acks=all.
 //!
-//! [`KafkaPublisher::publish`] hands each message to librdkafka (which copies it) and returns; librdkafka's threads batch
-//! and send; the polling thread takes the acknowledgements and ends the calls ([`Call`]). A message's key is its site and
-//! visitor, so that producers in other languages choose the same partition; control records have none.
+//! [`KafkaPublisher::publish`] packs messages into records (`packing.rs`), hands those to librdkafka (`producer.rs`, which
+//! copies them) that need not wait, and returns; librdkafka's threads send; the pacing thread hands over what waited; the
+//! polling thread takes the acknowledgements and ends the calls ([`Call`]). The key of an event that travels alone is its site and visitor, so that
+//! producers in other languages choose the same partition; packs and control records have none.
 //!
 //! What is in flight is bounded by `max_in_flight_bytes`, and a message that is not acknowledged within
-//! [`DELIVERY_LIMIT_MS`] fails its call. An idempotent producer can end for good (a fatal error), or lose sight of a
-//! partition ([`Sight`]); then a new one takes its place and the calls of the old one fail.
+//! [`DELIVERY_LIMIT_MS`](super::DELIVERY_LIMIT_MS) fails its call. An idempotent producer can end for good (a fatal error), or lose sight of a
+//! partition (`sight.rs`); then a new one takes its place and the calls of the old one fail.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
-use rdkafka::message::{Message as _, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig};
-use rungs_proto::view::visitor_of;
+use rdkafka::message::OwnedHeaders;
+use rdkafka::producer::{BaseRecord, Producer, PurgeConfig};
 
 use super::KafkaError;
-use super::call::{Call, InFlight, OnEnd, SendError};
-use super::client::{self, POLL};
+use super::call::{Call, InFlight, OnEnd};
+use super::client::POLL;
+use super::packing::{PACE, Parcel};
+use super::producer::{self, Client, Target, ToTopic};
 use super::settings::{self, KafkaSettings};
-use super::sight::{Place, Sight};
-use crate::{Message, PublishError, Publisher, Receipt, partitioner};
+use crate::{Message, PublishError, Publisher, Receipt};
 
-/// A message that is not acknowledged within this time fails; milliseconds.
-pub const DELIVERY_LIMIT_MS: u64 = 30_000;
 /// A new client after a fatal error is made at most this often.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(1);
 /// Messages of a partition fail for so long before it is looked whether the producer lost sight of it.
 const BLIND_LIMIT: Duration = Duration::from_secs(10);
-/// How long brokers may take to say whether a partition has a leader.
-const LEADER_LIMIT: Duration = Duration::from_secs(2);
-/// How long the calls of a client that ended may take to be answered.
-const PURGE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a message takes in librdkafka's memory beside key and value, about.
 const OVERHEAD_BYTES: u64 = 200;
-
-type Client = BaseProducer<Deliveries>;
 
 /// Writes messages to `rungs.events.v1`. Dropping it fails what is in flight; see [`KafkaPublisher::close`].
 pub struct KafkaPublisher {
     shared: Arc<Shared>,
     polling: Mutex<Option<JoinHandle<()>>>,
+    pacing: Thread,
 }
 
 struct Shared {
     settings: KafkaSettings,
-    topic: String,
     in_flight: Arc<InFlight>,
     client: RwLock<Arc<Client>>,
     closed: AtomicBool,
     ended: AtomicBool,
     blind_limit: Duration,
-}
-
-/// Where a record goes.
-pub(crate) struct Target<'a> {
-    pub(crate) topic: &'a str,
-    pub(crate) partition: i32,
 }
 
 impl KafkaPublisher {
@@ -74,9 +58,8 @@ impl KafkaPublisher {
     fn open_with(settings: &KafkaSettings, blind_limit: Duration) -> Result<Self, KafkaError> {
         settings::partition_count(settings)?;
         let shared = Arc::new(Shared {
-            topic: settings.events_topic(),
             in_flight: Arc::default(),
-            client: RwLock::new(Arc::new(client(settings)?)),
+            client: RwLock::new(Arc::new(producer::client(settings)?)),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             blind_limit,
@@ -86,7 +69,11 @@ impl KafkaPublisher {
         let thread = std::thread::Builder::new().name("kafka-producer".to_owned());
         let polling = thread.spawn(move || polled.poll());
         let polling = polling.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
-        Ok(Self { shared, polling: Mutex::new(Some(polling)) })
+        let paced = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("kafka-pacing".to_owned());
+        let pacing = thread.spawn(move || paced.pace());
+        let pacing = pacing.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
+        Ok(Self { shared, polling: Mutex::new(Some(polling)), pacing: pacing.thread().clone() })
     }
 
     /// Bytes of messages that are not acknowledged, about.
@@ -103,6 +90,7 @@ impl KafkaPublisher {
             std::thread::sleep(Duration::from_millis(5));
         }
         self.shared.ended.store(true, Ordering::Release);
+        self.pacing.unpark();
         let polling = self.polling.lock().unwrap_or_else(PoisonError::into_inner).take();
         if polling.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("the Kafka producer's thread had panicked");
@@ -119,22 +107,8 @@ impl KafkaPublisher {
         let bytes = messages.iter().map(|message| message.value.len() as u64 + OVERHEAD_BYTES).sum();
         let call = self.call(messages.len(), bytes, on_end)?;
         let client = self.shared.client();
-        let mut key = Vec::with_capacity(64);
-        for (sent, message) in messages.iter().enumerate() {
-            key.clear();
-            if let Some((site, visitor)) = visitor_of(&message.value) {
-                partitioner::write_key(site, visitor, &mut key);
-            }
-            let key = (!key.is_empty()).then_some(key.as_slice());
-            let target = Target {
-                topic: &self.shared.topic,
-                partition: i32::try_from(message.partition).unwrap_or(-1),
-            };
-            if let Err(error) = hand_over(&client, &target, key, &message.value, &call) {
-                call.fail(unsent(&client, &target, &error));
-                call.ended(messages.len() - sent);
-                break;
-            }
+        if client.context().packing.add(messages, &call, &ToTopic(&client)) {
+            self.pacing.unpark();
         }
         call.ended(1);
         Ok(())
@@ -152,8 +126,8 @@ impl KafkaPublisher {
         let bytes = value.map_or(0, <[u8]>::len) as u64 + OVERHEAD_BYTES;
         let call = self.call(1, bytes, on_end)?;
         let client = self.shared.client();
-        let mut record =
-            BaseRecord::<[u8], [u8], Arc<Call>>::with_opaque_to(target.topic, Arc::clone(&call)).key(key);
+        let parcel = Box::new(Parcel::of(&call));
+        let mut record = BaseRecord::<[u8], [u8], Box<Parcel>>::with_opaque_to(target.topic, parcel).key(key);
         record.payload = value;
         record.headers = headers;
         if target.partition >= 0 {
@@ -161,7 +135,7 @@ impl KafkaPublisher {
         }
         if let Err((error, record)) = client.send(record) {
             drop(record);
-            call.fail(unsent(&client, target, &error));
+            call.fail(producer::unsent(&client, target, &error));
             call.ended(1);
         }
         call.ended(1);
@@ -170,7 +144,9 @@ impl KafkaPublisher {
 
     /// Fails everything that is not acknowledged, also what may have reached a broker: the spill has it.
     pub(crate) fn purge(&self) {
-        self.shared.client().purge(PurgeConfig::default().queue().inflight());
+        let client = self.shared.client();
+        client.context().packing.fail_waiting(&producer::given_up());
+        client.purge(PurgeConfig::default().queue().inflight());
     }
 
     /// Takes room for a call.
@@ -215,6 +191,20 @@ impl Shared {
         Arc::clone(&self.client.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The pacing thread: hands over what waited, while anything does, until the publisher is closed.
+    fn pace(&self) {
+        while !self.ended.load(Ordering::Acquire) {
+            std::thread::park();
+            loop {
+                std::thread::sleep(PACE);
+                let client = self.client();
+                if !client.context().packing.tick(&ToTopic(&client)) {
+                    break;
+                }
+            }
+        }
+    }
+
     /// The polling thread: takes acknowledgements until the publisher is closed.
     fn poll(&self) {
         while !self.ended.load(Ordering::Acquire) {
@@ -224,7 +214,7 @@ impl Shared {
                 tracing::warn!("the Kafka producer ended for good; a new one takes its place");
                 self.renew(&client);
             } else if let Some((topic, partition)) = client.context().sight.suspect(self.blind_limit)
-                && has_leader(&client, &(topic.clone(), partition))
+                && producer::has_leader(&client, &(topic.clone(), partition))
             {
                 tracing::warn!(
                     topic,
@@ -234,150 +224,19 @@ impl Shared {
                 self.renew(&client);
             }
         }
-        end(&self.client());
+        producer::end(&self.client());
     }
 
     fn renew(&self, old: &Client) {
-        match client(&self.settings) {
+        match producer::client(&self.settings) {
             Ok(new) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new),
             Err(error) => {
                 tracing::error!(%error, "no new Kafka producer could be made; trying again");
                 return std::thread::sleep(RENEWAL_PAUSE);
             }
         }
-        end(old);
+        producer::end(old);
         std::thread::sleep(RENEWAL_PAUSE);
-    }
-}
-
-/// Whether the brokers know a leader of a place; not, where they do not answer.
-fn has_leader(client: &Client, (topic, partition): &Place) -> bool {
-    let metadata = client.client().fetch_metadata(Some(topic), LEADER_LIMIT);
-    metadata.is_ok_and(|metadata| {
-        let mut partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        partitions.any(|found| (*partition < 0 || found.id() == *partition) && found.leader() >= 0)
-    })
-}
-
-/// Fails what a client has in flight and answers it.
-fn end(client: &Client) {
-    client.purge(PurgeConfig::default().queue().inflight());
-    let deadline = Instant::now() + PURGE_LIMIT;
-    while client.in_flight_count() > 0 && Instant::now() < deadline {
-        client.poll(Duration::from_millis(10));
-    }
-}
-
-/// Measured with events of 183 bytes on a broker of the same two cores, calls of 500 (CPU of the producer and of the broker
-/// in microseconds an event, bytes on the wire and the broker's disk):
-///
-/// | | producer | broker | bytes |
-/// |---|---|---|---|
-/// | none | 1.9 | 1.4 | 242 |
-/// | lz4 | 2.7 | 0.9 | 112 |
-/// | snappy | 2.7 | 1.2 | 112 |
-/// | zstd | 3.5 | 0.9 | 71 |
-///
-/// lz4 costs both together what none does, and halves network and disk. Batches close after a millisecond: a lone event
-/// is acknowledged in 1.6 ms (0.4 ms without, 6.5 ms with 5), and with 1,024 on their way at once it cost the least.
-fn client(settings: &KafkaSettings) -> Result<Client, KafkaError> {
-    let mut config = settings::client(settings)?;
-    let mut default = |key: &str, value: &str| {
-        if config.get(key).is_none() {
-            config.set(key, value);
-        }
-    };
-    default("linger.ms", "1");
-    default("batch.size", "1000000");
-    default("compression.type", "lz4");
-    default("message.timeout.ms", &DELIVERY_LIMIT_MS.to_string());
-    config.set("enable.idempotence", "true").set("acks", "all");
-    // What is in flight is bounded by bytes before librdkafka is asked.
-    config.set("queue.buffering.max.messages", "0").set("queue.buffering.max.kbytes", "2097151");
-    Ok(config.create_with_context(Deliveries::default())?)
-}
-
-fn hand_over(
-    client: &Client,
-    target: &Target<'_>,
-    key: Option<&[u8]>,
-    value: &[u8],
-    call: &Arc<Call>,
-) -> Result<(), ClientError> {
-    let mut record = BaseRecord::with_opaque_to(target.topic, Arc::clone(call)).payload(value);
-    record.key = key;
-    record.partition = Some(target.partition);
-    client.send(record).map_err(|(error, _)| error)
-}
-
-/// Why the client did not take a message.
-fn unsent(client: &Client, target: &Target<'_>, error: &ClientError) -> SendError {
-    client.context().failed(target.topic, target.partition, error);
-    failure(error)
-}
-
-fn failure(error: &ClientError) -> SendError {
-    use RDKafkaErrorCode as Code;
-    let Some(code) = error.rdkafka_error_code() else { return SendError::Failed(format!("Kafka: {error}")) };
-    match code {
-        Code::MessageSizeTooLarge
-        | Code::InvalidMessage
-        | Code::InvalidMessageSize
-        | Code::InvalidTimestamp
-        | Code::PolicyViolation
-        | Code::InvalidRecord => SendError::Refused(format!("Kafka: {code}")),
-        Code::MessageTimedOut => {
-            SendError::Failed(format!("Kafka did not acknowledge within {} s", DELIVERY_LIMIT_MS / 1_000))
-        }
-        Code::PurgeQueue | Code::PurgeInflight => {
-            SendError::Failed("given up before Kafka acknowledged".to_owned())
-        }
-        code => SendError::Failed(format!("Kafka: {code}")),
-    }
-}
-
-/// Takes acknowledgements on the polling thread.
-#[derive(Default)]
-struct Deliveries {
-    fatal: AtomicBool,
-    sight: Sight,
-}
-
-impl Deliveries {
-    fn failed(&self, topic: &str, partition: i32, error: &ClientError) {
-        if let Some(code) = error.rdkafka_error_code() {
-            self.sight.failed(topic, partition, code, Instant::now());
-        }
-    }
-}
-
-impl ClientContext for Deliveries {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        client::log("producer", level, facility, message);
-    }
-
-    fn error(&self, error: ClientError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal) {
-            self.fatal.store(true, Ordering::Release);
-        }
-        client::log_error("producer", &error, reason);
-    }
-}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Arc<Call>;
-
-    fn delivery(&self, delivered: &DeliveryResult<'_>, call: Arc<Call>) {
-        call.answered(match delivered {
-            Ok(message) => {
-                self.sight.acknowledged(message.topic(), message.partition());
-                Ok(message.offset())
-            }
-            Err((error, message)) => {
-                self.failed(message.topic(), message.partition(), error);
-                Err(failure(error))
-            }
-        });
     }
 }
 

@@ -19,6 +19,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use super::KafkaError;
 use super::client::{self, ANSWER_LIMIT, LOST_LIMIT, POLL, is_unknown};
 use super::identity;
+use super::offsets;
 use super::settings::{self, KafkaSettings};
 use super::source::Ends;
 
@@ -109,7 +110,7 @@ impl Reader {
         sought.map_err(|error| error.to_string())
     }
 
-    /// The partition's first and next offset, asked from its leader.
+    /// Where the partition begins and ends, as offsets of the log, asked from its leader.
     pub(super) fn bounds(&self, partition: i32) -> Result<(u64, u64), String> {
         let bounds = self.consumer.fetch_watermarks(&self.topic, partition, BOUNDS_LIMIT);
         match &bounds {
@@ -117,7 +118,7 @@ impl Reader {
             _ => self.lost.store(0, Ordering::Release),
         }
         let (first, end) = bounds.map_err(|error| error.to_string())?;
-        Ok((u64::try_from(first).unwrap_or(0), u64::try_from(end).unwrap_or(0)))
+        Ok((log_offset(first), log_offset(end)))
     }
 
     /// Whether the topic was deleted and created again since this reader began.
@@ -195,6 +196,11 @@ fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
     Ok(config)
 }
 
+/// Where the places of a record of the topic begin; 0 while its offset is not known.
+fn log_offset(topic_offset: i64) -> u64 {
+    offsets::first_of(u64::try_from(topic_offset).unwrap_or(0))
+}
+
 impl Drop for Reader {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
@@ -218,8 +224,8 @@ fn tell_ends(consumer: &Fetching) {
     for partition in waiting {
         // A leader that is away tells nothing; the others are asked a second later.
         let Ok((_, end)) = consumer.fetch_watermarks(topic, partition, BOUNDS_LIMIT) else { return };
-        if let (Ok(partition), Ok(end)) = (u32::try_from(partition), u64::try_from(end)) {
-            ends.raise(partition, end);
+        if let Ok(partition) = u32::try_from(partition) {
+            ends.raise(partition, log_offset(end));
         }
     }
 }
@@ -244,7 +250,7 @@ impl ClientContext for Watching {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) =
             waiting.map(|partition| partition.partition).collect();
         for partition in topic.partitions.values() {
-            let visible = u64::try_from(partition.ls_offset.max(0)).unwrap_or(0);
+            let visible = log_offset(partition.ls_offset);
             if let Ok(partition) = u32::try_from(partition.partition) {
                 self.ends.raise(partition, visible);
             }

@@ -14,7 +14,8 @@ use rdkafka::message::Message as _;
 use super::KafkaError;
 use super::call::SendError;
 use super::client::{POLL, Plain};
-use super::publisher::{KafkaPublisher, Target};
+use super::producer::Target;
+use super::publisher::KafkaPublisher;
 use super::settings::{self, KafkaSettings};
 use crate::rejected::{OnUnkept, Rejected, RejectedSource};
 

@@ -1,7 +1,7 @@
 //! The reading side on Kafka. [`Source::read`] gives out what was fetched ahead and asks brokers only when it moves
 //! elsewhere; where the log ends is told by the fetches themselves (`Ends`), never by polling.
 //!
-//! Offsets may have gaps (transactions of other producers leave some). A record is readable shortly after its receipt,
+//! Offsets of the log have gaps (`offsets.rs`; transactions of other producers leave some too). A record is readable shortly after its receipt,
 //! not at once. `read` waits for records that are known to be there, at most two seconds.
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use super::membership::Membership;
 use super::plans::KafkaPlans;
 use super::reader::{OnDemand, Reader};
 use super::settings::KafkaSettings;
-use super::{identity, topics};
+use super::{identity, offsets, topics};
 use crate::assignments::{self, Assignment};
 use crate::{LogId, LogRecord, ReadError, Source};
 
@@ -279,6 +279,10 @@ impl Source for KafkaSource {
         self.fetches.end(partition)
     }
 
+    fn places(&self) -> u64 {
+        offsets::PLACES
+    }
+
     /// Tells the consumer group, for people who watch it; nothing is removed, and nothing is read from there.
     fn release(&self, partition: u32, offset: u64) {
         if let Some(membership) = &self.membership {
@@ -302,6 +306,7 @@ mod tests {
 
     use super::*;
     use crate::kafka::KafkaPublisher;
+    use crate::kafka::offsets::{first_of, offset_of};
     use crate::{Message, Publisher};
 
     const RECORDS: u64 = 10;
@@ -341,21 +346,22 @@ mod tests {
         assert!(refused > 1, "one answer is not enough");
         brokers.clear_request_errors(RDKafkaApiKey::ListOffsets);
 
-        let (mut found, mut attempts) = (Vec::new(), 0);
+        let (mut found, mut attempts) = (Vec::<LogRecord>::new(), 0);
         while found.len() < RECORDS as usize {
             attempts += 1;
             assert!(attempts < 20, "{found:?}");
-            found.extend(fetches.read(0, found.len() as u64, 1 << 20).unwrap_or_default());
+            let next = found.last().map_or(0, |last| last.offset + 1);
+            found.extend(fetches.read(0, next, 1 << 20).unwrap_or_default());
         }
         let offsets: Vec<u64> = found.iter().map(|record| record.offset).collect();
-        assert_eq!(offsets, (0..RECORDS).collect::<Vec<_>>());
+        assert_eq!(offsets, (0..RECORDS).map(|record| offset_of(record, 0)).collect::<Vec<_>>());
         assert!(!Arc::ptr_eq(&first, &fetches.reader(0).unwrap()));
     }
 
     #[test]
     fn how_far_a_reader_lags_is_known_although_it_fetches_no_more() {
         let (_brokers, mut settings) = written();
-        settings.fetch_buffer_bytes = 1;
+        (settings.fetch_buffer_bytes, settings.record_bytes) = (1, 0);
         let id = identity::log_id(&settings, &settings.events_topic()).unwrap();
         let fetches = Fetches::new(&settings, id);
         assert!(!fetches.read(0, 0, 1).unwrap().is_empty());
@@ -368,7 +374,7 @@ mod tests {
             runtime.block_on(publisher.publish((0..more).map(|_| message()).collect()).unwrap()).unwrap();
             written += more;
             let deadline = Instant::now() + std::time::Duration::from_secs(30);
-            while fetches.ends.get(0) < written {
+            while fetches.ends.get(0) < first_of(written) {
                 assert!(Instant::now() < deadline, "{} of {written}", fetches.ends.get(0));
                 std::thread::yield_now();
             }

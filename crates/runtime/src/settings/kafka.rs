@@ -31,6 +31,9 @@ pub struct KafkaSettings {
     pub key_file: Option<PathBuf>,
     /// Bytes of messages that wait for Kafka's acknowledgement; a publish beyond is refused as full.
     pub max_in_flight_bytes: u64,
+    /// Events of a partition that arrive while a record is on its way travel together in the next, of at most so many bytes;
+    /// 0: each has a record of its own.
+    pub record_bytes: u64,
     /// Bytes of fetched records that wait to be read, over all partitions, about.
     pub fetch_buffer_bytes: u64,
     /// librdkafka's own options, passed through.
@@ -52,6 +55,7 @@ impl Default for KafkaSettings {
             certificate_file: None,
             key_file: None,
             max_in_flight_bytes: 64 << 20,
+            record_bytes: 128 << 10,
             fetch_buffer_bytes: 64 << 20,
             options: BTreeMap::new(),
         }

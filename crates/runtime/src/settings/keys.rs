@@ -202,6 +202,7 @@ fn kafka() -> Vec<Row> {
         (S, "certificate_file", Place::File(|s| &mut s.kafka.certificate_file), "This service's own certificate (PEM), where brokers ask for one."),
         (S, "key_file", Place::File(|s| &mut s.kafka.key_file), "Its private key (PEM)."),
         (S, "max_in_flight", number!(Bytes, MIB..=16 * GIB, kafka.max_in_flight_bytes), "Messages that wait for Kafka's acknowledgement, at most; beyond: the spill, or 503."),
+        (S, "record_size", number!(Bytes, 0..=MIB / 2, kafka.record_bytes), "Events of a partition that arrive while a record is on its way to Kafka travel together in the next one, of about this size at most; `0B`: each event has a record of its own, for other programs that read the topic."),
         (S, "fetch_buffer", number!(Bytes, MIB..=16 * GIB, kafka.fetch_buffer_bytes), "Fetched records that wait to be aggregated, about, over all partitions."),
         (S, "options", Place::Options(|s| &mut s.kafka.options), "librdkafka's own options, passed through: `\"sasl.mechanism\" = \"PLAIN\"`; in the environment `key=value,key=value`."),
     ]

@@ -76,7 +76,8 @@ impl Lane {
     /// Hands over raw events and closed minutes, in this order.
     pub(super) fn take_events(&mut self, effects: &mut Effects) {
         if self.events.rows() > 0 {
-            effects.writes.push(Write::Events(std::mem::take(&mut self.events).seal()));
+            let next = self.events.successor();
+            effects.writes.push(Write::Events(std::mem::replace(&mut self.events, next).seal()));
         }
         effects.rolling(std::mem::take(&mut self.rolling));
     }

@@ -215,16 +215,26 @@ impl Lane {
         self.take(offset, appended_at_ms, RecordView::decode(value), plan_text, effects);
     }
 
-    /// Has the journeys of some records' visitors read all at once, before the records are taken one by one.
+    /// Has the journeys that some records will change read all at once, before the records are taken one by one.
     pub fn warm<'a>(&self, records: impl Iterator<Item = &'a RecordView<'a>>) {
-        let events = records.filter_map(|record| match record {
-            RecordView::Event(event) => Some((event.site, visitor_hash(event.visitor_id))),
-            RecordView::Control(_) => None,
-        });
-        let visitors: Vec<(&str, u128)> = events.collect();
-        for funnel in &self.funnels {
-            let of_site = visitors.iter().filter(|(site, _)| *site == funnel.key.site);
-            funnel.fold().warm(of_site.map(|(_, visitor)| *visitor));
+        let mut visitors = vec![Vec::new(); self.funnels.len()];
+        for record in records {
+            let RecordView::Event(event) = record else { continue };
+            let funnels = self.matcher.funnels_for(event.site, event.event);
+            if funnels.is_empty() {
+                continue;
+            }
+            let visitor = visitor_hash(event.visitor_id);
+            let live =
+                funnels.iter().filter_map(|FunnelIndex(index)| self.live.get(*index).copied().flatten());
+            for at in live {
+                if let Some(visitors) = visitors.get_mut(at) {
+                    visitors.push(visitor);
+                }
+            }
+        }
+        for (funnel, visitors) in self.funnels.iter().zip(visitors) {
+            funnel.fold().warm(visitors);
         }
     }
 

@@ -49,6 +49,7 @@ impl<S: Store> LaneThread<S> {
             state,
             funnels,
             position,
+            places: self.source.places(),
             taken_until_ms,
             clock_ms,
             end,

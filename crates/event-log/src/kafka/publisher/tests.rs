@@ -5,6 +5,7 @@ use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::*;
+use crate::kafka::producer::{LEADER_LIMIT, has_leader};
 
 /// Longer than anything takes here.
 const LIMIT: Duration = Duration::from_secs(60);
