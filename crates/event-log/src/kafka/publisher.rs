@@ -193,12 +193,13 @@ impl Shared {
 
     /// The pacing thread: hands over what waited, while anything does, until the publisher is closed.
     fn pace(&self) {
-        while !self.ended.load(Ordering::Acquire) {
+        let is_ended = || self.ended.load(Ordering::Acquire);
+        while !is_ended() {
             std::thread::park();
             loop {
                 std::thread::sleep(PACE);
                 let client = self.client();
-                if !client.context().packing.tick(&ToTopic(&client)) {
+                if is_ended() || !client.context().packing.tick(&ToTopic(&client)) {
                     break;
                 }
             }
