@@ -25,8 +25,6 @@ const ROUNDS: u32 = 5;
 const VISITORS: u64 = 200_000;
 /// What checks may add to the plain path.
 const GOAL: f64 = 0.05;
-const UNCHECKED_PLAN: &str = include_str!("../unchecked-plan.toml");
-const CHECKED_PLAN: &str = include_str!("../checked-plan.toml");
 /// Without checks, and as the events of a secret key are not counted by visitor, without that either. Looking for a secret
 /// key costs a request more, which a batch does not notice.
 const UNCOUNTED_PLAN: &str = r#"
@@ -98,7 +96,8 @@ fn against(binary: &Path, load: &Load, plan: Plans) -> Result<Phase, BenchError>
 /// What checks add in this process, as a share of the plain path, which takes `plain_ns` over HTTP; of batches also what
 /// counting events by visitor adds, which no plan leaves out.
 fn in_process(what: &str, form: &Form, slices: usize, plain_ns: f64) -> Result<Vec<Row>, BenchError> {
-    let costs = Costs::measure(&[UNCHECKED_PLAN, CHECKED_PLAN, UNCOUNTED_PLAN], form, slices)?;
+    let costs =
+        Costs::measure(&[Plans::Unchecked.text(), Plans::Checked.text(), UNCOUNTED_PLAN], form, slices)?;
     let added = |plan, than| {
         let ((ns, error), own_ns) = (costs.dearer_ns(plan, than), costs.ns(than));
         let note = format!(

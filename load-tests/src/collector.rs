@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use collector::Collector;
+use collector::{Bound, Collector};
 use event_log::local::{LocalLog, LocalLogSettings};
-use event_log::{Source, SystemClock};
+use event_log::{Publisher, Source, SystemClock};
 use funnel::Plan;
 use runtime::settings::{CollectorSettings, LogSettings, environment};
 use runtime::{Health, Metrics, Settings, Shutdown, Tasks};
@@ -49,7 +49,7 @@ impl Plans {
         }
     }
 
-    fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Benchmark => PLAN,
             Self::Checked => include_str!("../checked-plan.toml"),
@@ -85,15 +85,35 @@ pub fn serve(dir: &Path, plan: Plans) -> Result<(), BenchError> {
 
 async fn run(dir: &Path, plan: Plans) -> Result<(), BenchError> {
     let log = Arc::new(open(dir)?);
-    let plan = Plan::parse("tracking-plan.toml", plan.text())
+    let plan = in_force(plan.text())?;
+    let bound = bind(settings()?, &plan, Arc::clone(&log) as _, &Shutdown::new())?;
+    println!("{}", bound.address());
+    drop(Tasks::new().spawn("release", release(log)));
+    bound.serve().await.map_err(BenchError::other)
+}
+
+/// A plan that is in force as long as this is kept.
+pub(crate) type PlanInForce = watch::Sender<Option<Arc<Plan>>>;
+
+/// Puts a plan in force.
+pub(crate) fn in_force(plan: &str) -> Result<PlanInForce, BenchError> {
+    let plan = Plan::parse("tracking-plan.toml", plan)
         .map_err(|problems| BenchError::other(format!("{problems:?}")))?;
-    let (_plans, plan) = watch::channel(Some(Arc::new(plan)));
-    let shutdown = Shutdown::new();
+    Ok(watch::Sender::new(Some(Arc::new(plan))))
+}
+
+/// A collector that has nothing but a plan and a log, about to serve.
+pub(crate) fn bind(
+    settings: CollectorSettings,
+    plan: &PlanInForce,
+    log: Arc<dyn Publisher>,
+    shutdown: &Shutdown,
+) -> Result<Bound, BenchError> {
     let collector = Collector {
-        settings: settings()?,
-        publisher: Arc::clone(&log) as _,
-        direct: Arc::clone(&log) as _,
-        plan,
+        settings,
+        publisher: Arc::clone(&log),
+        direct: log,
+        plan: plan.subscribe(),
         warehouse: None,
         salts: watch::channel(None).1,
         generations: Arc::default(),
@@ -101,10 +121,7 @@ async fn run(dir: &Path, plan: Plans) -> Result<(), BenchError> {
         metrics: &Metrics::new().map_err(BenchError::other)?,
         health: Health::new(),
     };
-    let bound = collector.bind(&shutdown).map_err(BenchError::other)?;
-    println!("{}", bound.address());
-    drop(Tasks::new().spawn("release", release(log)));
-    bound.serve().await.map_err(BenchError::other)
+    collector.bind(shutdown).map_err(BenchError::other)
 }
 
 fn settings() -> Result<CollectorSettings, BenchError> {

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -77,11 +78,26 @@ pub fn cpu(pid: u32) -> Duration {
 }
 
 /// CPU time so far of those threads of a process whose names begin like this.
-pub fn cpu_of_threads(pid: u32, name: &str) -> Duration {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
-    let named = stats.filter(|stat| stat.split_once('(').is_some_and(|(_, rest)| rest.starts_with(name)));
-    named.filter_map(|stat| cpu_of(&stat)).sum()
+///
+/// # Errors
+/// There is no such process.
+pub fn cpu_of_threads(pid: u32, name: &str) -> std::io::Result<Duration> {
+    let mut cpu = Duration::ZERO;
+    for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = thread?.path();
+        // One that ended meanwhile has no files.
+        if std::fs::read_to_string(thread.join("comm")).unwrap_or_default().starts_with(name) {
+            cpu += booked(&thread);
+        }
+    }
+    Ok(cpu)
+}
+
+/// CPU time of a thread by its folder in /proc, as the kernel's scheduler booked it.
+fn booked(thread: &Path) -> Duration {
+    let text = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(nanos)
 }
 
 /// User and system time from a line of /proc/PID/stat. The name before them may contain anything, also blanks.
@@ -111,9 +127,7 @@ pub fn own_cpu() -> Duration {
 
 /// CPU time of the calling thread, right to a few milliseconds: what a fold costs, however busy the machine is.
 pub fn thread_cpu() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0);
-    Duration::from_nanos(nanos)
+    booked(Path::new("/proc/thread-self"))
 }
 
 /// A loopback address whose port is free now.

@@ -62,6 +62,13 @@ pub fn millions(per_second: f64) -> String {
     format!("{:.2} M/s", per_second / 1e6)
 }
 
+/// The value at this part of all, in order; 0 of none.
+pub fn quantile(mut values: Vec<f64>, quantile: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = (values.len().saturating_sub(1) as f64 * quantile).round() as usize;
+    values.get(place).copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -32,7 +32,7 @@ pub mod spill;
 pub use assignments::{Acknowledged, Acknowledgement, Assignment};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use generations::Generations;
-pub use partitioner::partition_of;
+pub use partitioner::{partition_of, write_key};
 
 /// Identifies one log for ever: offsets of logs with different ids have nothing to do with each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -17,7 +17,7 @@ pub fn partition_of(site: &str, visitor_id: &str, partitions: u32) -> u32 {
 }
 
 /// Appends the key of a visitor, as messages on Kafka carry it.
-pub(crate) fn write_key(site: &str, visitor_id: &str, key: &mut Vec<u8>) {
+pub fn write_key(site: &str, visitor_id: &str, key: &mut Vec<u8>) {
     key.extend_from_slice(site.as_bytes());
     key.push(0);
     key.extend_from_slice(visitor_id.as_bytes());

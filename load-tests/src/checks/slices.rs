@@ -10,14 +10,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use collector::Collector;
 use event_log::{Message, PublishError, Publisher, Receipt};
-use funnel::Plan;
 use runtime::settings::{CollectorSettings, LogSettings};
-use runtime::{Health, Metrics, Shutdown, now_ms};
-use tokio::sync::watch;
+use runtime::{Shutdown, now_ms};
 
 use crate::BenchError;
+use crate::collector::{PlanInForce, bind, in_force};
+use crate::process::cpu_of_threads;
+use crate::table::quantile;
 use crate::template::{Form, Requests};
 
 /// A plan's turn.
@@ -78,12 +78,6 @@ impl Costs {
     }
 }
 
-fn quantile(mut values: Vec<f64>, quantile: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let place = (values.len().saturating_sub(1) as f64 * quantile).round() as usize;
-    values.get(place).copied().unwrap_or_default()
-}
-
 /// CPU nanoseconds of the workers for an event of this turn.
 fn turn(lanes: &mut [Lane]) -> Result<f64, BenchError> {
     let before = workers_cpu()?;
@@ -102,17 +96,7 @@ fn turn(lanes: &mut [Lane]) -> Result<f64, BenchError> {
 
 /// CPU time so far of all workers in this process.
 fn workers_cpu() -> Result<Duration, BenchError> {
-    let mut nanos = 0;
-    for thread in std::fs::read_dir("/proc/self/task")? {
-        let thread = thread?.path();
-        // One that ended meanwhile has no files.
-        let name = std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
-        if name.starts_with(WORKERS) {
-            let stat = std::fs::read_to_string(thread.join("schedstat")).unwrap_or_default();
-            nanos += stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0_u64);
-        }
-    }
-    Ok(Duration::from_nanos(nanos))
+    Ok(cpu_of_threads(std::process::id(), WORKERS)?)
 }
 
 /// A collector that runs in this process until it is dropped.
@@ -123,8 +107,7 @@ struct Server {
 
 impl Server {
     fn start(plan: &str) -> Result<Self, BenchError> {
-        let plan = Plan::parse("tracking-plan.toml", plan)
-            .map_err(|problems| BenchError::other(format!("{problems:?}")))?;
+        let plan = in_force(plan)?;
         let (shutdown, (started, address)) = (Shutdown::new(), mpsc::channel());
         let serving = shutdown.clone();
         std::thread::spawn(move || {
@@ -144,31 +127,18 @@ impl Drop for Server {
 }
 
 fn serve(
-    plan: Plan,
+    plan: PlanInForce,
     shutdown: &Shutdown,
     started: &mpsc::Sender<Result<SocketAddr, BenchError>>,
 ) -> Result<(), BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.block_on(async {
-        let log: Arc<dyn Publisher> = Arc::new(Discarding);
-        let (_plans, plan) = watch::channel(Some(Arc::new(plan)));
-        let collector = Collector {
-            settings: CollectorSettings {
-                listen: ([127, 0, 0, 1], 0).into(),
-                workers: workers(),
-                ..CollectorSettings::default()
-            },
-            publisher: Arc::clone(&log),
-            direct: log,
-            plan,
-            warehouse: None,
-            salts: watch::channel(None).1,
-            generations: Arc::default(),
-            rejections: None,
-            metrics: &Metrics::new().map_err(BenchError::other)?,
-            health: Health::new(),
+        let settings = CollectorSettings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            workers: workers(),
+            ..CollectorSettings::default()
         };
-        let bound = collector.bind(shutdown).map_err(BenchError::other)?;
+        let bound = bind(settings, &plan, Arc::new(Discarding), shutdown)?;
         drop(started.send(Ok(bound.address())));
         bound.serve().await.map_err(BenchError::other)
     })

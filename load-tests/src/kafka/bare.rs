@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use event_log::kafka::PLACES;
+use event_log::write_key;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::FromClientConfig;
@@ -172,7 +173,8 @@ fn sample(brokers: &str) -> Result<Vec<Sampled>, BenchError> {
         for place in packed(value, PLACES as usize).unwrap_or(alone) {
             let event = value.get(place).unwrap_or_default();
             if let Some((site, visitor)) = visitor_of(event) {
-                let key = [site.as_bytes(), b"\0", visitor.as_bytes()].concat();
+                let mut key = Vec::new();
+                write_key(site, visitor, &mut key);
                 sample.push((message.partition(), key, event.to_vec()));
             }
         }

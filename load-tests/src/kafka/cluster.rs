@@ -18,10 +18,12 @@ use crate::stream::PLAN;
 pub(super) const PARTITIONS: u32 = 8;
 /// Lines of a log that are shown of a benchmark that failed.
 const TAIL: usize = 30;
-/// The setting, and the prefix, of topics of their own.
-const TOPIC_PREFIX: &str = "RUNGS_KAFKA__TOPIC_PREFIX";
-const APART: &str = "apart.";
+/// The setting for topics of their own.
+const APART: Setting = ("RUNGS_KAFKA__TOPIC_PREFIX", "apart.");
 const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A variable of a process's environment, and its value.
+type Setting = (&'static str, &'static str);
 
 /// A process of ours with its ports.
 pub(super) struct Service {
@@ -55,7 +57,7 @@ impl Cluster {
         let cluster = Self { kafka, binary: binary.into(), folder, clickhouse, clickhouse_server: server };
         until("ClickHouse answers", || query(clickhouse, "SELECT 1").is_ok())?;
         cluster.write_settings()?;
-        cluster.apply_plan("")?;
+        cluster.apply_plan(None)?;
         Ok(cluster)
     }
 
@@ -73,14 +75,12 @@ impl Cluster {
         self.folder.path().join("rungs.toml")
     }
 
-    fn apply_plan(&self, topic_prefix: &str) -> Result<(), BenchError> {
+    fn apply_plan(&self, setting: Option<Setting>) -> Result<(), BenchError> {
         let plan = self.folder.path().join("tracking-plan.toml");
         std::fs::write(&plan, format!("{PLAN}{PROBE}"))?;
         let mut command = Command::new(&self.binary);
         command.args(["plan", "apply"]).arg(&plan).arg("--settings").arg(self.settings());
-        if !topic_prefix.is_empty() {
-            command.env(TOPIC_PREFIX, topic_prefix);
-        }
+        command.envs(setting);
         let applied = command.output()?;
         match applied.status.success() {
             true => Ok(()),
@@ -90,40 +90,38 @@ impl Cluster {
 
     /// A collector that is ready.
     pub(super) fn collector(&self) -> Result<Service, BenchError> {
-        self.collector_on("")
+        self.collector_with(None)
     }
 
     /// A collector with topics of its own on the same broker.
     pub(super) fn collector_apart(&self) -> Result<Service, BenchError> {
-        self.apply_plan(APART)?;
-        self.collector_on(APART)
+        self.apply_plan(Some(APART))?;
+        self.collector_with(Some(APART))
     }
 
-    fn collector_on(&self, topic_prefix: &str) -> Result<Service, BenchError> {
+    fn collector_with(&self, setting: Option<Setting>) -> Result<Service, BenchError> {
         let address = free_address()?;
-        let data = self.folder.path().join(format!("{topic_prefix}collector"));
+        let data = self.folder.path().join(format!("collector{}", name_of(setting)));
         let arguments = ["--listen", &address.to_string(), "--data-dir", &data.to_string_lossy()];
-        let environment = [(TOPIC_PREFIX, topic_prefix)];
-        Ok(Service { address, ..self.service("collector", &arguments, &environment)? })
+        Ok(Service { address, ..self.service("collector", &arguments, setting)? })
     }
 
     /// An aggregator that is a member of the group by this name; it may still be restoring.
-    pub(super) fn aggregator(&self, name: &str) -> Result<Service, BenchError> {
-        self.service("aggregator", &[], &[("RUNGS_KAFKA__INSTANCE_ID", name)])
+    pub(super) fn aggregator(&self, name: &'static str) -> Result<Service, BenchError> {
+        self.service("aggregator", &[], Some(("RUNGS_KAFKA__INSTANCE_ID", name)))
     }
 
     fn service(
         &self,
         kind: &str,
         arguments: &[&str],
-        environment: &[(&str, &str)],
+        setting: Option<Setting>,
     ) -> Result<Service, BenchError> {
         let admin = free_address()?;
         let mut command = Command::new(&self.binary);
         command.arg(kind).arg("--settings").arg(self.settings()).args(["--admin", &admin.to_string()]);
-        let names: String = environment.iter().map(|(_, value)| *value).collect();
-        command.args(arguments).stderr(log(self.folder.path(), &format!("{kind}{names}"))?);
-        command.envs(environment.iter().filter(|(_, value)| !value.is_empty()).copied());
+        let name = format!("{kind}{}", name_of(setting));
+        command.args(arguments).stderr(log(self.folder.path(), &name)?).envs(setting);
         let server = Server::start(&mut command)?;
         let probe = if kind == "aggregator" { "/healthz" } else { "/readyz" };
         until(&format!("the {kind} answers"), || get(admin, probe).is_ok())?;
@@ -150,8 +148,9 @@ impl Cluster {
     }
 
     /// CPU time that Java's optimizing compiler took of it.
-    pub(super) fn compiler_cpu(&self) -> Duration {
-        self.kafka.pid(0).map_or(Duration::ZERO, |pid| cpu_of_threads(pid, "C2 "))
+    pub(super) fn compiler_cpu(&self) -> Result<Duration, BenchError> {
+        let broker = self.kafka.pid(0).ok_or_else(|| BenchError::other("the broker does not run"))?;
+        Ok(cpu_of_threads(broker, "C2 ")?)
     }
 
     /// CPU time of ClickHouse so far.
@@ -210,6 +209,11 @@ pub(super) fn within(
         std::thread::sleep(Duration::from_millis(20));
     }
     Ok(began.elapsed())
+}
+
+/// What tells a process with a setting from one without.
+fn name_of(setting: Option<Setting>) -> &'static str {
+    setting.map_or("", |(_, value)| value)
 }
 
 fn log(folder: &Path, name: &str) -> Result<std::fs::File, BenchError> {

@@ -8,7 +8,7 @@ use super::counted::Counted;
 use crate::BenchError;
 use crate::http::Load;
 use crate::ingest::{Phase, ROUNDS, Rounds, against_bare, batches, singles};
-use crate::table::{Row, grouped, millions};
+use crate::table::{Row, grouped, millions, quantile};
 
 const GOAL_SINGLE: f64 = 0.6;
 const GOAL_BATCH: f64 = 0.9;
@@ -79,9 +79,7 @@ pub(super) fn run(
 
 /// The middle of what is told of several.
 fn middle<T>(of: &[T], told: impl Fn(&T) -> f64) -> f64 {
-    let mut told: Vec<f64> = of.iter().map(told).collect();
-    told.sort_by(f64::total_cmp);
-    told.get(told.len() / 2).copied().unwrap_or_default()
+    quantile(of.iter().map(told).collect(), 0.5)
 }
 
 /// The turns of one way of sending.
@@ -115,11 +113,11 @@ impl Turns {
 pub(super) fn warm_up(cluster: &Cluster, visitors: u64) -> Result<(), BenchError> {
     let collector = cluster.collector_apart()?;
     for round in 0..MAX_WARM_UPS {
-        let before = cluster.compiler_cpu();
+        let before = cluster.compiler_cpu()?;
         for load in [singles(WARM_UP / 2, visitors), batches(WARM_UP / 2, visitors)] {
             Load { address: collector.address, run: load.run + 20 * round, ..load }.run()?;
         }
-        if (cluster.compiler_cpu() - before).as_secs_f64() < COMPILING * WARM_UP.as_secs_f64() {
+        if (cluster.compiler_cpu()? - before).as_secs_f64() < COMPILING * WARM_UP.as_secs_f64() {
             break;
         }
     }

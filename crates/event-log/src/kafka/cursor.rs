@@ -65,7 +65,7 @@ impl Cursor {
             let record = offsets::topic_offset(seen.load(Ordering::Acquire));
             ends.raise(partition, offsets::first_of(record + 1));
         };
-        let queue = reader.fetch(raw(partition), topic_offset(from), on_arrival)?;
+        let queue = reader.fetch(raw(partition), offsets::topic_offset(from), on_arrival)?;
         let reader = Arc::clone(reader);
         Ok(Self { partition, queue, reader, next, at_end: false, used: Instant::now() })
     }
@@ -74,7 +74,7 @@ impl Cursor {
     pub(super) fn seek(&mut self, to: u64) -> Result<(), String> {
         self.next.store(to, Ordering::Release);
         self.at_end = false;
-        self.reader.seek(raw(self.partition), topic_offset(to))
+        self.reader.seek(raw(self.partition), offsets::topic_offset(to))
     }
 
     /// Whether this reader fetches for it.
@@ -144,11 +144,6 @@ pub(super) fn raw(partition: u32) -> i32 {
     i32::try_from(partition).unwrap_or(i32::MAX)
 }
 
-/// The topic's offset for what stands at an offset of the log, as Kafka counts.
-fn topic_offset(offset: u64) -> i64 {
-    offsets::topic_offset(offset).cast_signed()
-}
-
 /// Records that are being collected. Those of a pack share its bytes; the others lie in one buffer, so that a record costs no
 /// allocation.
 struct Batch {
@@ -176,7 +171,7 @@ impl Batch {
 
     /// Takes a record of the topic, or those of its pack, but for what stands before `next`; gives the last one's offset.
     fn push(&mut self, message: &BorrowedMessage<'_>, next: u64) -> Option<u64> {
-        let record = message.offset().cast_unsigned();
+        let record = message.offset();
         let last = offsets::offset_of(record, 0);
         if last < next {
             return None;

@@ -91,7 +91,7 @@ impl Membership {
     /// To be committed with the next commit.
     pub(super) fn release(&self, partition: u32, offset: u64) {
         let Ok(partition) = i32::try_from(partition) else { return };
-        let offset = offsets::topic_offset(offset).cast_signed();
+        let offset = offsets::topic_offset(offset);
         if let Some(owned) = self.state.owned().get_mut(&partition) {
             owned.released = owned.released.max(Some(offset));
         }

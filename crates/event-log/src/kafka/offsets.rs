@@ -6,19 +6,19 @@
 /// Records of the log that one record of the topic may hold.
 pub const PLACES: u64 = 10_000;
 
-/// Where the places of a topic's record begin.
-pub(super) fn first_of(topic_offset: u64) -> u64 {
-    topic_offset.saturating_mul(PLACES)
+/// Where the places of a topic's record begin; 0 while its offset, as Kafka counts, is not known.
+pub(super) fn first_of(topic_offset: i64) -> u64 {
+    u64::try_from(topic_offset).unwrap_or(0).saturating_mul(PLACES)
 }
 
 /// The offset of a record that has so many others behind it in its pack.
-pub(super) fn offset_of(topic_offset: u64, behind: usize) -> u64 {
+pub(super) fn offset_of(topic_offset: i64, behind: usize) -> u64 {
     first_of(topic_offset + 1).saturating_sub(1 + behind as u64)
 }
 
-/// The offset in the topic of what stands at an offset of the log.
-pub(super) fn topic_offset(offset: u64) -> u64 {
-    offset / PLACES
+/// The offset in the topic, as Kafka counts, of what stands at an offset of the log.
+pub(super) fn topic_offset(offset: u64) -> i64 {
+    (offset / PLACES).cast_signed()
 }
 
 #[cfg(test)]

@@ -26,8 +26,11 @@ const FRAME_BYTES: usize = 6;
 
 /// Hands one record over, or says at once why not.
 pub(super) trait HandOver {
-    fn hand_over(&self, record: Record<'_>, parcel: Parcel) -> Result<(), (SendError, Box<Parcel>)>;
+    fn hand_over(&self, record: Record<'_>, parcel: Parcel) -> HandedOver;
 }
+
+/// A record that is not handed over leaves its parcel behind.
+pub(super) type HandedOver = Result<(), (SendError, Parcel)>;
 
 /// A record as the topic is to have it.
 pub(super) struct Record<'a> {
@@ -48,6 +51,7 @@ struct Share {
 pub(super) struct Parcel {
     /// Where it was packed; none for a record of another topic.
     partition: Option<u32>,
+    messages: usize,
     shares: Vec<Share>,
 }
 
@@ -72,7 +76,6 @@ struct Partition {
     /// A pack of what waits, or the one message that does.
     value: Vec<u8>,
     parcel: Parcel,
-    messages: usize,
     /// These go before what waits, one at a time.
     singles: VecDeque<Single>,
     /// Records without an answer.
@@ -87,7 +90,7 @@ struct Partition {
 impl Parcel {
     /// A record of one message.
     pub(super) fn of(call: &Arc<Call>) -> Self {
-        Self { partition: None, shares: vec![Share { call: Arc::clone(call), messages: 1 }] }
+        Self { partition: None, messages: 1, shares: vec![Share { call: Arc::clone(call), messages: 1 }] }
     }
 
     pub(super) fn answered(self, answer: &Result<i64, SendError>) {
@@ -97,10 +100,11 @@ impl Parcel {
     }
 
     fn is_pack(&self) -> bool {
-        self.shares.len() > 1 || self.shares.iter().any(|share| share.messages > 1)
+        self.messages > 1
     }
 
     fn push(&mut self, call: &Arc<Call>) {
+        self.messages += 1;
         match self.shares.last_mut() {
             Some(last) if Arc::ptr_eq(&last.call, call) => last.messages += 1,
             _ => self.shares.push(Share { call: Arc::clone(call), messages: 1 }),
@@ -128,7 +132,7 @@ impl Packing {
                 call.answered(1, &Err(SendError::Failed("the Kafka producer ended".to_owned())));
                 continue;
             };
-            if partition.messages > 0 && !partition.has_room(message.value.len(), self.record_bytes) {
+            if partition.waits() && !partition.has_room(message.value.len(), self.record_bytes) {
                 partition.hand_over(to);
             }
             partition.push(&message.value, call);
@@ -217,11 +221,11 @@ impl Packing {
 
 impl Partition {
     fn has_room(&self, bytes: usize, record_bytes: usize) -> bool {
-        self.value.len() + bytes + FRAME_BYTES <= record_bytes && (self.messages as u64) < PLACES
+        self.value.len() + bytes + FRAME_BYTES <= record_bytes && (self.parcel.messages as u64) < PLACES
     }
 
     fn push(&mut self, value: &[u8], call: &Arc<Call>) {
-        match self.messages {
+        match self.parcel.messages {
             0 => self.value.extend_from_slice(value),
             1 => {
                 // The first one stood as if it were alone.
@@ -231,12 +235,16 @@ impl Partition {
             }
             _ => pack(value, &mut self.value),
         }
-        self.messages += 1;
         self.parcel.push(call);
     }
 
+    /// Whether anything does, singles aside.
+    fn waits(&self) -> bool {
+        self.parcel.messages > 0
+    }
+
     fn is_busy(&self) -> bool {
-        self.messages > 0 || self.on_their_way > 0 || !self.singles.is_empty()
+        self.waits() || self.on_their_way > 0 || !self.singles.is_empty()
     }
 
     /// Hands over what waits, unless a record is on its way.
@@ -245,7 +253,7 @@ impl Partition {
             if let Some(Single { value, call }) = self.singles.pop_front() {
                 let sent = self.hand_over_one(&value, self.parcel_of(&call), to);
                 self.handed_over(sent, &value);
-            } else if self.messages > 0 {
+            } else if self.waits() {
                 self.hand_over(to);
             } else {
                 return;
@@ -256,7 +264,6 @@ impl Partition {
     /// Takes whose messages wait, and forgets them.
     fn take(&mut self) -> Parcel {
         self.value.clear();
-        self.messages = 0;
         Parcel { partition: Some(self.number), ..std::mem::take(&mut self.parcel) }
     }
 
@@ -276,23 +283,16 @@ impl Partition {
         self.value.clear();
     }
 
-    fn handed_over(&mut self, sent: Result<(), (SendError, Box<Parcel>)>, value: &[u8]) {
+    fn handed_over(&mut self, sent: HandedOver, value: &[u8]) {
         self.paced = true;
         match sent {
             Ok(()) => self.on_their_way += 1,
-            Err((SendError::Refused(_), parcel)) if parcel.is_pack() => {
-                self.take_apart(value, *parcel);
-            }
+            Err((SendError::Refused(_), parcel)) if parcel.is_pack() => self.take_apart(value, parcel),
             Err((error, parcel)) => parcel.answered(&Err(error)),
         }
     }
 
-    fn hand_over_one(
-        &mut self,
-        value: &[u8],
-        parcel: Parcel,
-        to: &impl HandOver,
-    ) -> Result<(), (SendError, Box<Parcel>)> {
+    fn hand_over_one(&mut self, value: &[u8], parcel: Parcel, to: &impl HandOver) -> HandedOver {
         self.key.clear();
         if let Some((site, visitor)) = visitor_of(value) {
             partitioner::write_key(site, visitor, &mut self.key);

@@ -13,7 +13,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use super::KafkaError;
 use super::call::SendError;
 use super::client;
-use super::packing::{HandOver, Packing, Parcel, Record};
+use super::packing::{HandOver, HandedOver, Packing, Parcel, Record};
 use super::settings::{self, KafkaSettings};
 use super::sight::{Place, Sight};
 
@@ -84,7 +84,7 @@ pub(super) fn client(settings: &KafkaSettings) -> Result<Client, KafkaError> {
 pub(super) struct ToTopic<'a>(pub(super) &'a Client);
 
 impl HandOver for ToTopic<'_> {
-    fn hand_over(&self, record: Record<'_>, parcel: Parcel) -> Result<(), (SendError, Box<Parcel>)> {
+    fn hand_over(&self, record: Record<'_>, parcel: Parcel) -> HandedOver {
         let Self(client) = self;
         let partition = i32::try_from(record.partition).unwrap_or(-1);
         let target = Target { topic: &client.context().topic, partition };
@@ -95,7 +95,7 @@ impl HandOver for ToTopic<'_> {
         to_send.key = (!record.key.is_empty()).then_some(record.key);
         let sent = client.send(to_send);
         sent.map_err(|(error, unsent_record)| {
-            (unsent(client, &target, &error), unsent_record.delivery_opaque)
+            (unsent(client, &target, &error), *unsent_record.delivery_opaque)
         })
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn unsent(client: &Client, target: &Target<'_>, error: &ClientError) 
     failure(error)
 }
 
-pub(super) fn failure(error: &ClientError) -> SendError {
+fn failure(error: &ClientError) -> SendError {
     use RDKafkaErrorCode as Code;
     let Some(code) = error.rdkafka_error_code() else { return SendError::Failed(format!("Kafka: {error}")) };
     match code {

@@ -2,12 +2,12 @@
 //!
 //! [`KafkaPublisher::publish`] packs messages into records (`packing.rs`), hands those to librdkafka (`producer.rs`, which
 //! copies them) that need not wait, and returns; librdkafka's threads send; the pacing thread hands over what waited; the
-//! polling thread takes the acknowledgements and ends the calls ([`Call`]). The key of an event that travels alone is its site and visitor, so that
-//! producers in other languages choose the same partition; packs and control records have none.
+//! polling thread takes the acknowledgements and ends the calls ([`Call`]). The key of an event that travels alone is its
+//! site and visitor, so that producers in other languages choose the same partition; packs and control records have none.
 //!
 //! What is in flight is bounded by `max_in_flight_bytes`, and a message that is not acknowledged within
-//! [`DELIVERY_LIMIT_MS`](super::DELIVERY_LIMIT_MS) fails its call. An idempotent producer can end for good (a fatal error), or lose sight of a
-//! partition (`sight.rs`); then a new one takes its place and the calls of the old one fail.
+//! [`DELIVERY_LIMIT_MS`](super::DELIVERY_LIMIT_MS) fails its call. An idempotent producer can end for good (a fatal error),
+//! or lose sight of a partition (`sight.rs`); then a new one takes its place and the calls of the old one fail.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -65,14 +65,13 @@ impl KafkaPublisher {
             blind_limit,
             settings: settings.clone(),
         });
-        let polled = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("kafka-producer".to_owned());
-        let polling = thread.spawn(move || polled.poll());
-        let polling = polling.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
-        let paced = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("kafka-pacing".to_owned());
-        let pacing = thread.spawn(move || paced.pace());
-        let pacing = pacing.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))?;
+        let begin = |name: &str, work: fn(&Shared)| {
+            let served = Arc::clone(&shared);
+            let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || work(&served));
+            thread.map_err(|cause| KafkaError::Client(format!("no thread: {cause}")))
+        };
+        let polling = begin("kafka-producer", Shared::poll)?;
+        let pacing = begin("kafka-pacing", Shared::pace)?;
         Ok(Self { shared, polling: Mutex::new(Some(polling)), pacing: pacing.thread().clone() })
     }
 

@@ -118,7 +118,7 @@ impl Reader {
             _ => self.lost.store(0, Ordering::Release),
         }
         let (first, end) = bounds.map_err(|error| error.to_string())?;
-        Ok((log_offset(first), log_offset(end)))
+        Ok((offsets::first_of(first), offsets::first_of(end)))
     }
 
     /// Whether the topic was deleted and created again since this reader began.
@@ -196,11 +196,6 @@ fn configured(settings: &KafkaSettings) -> Result<ClientConfig, KafkaError> {
     Ok(config)
 }
 
-/// Where the places of a record of the topic begin; 0 while its offset is not known.
-fn log_offset(topic_offset: i64) -> u64 {
-    offsets::first_of(u64::try_from(topic_offset).unwrap_or(0))
-}
-
 impl Drop for Reader {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Release);
@@ -225,7 +220,7 @@ fn tell_ends(consumer: &Fetching) {
         // A leader that is away tells nothing; the others are asked a second later.
         let Ok((_, end)) = consumer.fetch_watermarks(topic, partition, BOUNDS_LIMIT) else { return };
         if let Ok(partition) = u32::try_from(partition) {
-            ends.raise(partition, log_offset(end));
+            ends.raise(partition, offsets::first_of(end));
         }
     }
 }
@@ -250,7 +245,7 @@ impl ClientContext for Watching {
         *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) =
             waiting.map(|partition| partition.partition).collect();
         for partition in topic.partitions.values() {
-            let visible = log_offset(partition.ls_offset);
+            let visible = offsets::first_of(partition.ls_offset);
             if let Ok(partition) = u32::try_from(partition.partition) {
                 self.ends.raise(partition, visible);
             }

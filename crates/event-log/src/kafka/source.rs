@@ -1,8 +1,8 @@
 //! The reading side on Kafka. [`Source::read`] gives out what was fetched ahead and asks brokers only when it moves
 //! elsewhere; where the log ends is told by the fetches themselves (`Ends`), never by polling.
 //!
-//! Offsets of the log have gaps (`offsets.rs`; transactions of other producers leave some too). A record is readable shortly after its receipt,
-//! not at once. `read` waits for records that are known to be there, at most two seconds.
+//! Offsets of the log have gaps (`offsets.rs`; transactions of other producers leave some too). A record is readable shortly
+//! after its receipt, not at once. `read` waits for records that are known to be there, at most two seconds.
 
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -309,7 +309,7 @@ mod tests {
     use crate::kafka::offsets::{first_of, offset_of};
     use crate::{Message, Publisher};
 
-    const RECORDS: u64 = 10;
+    const RECORDS: i64 = 10;
 
     /// A partition with records on brokers that answer as they are told.
     fn written() -> (MockCluster<'static, rdkafka::producer::DefaultProducerContext>, KafkaSettings) {

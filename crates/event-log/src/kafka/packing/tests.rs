@@ -9,7 +9,7 @@ use super::*;
 use crate::kafka::call::InFlight;
 
 /// A record's messages and whose they are.
-type Taken = (Vec<String>, Box<Parcel>);
+type Taken = (Vec<String>, Parcel);
 
 /// What was handed over. Refuses packs and messages larger than `limit`.
 struct Topic {
@@ -28,7 +28,7 @@ impl Topic {
     }
 
     /// Takes the first record out.
-    fn next(&self) -> (Vec<u8>, Box<Parcel>) {
+    fn next(&self) -> (Vec<u8>, Parcel) {
         let (texts, parcel) = self.records.borrow_mut().remove(0);
         let mut value = Vec::new();
         texts.iter().for_each(|text| pack(text.as_bytes(), &mut value));
@@ -45,12 +45,12 @@ fn texts_of(value: &[u8]) -> Vec<String> {
 }
 
 impl HandOver for Topic {
-    fn hand_over(&self, record: Record<'_>, parcel: Parcel) -> Result<(), (SendError, Box<Parcel>)> {
+    fn hand_over(&self, record: Record<'_>, parcel: Parcel) -> HandedOver {
         if record.value.len() > self.limit {
-            return Err((SendError::Refused("too large".to_owned()), Box::new(parcel)));
+            return Err((SendError::Refused("too large".to_owned()), parcel));
         }
         let mut records = self.records.borrow_mut();
-        records.push((texts_of(record.value), Box::new(parcel)));
+        records.push((texts_of(record.value), parcel));
         Ok(())
     }
 }
@@ -88,11 +88,11 @@ fn one_that_comes_alone_goes_at_once_and_what_comes_meanwhile_goes_together() {
     assert_eq!(topic.texts(), [["a"]]);
     assert!(packing.tick(&topic), "a is on its way, and others wait");
     assert_eq!(topic.texts().len(), 1);
-    packing.acknowledged(*topic.next().1, 7);
+    packing.acknowledged(topic.next().1, 7);
     assert_eq!(outcome(&first), [Ok(7)]);
     packing.tick(&topic);
     assert_eq!(topic.texts(), [["b", "c", "d"]]);
-    packing.acknowledged(*topic.next().1, 8);
+    packing.acknowledged(topic.next().1, 8);
     assert!(others.iter().all(|other| outcome(other) == [Ok(8)]));
     assert!(!packing.tick(&topic), "nothing waits any more");
     add(&packing, &["e"], &topic);
@@ -117,7 +117,7 @@ fn what_waits_behind_a_record_that_failed_fails_with_it_and_a_call_only_once() {
     let first = add(&packing, &["a"], &topic);
     let behind = add(&packing, &["b", "c"], &topic);
     let (value, parcel) = topic.next();
-    packing.failed(*parcel, &value, lost());
+    packing.failed(parcel, &value, lost());
     assert_eq!((outcome(&first), outcome(&behind)), (vec![Err(lost())], vec![Err(lost())]));
     assert!(!packing.tick(&topic) && topic.texts().is_empty());
 }
@@ -128,23 +128,23 @@ fn of_a_refused_pack_each_message_goes_by_itself_and_only_the_refused_one_fails(
     add(&packing, &["a"], &topic);
     let good = add(&packing, &["b", "c"], &topic);
     let bad = add(&packing, &["far too large"], &topic);
-    packing.acknowledged(*topic.next().1, 1);
+    packing.acknowledged(topic.next().1, 1);
     packing.tick(&topic);
     let (value, parcel) = topic.next();
     topic.limit = 5;
-    packing.failed(*parcel, &value, SendError::Refused("too large".to_owned()));
+    packing.failed(parcel, &value, SendError::Refused("too large".to_owned()));
     let behind = add(&packing, &["d"], &topic);
     packing.tick(&topic);
     assert_eq!(topic.texts(), [["b"]], "one at a time, and d waits behind them");
-    packing.acknowledged(*topic.next().1, 2);
+    packing.acknowledged(topic.next().1, 2);
     packing.tick(&topic);
     assert_eq!(topic.texts(), [["c"]]);
-    packing.acknowledged(*topic.next().1, 3);
+    packing.acknowledged(topic.next().1, 3);
     assert_eq!(outcome(&good), [Ok(3)]);
     packing.tick(&topic);
     assert!(matches!(outcome(&bad)[..], [Err(SendError::Refused(_))]));
     assert_eq!(topic.texts(), [["d"]]);
-    packing.acknowledged(*topic.next().1, 4);
+    packing.acknowledged(topic.next().1, 4);
     assert_eq!(outcome(&behind), [Ok(4)]);
 }
 
@@ -155,7 +155,7 @@ fn a_pack_that_is_refused_at_once_goes_in_parts() {
     for text in ["a", "b", "c"] {
         packing.tick(&topic);
         assert_eq!(topic.texts(), [[text]]);
-        packing.acknowledged(*topic.next().1, 1);
+        packing.acknowledged(topic.next().1, 1);
     }
     assert_eq!(outcome(&call), [Ok(1)]);
 }
@@ -169,7 +169,7 @@ fn what_fills_records_behind_the_parts_of_a_refused_one_goes_in_its_turn() {
     for text in &texts {
         packing.tick(&topic);
         assert_eq!(topic.texts(), [[*text]]);
-        packing.acknowledged(*topic.next().1, 1);
+        packing.acknowledged(topic.next().1, 1);
     }
     assert_eq!(outcome(&call), [Ok(1)]);
 }
@@ -202,12 +202,12 @@ proptest! {
             let (value, parcel) = topic.next();
             let texts = texts_of(&value);
             match how {
-                4 => packing.failed(*parcel, &value, lost()),
+                4 => packing.failed(parcel, &value, lost()),
                 // Full records behind it did not wait for its parts.
-                5 if texts.len() > 1 && topic.records.borrow().is_empty() => packing.failed(*parcel, &value, SendError::Refused(String::new())),
+                5 if texts.len() > 1 && topic.records.borrow().is_empty() => packing.failed(parcel, &value, SendError::Refused(String::new())),
                 _ => {
                     acknowledged.extend(texts);
-                    packing.acknowledged(*parcel, 1);
+                    packing.acknowledged(parcel, 1);
                 }
             }
         };
