@@ -27,6 +27,9 @@ use crate::PublishError;
 /// An append waits this long for its record's acknowledgement: longer than the producer tries.
 const APPEND_LIMIT: Duration = Duration::from_millis(DELIVERY_LIMIT_MS + 5_000);
 
+/// Where a topic is read from. Not [`Offset::Beginning`]: librdkafka asks the leader where that is, and when it does not know
+/// the leader yet, tries again after half a second. Records that are gone are passed over by `auto.offset.reset`.
+const BEGINNING: Offset = Offset::Offset(0);
 /// How often it is looked whether the topic is found, and how long its leader has for an answer.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
@@ -105,8 +108,8 @@ impl Reading {
             settings: settings.clone(),
             topic: topic.to_owned(),
             what,
-            consumer: consumer(settings, Following::new(what, topic, None), Offset::Beginning)?,
-            next: Offset::Beginning,
+            consumer: consumer(settings, Following::new(what, topic, None), BEGINNING)?,
+            next: BEGINNING,
             look_at: Instant::now() + LOOK_INTERVAL,
             lost: 0,
         })
@@ -128,7 +131,7 @@ impl Reading {
         let topic = &self.topic;
         tracing::warn!(topic, "the topic was deleted and created again; it is followed from its beginning");
         records.begin_anew();
-        self.next = Offset::Beginning;
+        self.next = BEGINNING;
         if let Err(error) = begin(&self.consumer, self.next) {
             tracing::error!(%error, topic, "it cannot be followed yet; trying again");
             self.consumer.context().replaced.store(true, Ordering::Release);
