@@ -272,7 +272,8 @@ impl Fold {
     }
 
     /// Puts a stored journey back. `folded_to` is the offset from which events are new to it; if that is ahead of
-    /// `position`, where the log will be read from, events before it are left out for this visitor.
+    /// `position`, where the log will be read from, events before it are left out for this visitor. One that nothing can
+    /// count any more stays out, as after [`Fold::forget_idle`].
     pub fn restore(
         &mut self,
         visitor: u128,
@@ -280,7 +281,11 @@ impl Fold {
         folded_to: u64,
         position: u64,
     ) -> Result<(), Damaged> {
-        let live = codec::check(state, self.spec.steps)?.live;
+        let parts = codec::check(state, self.spec.steps)?;
+        if parts.latest() < self.spec.forgotten_before(self.clock_ms) {
+            return Ok(());
+        }
+        let live = parts.live;
         if folded_to <= position && live.iter().any(|track| usize::from(track.key) > self.values.len()) {
             return Err(Damaged);
         }

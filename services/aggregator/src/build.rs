@@ -110,7 +110,7 @@ impl<S: Store> Builder<S> {
         cutoff: u64,
     ) -> Result<(), BuildError> {
         let mut others = Vec::new();
-        let mut take = |(visitor, _, folded_to): StoredJourney| {
+        let mut take = |(visitor, _, folded_to): StoredJourney<'_>| {
             if folded_to <= cutoff && !lane.fold().knows(visitor) {
                 others.push(visitor);
             }

@@ -51,7 +51,7 @@ impl Store for Warehouse {
     async fn journeys(
         &self,
         key: &GenerationKey,
-        take: &mut (dyn FnMut(StoredJourney) + Send),
+        take: &mut (dyn FnMut(StoredJourney<'_>) + Send),
     ) -> Result<(), WarehouseError> {
         Self::journeys(self, &key.funnel, key.generation, key.partition, &mut |row| {
             take((row.visitor, row.state, row.version));

@@ -28,6 +28,7 @@ mod refused;
 pub mod refused_raw;
 mod rejected;
 pub mod restore;
+mod restores;
 pub mod run;
 mod screened;
 mod site_retention;

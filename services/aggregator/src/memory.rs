@@ -283,13 +283,13 @@ impl Store for MemoryStore {
     async fn journeys(
         &self,
         key: &GenerationKey,
-        take: &mut (dyn FnMut(StoredJourney) + Send),
+        take: &mut (dyn FnMut(StoredJourney<'_>) + Send),
     ) -> Result<(), WarehouseError> {
         for row in self.tables().journeys.values() {
             let funnel = (&row.site, &row.funnel, row.definition)
                 == (&key.funnel.site, &key.funnel.funnel, key.funnel.definition);
             if funnel && row.generation == key.generation && row.log_partition == key.partition {
-                take((row.visitor, row.state.clone(), row.version));
+                take((row.visitor, &row.state, row.version));
             }
         }
         Ok(())

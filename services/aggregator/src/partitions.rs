@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use runtime::retry::until_it_works;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use warehouse::logs::KnownLog;
 
@@ -26,13 +26,12 @@ use crate::lane_thread::LaneThread;
 use crate::refused::Refusals;
 use crate::refused_raw::RefusedRaw;
 use crate::restore::{RestoreError, Restored, restore_with};
+use crate::restores::{Outstanding, Restores};
 use crate::run::{Aggregator, AggregatorError};
 use crate::screened::{Poisonous, Screened};
 use crate::snapshot::{Board, LaneSnapshot, LaneState};
 use crate::writer;
 
-/// Partitions that read their journeys back at the same time: more would only share ClickHouse and memory.
-const RESTORES_AT_ONCE: usize = 2;
 const DAY_MS: i64 = 86_400_000;
 
 /// The partitions in service.
@@ -47,7 +46,7 @@ struct Shared {
     log: KnownLog,
     board: Board,
     counters: LaneCounters,
-    restores: Semaphore,
+    restores: Restores,
     builds: Arc<Mutex<()>>,
     journeys: JourneyBudget,
 }
@@ -60,7 +59,7 @@ struct Running {
 impl Partitions {
     /// None yet.
     pub(crate) fn new(aggregator: Aggregator, log: KnownLog, board: Board, counters: LaneCounters) -> Self {
-        let (restores, builds) = (Semaphore::new(RESTORES_AT_ONCE), Arc::default());
+        let (restores, builds) = (Restores::default(), Arc::default());
         let journeys = JourneyBudget::new(aggregator.settings.max_journeys);
         let shared = Shared { aggregator, log, board, counters, restores, builds, journeys };
         Self { shared: Arc::new(shared), running: BTreeMap::new() }
@@ -68,13 +67,13 @@ impl Partitions {
 
     /// Begins to serve partitions; those that are served already go on.
     pub(crate) fn start(&mut self, partitions: Vec<u32>) {
-        for partition in partitions {
-            if self.running.contains_key(&partition) {
-                continue;
-            }
+        let new = partitions.into_iter().filter(|partition| !self.running.contains_key(partition));
+        let new: Vec<(u32, Outstanding)> =
+            new.map(|partition| (partition, self.shared.restores.expect())).collect();
+        for (partition, outstanding) in new {
             let stop = Stop::default();
             self.shared.show(partition, LaneState::Restoring);
-            let life = Arc::clone(&self.shared).serve(partition, stop.clone());
+            let life = Arc::clone(&self.shared).serve(partition, stop.clone(), outstanding);
             let life = self.shared.aggregator.tasks.spawn("aggregator-partition", life);
             self.running.insert(partition, Running { stop, life });
         }
@@ -123,7 +122,12 @@ fn ended(life: Result<Result<(), AggregatorError>, tokio::task::JoinError>) -> R
 impl Shared {
     /// A partition's life here. A record that makes the fold panic ends the lane; the partition is then restored, and
     /// the record is refused where it comes again.
-    async fn serve(self: Arc<Self>, partition: u32, stop: Stop) -> Result<(), AggregatorError> {
+    async fn serve(
+        self: Arc<Self>,
+        partition: u32,
+        stop: Stop,
+        mut outstanding: Outstanding,
+    ) -> Result<(), AggregatorError> {
         let Aggregator { settings, source, .. } = &self.aggregator;
         let (log_id, partitions) = (source.id().0, source.partitions());
         let KnownLog { epoch, generation_floor } = self.log;
@@ -132,13 +136,21 @@ impl Shared {
         loop {
             let known = poisonous.len();
             let Some(found) = self.restored(&id, &stop).await? else { return Ok(()) };
+            drop(outstanding);
+            tokio::select! {
+                () = self.restores.others() => {}
+                () = stop.asked().requested() => {}
+            }
             let (fold, limits) = (fold_settings(settings), flush_limits(settings));
             let mut lane = Lane::new(id.clone(), fold, limits, self.counters.clone());
             let effects = resume(&mut lane, found);
             self.run_lane(lane, effects, &stop, (&poisonous, &raw)).await?;
             match (stop.ending(), poisonous.len() > known) {
                 (Some(_), _) => return Ok(()),
-                (None, true) => self.show(partition, LaneState::Restoring),
+                (None, true) => {
+                    self.show(partition, LaneState::Restoring);
+                    outstanding = self.restores.expect();
+                }
                 (None, false) => return Err(AggregatorError::LaneEnded),
             }
         }
@@ -149,7 +161,7 @@ impl Shared {
         let settings = fold_settings(&self.aggregator.settings);
         let told = self.board.lane(id.partition).map(|lane| lane.load().restore.clone()).unwrap_or_default();
         let attempt = || async {
-            let _turn = self.restores.acquire().await;
+            let _turn = self.restores.turn().await;
             restore_with(&self.aggregator.warehouse, id, &settings, &told).await
         };
         let may_pass =

@@ -15,7 +15,7 @@ use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::lane::{BuildOrder, PlanInForce, rebuilt_of_values};
 use crate::links;
 use crate::snapshot::RestoreProgress;
-use crate::store::{GenerationKey, Store};
+use crate::store::{GenerationKey, Store, StoredJourney};
 
 /// What a restore found.
 #[derive(Default)]
@@ -26,6 +26,8 @@ pub struct Restored {
     /// Visitors who were erased before the position.
     pub erased: Erased,
     pub next_offset: u64,
+    /// Raw events before this offset are stored.
+    pub raw_stored: u64,
     pub clock_ms: i64,
     pub funnels: Vec<FunnelLane>,
     /// Builds that did not come to their end.
@@ -189,16 +191,17 @@ async fn journeys<S: Store>(
         generation: lane.generation,
         partition: partition.partition,
     };
-    // Only shown: a count that fails is no reason to read nothing.
+    // Only shown: a count that fails is no reason to read nothing. No room is made by it: a table that grows takes less
+    // time than one that is large, and so in no cache, from the first journey on.
     told.expect(store.count_journeys(&key).await.unwrap_or(0));
     let mut damaged = 0u64;
-    let mut take = |(visitor, state, folded_to): (u128, Vec<u8>, u64)| {
+    let mut take = |(visitor, state, folded_to): StoredJourney<'_>| {
         told.read_one();
         // What is stored of them is deleted later.
         if erased.contains(&key.funnel.site, visitor) {
             return;
         }
-        damaged += u64::from(lane.restore(visitor, &state, folded_to).is_err());
+        damaged += u64::from(lane.restore(visitor, state, folded_to).is_err());
     };
     store.journeys(&key, &mut take).await?;
     if damaged > 0 {
@@ -218,6 +221,8 @@ async fn mark<S: Store>(
     restored: &mut Restored,
 ) -> Result<(), WarehouseError> {
     let markers = store.progress(&partition.log_id, partition.partition, MARKER).await?;
+    let own = markers.iter().filter(|row| row.funnel.is_empty());
+    restored.raw_stored = own.map(|row| row.next_offset).max().unwrap_or(0);
     for lane in &mut restored.funnels {
         let mine = |row: &&ProgressRow| {
             row.site == lane.key.site

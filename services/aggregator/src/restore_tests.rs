@@ -46,7 +46,7 @@ impl Store for Uncounted {
     async fn journeys(
         &self,
         key: &GenerationKey,
-        take: &mut (dyn FnMut(StoredJourney) + Send),
+        take: &mut (dyn FnMut(StoredJourney<'_>) + Send),
     ) -> Result<(), WarehouseError> {
         self.0.journeys(key, take).await
     }

@@ -70,7 +70,7 @@ pub fn in_pieces<T>(rows: Vec<T>, most: usize) -> impl Iterator<Item = Vec<T>> {
 }
 
 /// A visitor's stored journey: (visitor, state, folded to).
-pub type StoredJourney = (u128, Vec<u8>, u64);
+pub type StoredJourney<'a> = (u128, &'a [u8], u64);
 
 /// Identifies journeys and history: one build of one definition of one funnel in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,7 +137,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn journeys(
         &self,
         key: &GenerationKey,
-        take: &mut (dyn FnMut(StoredJourney) + Send),
+        take: &mut (dyn FnMut(StoredJourney<'_>) + Send),
     ) -> impl Future<Output = Result<(), WarehouseError>> + Send;
 
     /// How many journeys [`Store::journeys`] will hand over, about; only to tell how far a restore is.

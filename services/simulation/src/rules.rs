@@ -8,6 +8,8 @@ pub enum Rule {
     Marker,
     /// Closed minutes are stored when the marker is written.
     MinutesBeforeMarker,
+    /// Raw events are stored when the partition's marker is written, which says so.
+    EventsBeforeMarker,
     /// Raw events are stored when the progress is written that says so.
     EventsBeforeProgress,
     /// Who was erased is stored when the progress is written that passes the record.
@@ -42,9 +44,10 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Marker,
         Self::MinutesBeforeMarker,
+        Self::EventsBeforeMarker,
         Self::EventsBeforeProgress,
         Self::ErasuresBeforeProgress,
         Self::JourneysBeforeProgress,

@@ -123,11 +123,11 @@ impl SimStore {
     fn arranged(&self, write: &Write) -> Vec<Write> {
         let mut broken = self.broken.lock().unwrap();
         let marker = matches!(write, Write::Progress(rows) if rows.iter().any(|row| row.kind == MARKER));
-        let end = matches!(write, Write::Progress(rows) if rows.iter().any(|row| row.funnel.is_empty()));
+        let own = own_progress(write);
         let held = match self.left_out {
             Some(Rule::Marker) if marker => return Vec::new(),
             Some(Rule::MinutesBeforeMarker) => matches!(write, Write::Rolling(_)),
-            Some(Rule::EventsBeforeProgress) => matches!(write, Write::Events(_)),
+            Some(Rule::EventsBeforeMarker | Rule::EventsBeforeProgress) => matches!(write, Write::Events(_)),
             Some(Rule::ErasuresBeforeProgress) => matches!(write, Write::Erasures(_)),
             Some(Rule::JourneysBeforeProgress) => matches!(write, Write::Journeys(_)),
             _ => false,
@@ -137,7 +137,8 @@ impl SimStore {
             return Vec::new();
         }
         let mut all: Vec<Write> = copy(write).into_iter().collect();
-        if end || (marker && self.left_out == Some(Rule::MinutesBeforeMarker)) {
+        let by_marker = [Rule::MinutesBeforeMarker, Rule::EventsBeforeMarker].map(Some).contains(&self.left_out);
+        if own.is_some() || (marker && by_marker) {
             all.append(&mut broken.late);
         }
         if self.left_out == Some(Rule::JourneyStamp) {
@@ -147,9 +148,7 @@ impl SimStore {
                 }
             }
         }
-        if let Write::Progress(rows) = write
-            && let Some(own) = rows.iter().find(|row| row.funnel.is_empty())
-        {
+        if let Some(own) = own {
             broken.flushed_to = own.next_offset;
         }
         all
@@ -231,7 +230,7 @@ impl Store for SimStore {
     async fn journeys(
         &self,
         key: &GenerationKey,
-        take: &mut (dyn FnMut(StoredJourney) + Send),
+        take: &mut (dyn FnMut(StoredJourney<'_>) + Send),
     ) -> Result<(), WarehouseError> {
         self.read("journeys").await?;
         match self.left_out {
@@ -273,4 +272,10 @@ impl Store for SimStore {
         turn().await;
         self.tables.remove_journeys_of(key, visitors, until).await
     }
+}
+
+/// The partition's own progress, if the write brings it.
+fn own_progress(write: &Write) -> Option<&ProgressRow> {
+    let Write::Progress(rows) = write else { return None };
+    rows.iter().find(|row| row.funnel.is_empty() && row.kind == PROGRESS)
 }

@@ -31,7 +31,7 @@ async fn journeys_of_some_visitors_go_up_to_a_version_and_all_others_stay() {
     warehouse.remove_journeys_of(&key, 1, 0, &[large, 6], 4).await.unwrap();
     for (generation, expected) in [(1, vec![(other, 4), (6, 9)]), (2, vec![(large, 4)])] {
         let mut left = Vec::new();
-        let mut take = |row: warehouse::state::StoredJourney| left.push((row.visitor, row.version));
+        let mut take = |row: warehouse::state::StoredJourney<'_>| left.push((row.visitor, row.version));
         warehouse.journeys(&key, generation, 0, &mut take).await.unwrap();
         assert_eq!(left, expected, "generation {generation}");
     }

@@ -2,7 +2,7 @@
 //! ends while the log is idle.
 
 use funnel::windows::minute_of;
-use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow};
+use warehouse::rows::{COMPLETE, MARKER, PROGRESS, ProgressRow};
 
 use super::orders::rebuilt_to_values;
 use super::{Effects, Lane, is_due};
@@ -64,8 +64,11 @@ impl Lane {
         }
     }
 
-    /// Forgets visitors whom nothing can count any more, once an hour.
+    /// Forgets visitors whom nothing can count any more, once an hour; a restore leaves them out.
     fn forget_idle(&mut self, now_ms: i64) {
+        if self.last_forgotten_ms == 0 {
+            self.last_forgotten_ms = now_ms;
+        }
         if is_due(now_ms, self.last_forgotten_ms, FORGET_INTERVAL_MS) {
             self.last_forgotten_ms = now_ms;
             let forgotten = self.forget();
@@ -116,6 +119,12 @@ impl Lane {
     pub fn flush(&mut self, now_ms: i64, effects: &mut Effects) {
         self.begin_flush(now_ms);
         while self.go_on_flushing(now_ms, effects) {}
+    }
+
+    /// Says that raw events before the position are stored: a restart that reads some of them again need not.
+    pub(super) fn partition_marker(&self) -> ProgressRow {
+        let (kind, version) = (MARKER.into(), self.next_offset);
+        ProgressRow { kind, version, plan_text: String::new(), values: Vec::new(), ..self.partition_row() }
     }
 
     /// The partition's own progress: position, clock, plan, and the generations of the sites' rebuilds.

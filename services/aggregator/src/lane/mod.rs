@@ -31,6 +31,7 @@ mod flush;
 mod foreign;
 mod orders;
 mod pace;
+mod raw_stored;
 mod round;
 
 /// The number of the first log that fed a warehouse.
@@ -42,6 +43,7 @@ use event_rows::row_of;
 pub use foreign::admit;
 pub(crate) use foreign::{MAX_NAME_BYTES, WRONG_PARTITION, is_at_home};
 pub(crate) use orders::rebuilt_of_values;
+use raw_stored::RawStored;
 use round::Round;
 
 /// The plan that a lane folds by.
@@ -90,6 +92,7 @@ pub struct Lane {
     building: Vec<BuildOrder>,
     clock_ms: i64,
     next_offset: u64,
+    raw_events: RawStored,
     /// No event of this partition was ever stored: nothing to build a funnel from.
     is_untouched: bool,
     /// When the next minute ends for some funnel.
@@ -128,6 +131,7 @@ impl Lane {
             building: Vec::new(),
             clock_ms: 0,
             next_offset: 0,
+            raw_events: RawStored::default(),
             boundary_ms: i64::MAX,
             events: EventBatch::default(),
             rolling: Vec::new(),
@@ -144,6 +148,7 @@ impl Lane {
     /// position, its live funnels, and the builds that did not come to their end.
     pub fn resume(&mut self, found: Restored, effects: &mut Effects) {
         (self.next_offset, self.clock_ms) = (found.next_offset, found.clock_ms);
+        self.raw_events = RawStored::restored(found.raw_stored, found.next_offset);
         self.is_untouched &= found.next_offset == 0;
         self.matcher = PlanMatcher::new(&found.in_force.plan);
         self.retentions = retentions_of(&found.in_force.plan);
@@ -267,6 +272,7 @@ impl Lane {
 
     fn refuse(&mut self, offset: u64, reason: &'static str, effects: &mut Effects) {
         self.counters.undecodable.inc();
+        self.raw_events.refused(offset);
         effects.refused.push(Refused { offset, reason });
     }
 
@@ -326,7 +332,7 @@ impl Lane {
             return;
         }
         self.is_untouched = false;
-        if !duplicate {
+        if !duplicate && !self.raw_events.contain(offset) {
             let retention_days = match self.retentions.is_empty() {
                 true => 0,
                 false => self.retentions.get(event.site).copied().unwrap_or(0),

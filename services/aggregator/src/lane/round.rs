@@ -75,9 +75,14 @@ impl Lane {
                 *left -= room;
             }
         }
+        let is_last = round.left.iter().all(|left| *left == 0);
+        // Else progress says it all.
+        if self.raw_events.is_whole() && (at > round.at || !is_last) {
+            markers.push(self.partition_marker());
+        }
         effects.writes.push(Write::Progress(markers));
         effects.writes.extend(in_pieces(journeys, JOURNEYS_PER_WRITE).map(Write::Journeys));
-        if round.left.iter().all(|left| *left == 0) {
+        if is_last {
             return self.end_flush(round, effects);
         }
         let (pace, barrier) = Pace::after_step(now_ms);
@@ -86,6 +91,7 @@ impl Lane {
     }
 
     fn end_flush(&mut self, round: Round, effects: &mut Effects) {
+        self.raw_events.flushed(round.at);
         effects.writes.push(Write::Progress(round.progress));
         let needed = self.building.iter().map(|order| order.cutoff).min().unwrap_or(round.at);
         effects.writes.push(Write::Reached { next_offset: needed.min(round.at) });
