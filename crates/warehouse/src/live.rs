@@ -149,14 +149,15 @@ impl Warehouse {
     }
 }
 
-/// A partition's rows of one minute and write share a version: a row with a lower one is of a value that was not written
-/// again, because it counts nothing any more.
+/// A partition's rows of one write share a version and a time: an older row is of a value that was not written again, because
+/// it counts nothing any more.
 fn without_stale(mut rows: Vec<RollingRow>) -> Vec<RollingRow> {
-    let mut latest: HashMap<u32, u64> = HashMap::new();
+    let written = |row: &RollingRow| (row.version, row.as_of);
+    let mut latest: HashMap<u32, (u64, i64)> = HashMap::new();
     for row in &rows {
-        let version = latest.entry(row.log_partition).or_default();
-        *version = row.version.max(*version);
+        let newest = latest.entry(row.log_partition).or_default();
+        *newest = written(row).max(*newest);
     }
-    rows.retain(|row| latest.get(&row.log_partition) == Some(&row.version));
+    rows.retain(|row| latest.get(&row.log_partition) == Some(&written(row)));
     rows
 }

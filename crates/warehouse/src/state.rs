@@ -126,7 +126,8 @@ impl Warehouse {
         partition: u32,
     ) -> Result<u64, WarehouseError> {
         // Without the names: a definition is one funnel's, and columns that order nothing take twice as long.
-        let sql = "SELECT count() FROM journeys WHERE generation = ? AND definition = ? AND log_partition = ?";
+        let sql =
+            "SELECT count() FROM journeys WHERE generation = ? AND definition = ? AND log_partition = ?";
         let query = self.query(sql).bind(generation).bind(key.definition).bind(partition);
         within("journeys", READ_TIMEOUT * 20, query.fetch_one()).await
     }

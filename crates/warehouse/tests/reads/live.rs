@@ -1,7 +1,7 @@
 //! The numbers now and at a minute's end: which generation answers, and when there are none.
 
 use warehouse::live::LiveAt;
-use warehouse::rows::{BUILDING, COMPLETE, DROPPED};
+use warehouse::rows::{BUILDING, COMPLETE, DROPPED, RollingRow, open_version};
 
 use crate::database::*;
 
@@ -43,6 +43,21 @@ async fn open_rows_of_all_partitions_add_up_and_stale_ones_are_left_out() {
 
     let without = warehouse.live(&key(), "7d", None).await.unwrap().numbers.unwrap();
     assert!(without.values.is_empty());
+}
+
+#[tokio::test]
+async fn while_a_partition_is_idle_a_value_that_counts_nothing_any_more_is_left_out() {
+    let warehouse = database().await;
+    log(&warehouse, "log", 1).await;
+    generation(&warehouse, 3, COMPLETE, 1, 10).await;
+    let version = open_version(10);
+    let later = |row: RollingRow| RollingRow { as_of: row.as_of + 60_000, ..row };
+    let ads = rolling(0, 3, "ads", [2, 0], version);
+    insert(&warehouse, "funnel_open", &[rolling(0, 3, "", [5, 1], version), ads]).await;
+    insert(&warehouse, "funnel_open", &[later(rolling(0, 3, "", [3, 1], version))]).await;
+
+    let numbers = warehouse.live(&key(), "7d", Some("channel")).await.unwrap().numbers.unwrap();
+    assert_eq!((numbers.total.visitors, numbers.values.len()), (vec![3, 1], 0));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use funnel::journey::Journey;
 use funnel::standing::{Question, Standing};
 use funnel::tail::TailEvent;
 use warehouse::FunnelKey;
-use warehouse::rows::{COMPLETE, EventRow, JourneyRow, ProgressRow, RollingRow};
+use warehouse::rows::{COMPLETE, EventRow, JourneyRow, ProgressRow, RollingRow, open_version};
 use warehouse::visitors::PageQuery;
 
 use crate::database::*;
@@ -170,7 +170,7 @@ async fn journeys_are_as_of_the_partition_that_stored_them_least_far() {
     stored(2, 1, 1).await; // of a partition that there is not
     assert_eq!(as_of().await, Some(NOW));
     let shown = async |partition: u32, next_offset: u64, as_of: i64| {
-        let row = RollingRow { as_of, ..rolling(partition, 5, "", [1, 0], next_offset << 20 | 7) };
+        let row = RollingRow { as_of, ..rolling(partition, 5, "", [1, 0], open_version(next_offset)) };
         database.insert::<RollingRow>("funnel_open", &[row]).await.unwrap();
     };
     shown(0, 10, NOW + 60_000).await;

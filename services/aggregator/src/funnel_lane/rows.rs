@@ -4,7 +4,9 @@
 use funnel::Counts;
 use funnel::counts::to_sparse;
 use funnel::windows::MINUTE_MS;
-use warehouse::rows::{BUILDING, COMPLETE, DROPPED, JourneyRow, MARKER, PROGRESS, ProgressRow, RollingRow};
+use warehouse::rows::{
+    BUILDING, COMPLETE, DROPPED, JourneyRow, MARKER, PROGRESS, ProgressRow, RollingRow, open_version,
+};
 
 use super::{FunnelLane, PartitionId};
 
@@ -40,8 +42,7 @@ impl FunnelLane {
     ) {
         let now_ms = now_ms.max(self.fold.clock_ms());
         let end_ms = (now_ms.div_euclid(MINUTE_MS) + 1) * MINUTE_MS;
-        let version = next_offset << 20 | (end_ms / MINUTE_MS) as u64 & 0xf_ffff;
-        self.rows_at(end_ms, version, false, now_ms, partition, out);
+        self.rows_at(end_ms, open_version(next_offset), false, now_ms, partition, out);
     }
 
     /// The counts of the open minute at `now_ms`, by (breakdown, value); everybody's has no breakdown.
