@@ -7,7 +7,7 @@
 //!                       v    |
 //!                    build thread <-- raw events, log from the cut-off
 //! ```
-//! A thread a partition reads the log and folds, a task a partition writes, and a thread at a time builds funnels from raw
+//! A thread a partition reads the log and folds, a task a partition writes (and one what is only shown), and a thread at a time builds funnels from raw
 //! events. A warehouse that is away fills the queue of writes and so stops the lane; the log keeps what it does not read.
 
 use std::sync::Arc;

@@ -137,7 +137,8 @@ impl SimStore {
             return Vec::new();
         }
         let mut all: Vec<Write> = copy(write).into_iter().collect();
-        let by_marker = [Rule::MinutesBeforeMarker, Rule::EventsBeforeMarker].map(Some).contains(&self.left_out);
+        let by_marker =
+            [Rule::MinutesBeforeMarker, Rule::EventsBeforeMarker].map(Some).contains(&self.left_out);
         if own.is_some() || (marker && by_marker) {
             all.append(&mut broken.late);
         }

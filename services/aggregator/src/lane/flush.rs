@@ -47,7 +47,7 @@ impl Lane {
         let moved = self.next_offset != self.last_open.1 || minute_of(now_ms) != minute_of(self.last_open.0);
         let interval = if moved { OPEN_INTERVAL_MS } else { IDLE_OPEN_INTERVAL_MS };
         if is_due(now_ms, self.last_open.0, interval) {
-            self.open(now_ms, effects);
+            effects.shown = self.open(now_ms);
         }
         self.tick_flush(now_ms, effects);
         self.forget_idle(now_ms);
@@ -90,21 +90,20 @@ impl Lane {
         self.events.rows() >= self.limits.events_batch_rows || self.events.bytes() >= EVENTS_BATCH_BYTES
     }
 
-    pub(super) fn open(&mut self, now_ms: i64, effects: &mut Effects) {
+    /// The open minute of all funnels, if there are any.
+    pub(super) fn open(&mut self, now_ms: i64) -> Option<Write> {
         self.last_open = (now_ms, self.next_offset);
         let mut rows = Vec::new();
         for funnel in self.funnels.iter_mut().filter(|funnel| funnel.joins_at <= self.next_offset) {
             funnel.open_rows(now_ms, self.next_offset, &self.partition, &mut rows);
         }
-        if !rows.is_empty() {
-            effects.writes.push(Write::Open(rows));
-        }
+        (!rows.is_empty()).then_some(Write::Open(rows))
     }
 
     /// The last writes before the end: what readers see until the next start, and a flush, whose steps
     /// [`Lane::go_on_flushing`] makes.
     pub fn finish(&mut self, now_ms: i64, effects: &mut Effects) {
-        self.open(now_ms, effects);
+        effects.writes.extend(self.open(now_ms));
         self.begin_flush(now_ms);
     }
 

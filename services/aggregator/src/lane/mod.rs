@@ -384,7 +384,7 @@ impl Lane {
         self.funnels.retain(|lane| !lane.is_of(site, id));
         self.funnels.push(built);
         self.relink();
-        self.open(now_ms, effects);
+        effects.writes.extend(self.open(now_ms));
         self.flush(now_ms, effects);
     }
 
