@@ -9,7 +9,7 @@ use warehouse::rows::{ProgressRow, RollingRow};
 use warehouse::{Warehouse, WarehouseError};
 
 use crate::erased::{Erasure, MAX_ERASED_VISITORS};
-use crate::store::{GenerationKey, LinksOf, RawRange, RawStream, Store, StoredJourney, Write};
+use crate::store::{GenerationKey, LinksOf, RawRange, RawStream, Sink, Store, StoredJourney, Write};
 
 /// Raw events from ClickHouse.
 pub struct ClickHouseRaw(RawEvents);
@@ -20,9 +20,7 @@ impl RawStream for ClickHouseRaw {
     }
 }
 
-impl Store for Warehouse {
-    type Raw = ClickHouseRaw;
-
+impl Sink for Warehouse {
     async fn write(&self, write: &Write) -> Result<(), WarehouseError> {
         match write {
             Write::Events(batch) => self.insert_events(batch).await,
@@ -34,6 +32,10 @@ impl Store for Warehouse {
             Write::Reached { .. } | Write::Barrier(_) => Ok(()),
         }
     }
+}
+
+impl Store for Warehouse {
+    type Raw = ClickHouseRaw;
 
     async fn register_log(&self, log_id: &str, partitions: u32) -> Result<KnownLog, WarehouseError> {
         Self::register_log(self, log_id, partitions).await

@@ -15,7 +15,7 @@ use warehouse::raw::RawEvent;
 use warehouse::rows::{JourneyRow, ProgressRow, RollingRow};
 
 use crate::erased::Erasure;
-use crate::store::{GenerationKey, LinksOf, RawRange, RawStream, Store, StoredJourney, Write};
+use crate::store::{GenerationKey, LinksOf, RawRange, RawStream, Sink, Store, StoredJourney, Write};
 
 /// (site, funnel, definition, generation, partition, visitor)
 type JourneyKey = (String, String, u64, u64, u32, u128);
@@ -256,13 +256,15 @@ fn take_text(body: &mut &[u8]) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-impl Store for MemoryStore {
-    type Raw = MemoryRaw;
-
+impl Sink for MemoryStore {
     async fn write(&self, write: &Write) -> Result<(), WarehouseError> {
         self.tables().apply(write);
         Ok(())
     }
+}
+
+impl Store for MemoryStore {
+    type Raw = MemoryRaw;
 
     async fn register_log(&self, log_id: &str, _partitions: u32) -> Result<KnownLog, WarehouseError> {
         Ok(self.tables().register_log(log_id))

@@ -15,7 +15,7 @@ use crate::lane::{Effects, Lane};
 use crate::memory::{MemoryRaw, MemoryStore};
 use crate::refused_raw::RefusedRaw;
 use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
-use crate::store::{LinksOf, RawRange, StoredJourney, Write};
+use crate::store::{LinksOf, RawRange, Sink, StoredJourney, Write};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -23,12 +23,14 @@ const NOW_MS: i64 = 1_700_000_000_000;
 #[derive(Clone, Default)]
 struct Uncounted(MemoryStore);
 
-impl Store for Uncounted {
-    type Raw = MemoryRaw;
-
+impl Sink for Uncounted {
     async fn write(&self, write: &Write) -> Result<(), WarehouseError> {
         self.0.write(write).await
     }
+}
+
+impl Store for Uncounted {
+    type Raw = MemoryRaw;
 
     async fn register_log(&self, log_id: &str, partitions: u32) -> Result<KnownLog, WarehouseError> {
         self.0.register_log(log_id, partitions).await

@@ -110,13 +110,16 @@ pub trait RawStream: Send {
     fn next(&mut self) -> impl Future<Output = Result<Option<RawEvent>, WarehouseError>> + Send;
 }
 
-/// A warehouse.
-pub trait Store: Clone + Send + Sync + 'static {
-    /// Streams raw events.
-    type Raw: RawStream + 'static;
-
+/// Where writes go.
+pub trait Sink: Clone + Send + Sync + 'static {
     /// Executes one write; it is durable when this returns.
     fn write(&self, write: &Write) -> impl Future<Output = Result<(), WarehouseError>> + Send;
+}
+
+/// A warehouse.
+pub trait Store: Sink {
+    /// Streams raw events.
+    type Raw: RawStream + 'static;
 
     /// What the warehouse knows of this log: its number and the floor of its generations, given now if it is new.
     fn register_log(

@@ -1,8 +1,12 @@
-//! Executes a partition's writes one after the other, each until it succeeds: the queue before it is short, so that a
-//! warehouse that is away stops the lane (back-pressure) and nothing is skipped or overtaken. What is only shown goes beside it
-//! ([`show`]).
+//! Executes a partition's writes, each until it succeeds: the queue before it is short, so that a warehouse that is away
+//! stops the lane (back-pressure) and nothing is skipped.
+//!
+//! Raw events are stored one write after the other, and all else is: journeys take seconds, and raw events do not wait for
+//! them. What vouches for raw events (progress, markers, barriers, and that the log may forget) waits until those before it
+//! are stored; nothing else that is overtaken so is missed by a restore. What is only shown goes beside both ([`show`]).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use event_log::Source;
@@ -10,57 +14,128 @@ use rand::Rng;
 use runtime::{Shutdown, now_ms};
 use tokio::sync::{mpsc, watch};
 
-use crate::store::{Store, Write};
+use crate::store::{Sink, Write};
 use crate::timing::Timing;
 
 /// Writes between a lane and its writer, at most. One of them holds up to 16 MiB of raw events, or as many journeys as
 /// one insert takes.
-pub const QUEUE: usize = 8;
+pub const QUEUE: usize = 2;
+/// Raw events that wait for those before them, at most.
+const EVENTS_WAITING: usize = 2;
+/// Other writes that wait, at most: as many as a step of a flush has.
+const OTHERS_WAITING: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// At shutdown a warehouse that is away gets this long; the log still has what was not written.
 const PATIENCE_AT_SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// Serves a lane's queue until the lane closes it.
-pub async fn run<S: Store>(
+pub async fn run<S: Sink>(
     store: S,
-    mut queue: mpsc::Receiver<Write>,
+    queue: mpsc::Receiver<Write>,
     source: Arc<dyn Source>,
     partition: u32,
     shutdown: Shutdown,
     timing: Timing,
 ) {
-    let mut gave_up = false;
+    let (events, to_store) = mpsc::channel(EVENTS_WAITING);
+    let (others, in_order) = mpsc::channel(OTHERS_WAITING);
+    let gave_up = AtomicBool::new(false);
+    let (stored, ended) = watch::channel(0);
+    let writer = Writer { store, source, partition, shutdown, timing, gave_up };
+    tokio::join!(
+        sort(queue, events, others),
+        writer.store_events(to_store, stored),
+        writer.execute_others(in_order, ended)
+    );
+}
+
+/// Hands raw events to the one, all else to the other, with the number of writes of raw events before it.
+async fn sort(
+    mut queue: mpsc::Receiver<Write>,
+    events: mpsc::Sender<Write>,
+    others: mpsc::Sender<(Write, u64)>,
+) {
+    let mut before = 0;
     while let Some(write) = queue.recv().await {
-        match write {
-            // After a write was given up nothing behind it may claim to be stored.
-            _ if gave_up => {}
-            Write::Reached { next_offset } => source.release(partition, next_offset),
-            Write::Barrier(done) => drop(done.send(())),
-            write => {
-                let patience = Patience::new(shutdown.clone());
-                let watched = timing.write(&write);
-                let failed = || {
-                    watched.failed();
-                    patience.is_over()
-                };
-                if persist(&store, &write, failed).await {
-                    watched.stored(now_ms());
-                } else {
-                    gave_up = true;
-                    tracing::warn!(
-                        partition,
-                        "shutting down without ClickHouse: the log keeps what was not written"
-                    );
-                }
+        let taken = if matches!(write, Write::Events(_)) {
+            before += 1;
+            events.send(write).await.is_ok()
+        } else {
+            others.send((write, before)).await.is_ok()
+        };
+        if !taken {
+            return;
+        }
+    }
+}
+
+/// What executes a partition's writes.
+struct Writer<S> {
+    store: S,
+    source: Arc<dyn Source>,
+    partition: u32,
+    shutdown: Shutdown,
+    timing: Timing,
+    /// A write was given up: nothing behind it may claim to be stored.
+    gave_up: AtomicBool,
+}
+
+impl<S: Sink> Writer<S> {
+    /// Stores raw events and counts the writes that ended.
+    async fn store_events(&self, mut events: mpsc::Receiver<Write>, ended: watch::Sender<u64>) {
+        while let Some(write) = events.recv().await {
+            self.execute(&write).await;
+            ended.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Executes all other writes. Those that vouch for raw events wait for them.
+    async fn execute_others(
+        &self,
+        mut writes: mpsc::Receiver<(Write, u64)>,
+        mut events: watch::Receiver<u64>,
+    ) {
+        while let Some((write, before)) = writes.recv().await {
+            let vouches = matches!(write, Write::Progress(_) | Write::Barrier(_) | Write::Reached { .. });
+            if vouches {
+                // Whoever counts ends after the last one.
+                drop(events.wait_for(|ended| *ended >= before).await);
             }
+            match write {
+                _ if self.gave_up.load(Ordering::Acquire) => {}
+                Write::Reached { next_offset } => self.source.release(self.partition, next_offset),
+                Write::Barrier(done) => drop(done.send(())),
+                write => self.execute(&write).await,
+            }
+        }
+    }
+
+    async fn execute(&self, write: &Write) {
+        if self.gave_up.load(Ordering::Acquire) {
+            return;
+        }
+        let patience = Patience::new(self.shutdown.clone());
+        let watched = self.timing.write(write);
+        let failed = || {
+            watched.failed();
+            patience.is_over()
+        };
+        if persist(&self.store, write, failed).await {
+            watched.stored(now_ms());
+        } else {
+            self.gave_up.store(true, Ordering::Release);
+            tracing::warn!(
+                self.partition,
+                "shutting down without ClickHouse: the log keeps what was not written"
+            );
         }
     }
 }
 
 /// Writes what a lane shows, beside its queue, in which raw events and journeys may take seconds; until the lane closes it. What
 /// is not written when there is something newer is left out.
-pub async fn show<S: Store>(store: S, mut shown: watch::Receiver<Option<Arc<Write>>>, timing: Timing) {
+pub async fn show<S: Sink>(store: S, mut shown: watch::Receiver<Option<Arc<Write>>>, timing: Timing) {
     while shown.changed().await.is_ok() {
         let Some(write) = shown.borrow_and_update().clone() else { continue };
         let watched = timing.write(&write);
@@ -76,7 +151,7 @@ pub async fn show<S: Store>(store: S, mut shown: watch::Receiver<Option<Arc<Writ
 }
 
 /// Executes a write until it succeeds (`true`), or until `give_up` says so between two attempts.
-pub async fn persist<S: Store>(store: &S, write: &Write, give_up: impl Fn() -> bool + Send) -> bool {
+pub async fn persist<S: Sink>(store: &S, write: &Write, give_up: impl Fn() -> bool + Send) -> bool {
     let mut pause = FIRST_PAUSE;
     loop {
         match store.write(write).await {
@@ -117,8 +192,88 @@ mod tests {
     use runtime::metrics::Metrics;
     use warehouse::erasures::ErasureRow;
 
+    use event_log::SystemClock;
+    use event_log::memory::MemoryLog;
+    use tokio::sync::{Semaphore, oneshot};
+    use warehouse::event_batch::EventBatch;
+
     use super::*;
     use crate::memory::MemoryStore;
+
+    /// A warehouse that takes rows of a table when the test lets it.
+    #[derive(Clone)]
+    struct Gated {
+        table: &'static str,
+        gate: Arc<Semaphore>,
+        stored: Arc<std::sync::Mutex<Vec<&'static str>>>,
+    }
+
+    impl Sink for Gated {
+        async fn write(&self, write: &Write) -> Result<(), warehouse::WarehouseError> {
+            let (table, _) = write.rows().unwrap();
+            if table == self.table {
+                self.gate.acquire().await.unwrap().forget();
+            }
+            self.stored.lock().unwrap().push(table);
+            Ok(())
+        }
+    }
+
+    impl Gated {
+        fn at(table: &'static str) -> Self {
+            Self { table, gate: Arc::new(Semaphore::new(0)), stored: Arc::default() }
+        }
+
+        async fn has(&self, tables: &[&str]) {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(*self.stored.lock().unwrap(), tables);
+        }
+    }
+
+    fn timing() -> Timing {
+        Timing::register(&Metrics::new().unwrap()).unwrap()
+    }
+
+    async fn writing(store: &Gated, writes: Vec<Write>) {
+        let (queue, to_write) = mpsc::channel(QUEUE);
+        let source = Arc::new(MemoryLog::new(1, Arc::new(SystemClock)));
+        let run = run(store.clone(), to_write, source, 0, Shutdown::new(), timing());
+        drop(Tasks::new().spawn("writer", run));
+        for write in writes {
+            queue.send(write).await.unwrap();
+        }
+    }
+
+    fn events() -> Write {
+        Write::Events(EventBatch::default().seal())
+    }
+
+    #[tokio::test]
+    async fn raw_events_do_not_wait_for_journeys() {
+        let store = Gated::at("journeys");
+        writing(&store, vec![Write::Journeys(Vec::new()), events(), Write::Progress(Vec::new()), events()])
+            .await;
+        store.has(&["events", "events"]).await;
+        store.gate.add_permits(1);
+        store.has(&["events", "events", "journeys", "progress"]).await;
+    }
+
+    #[tokio::test]
+    async fn what_vouches_for_raw_events_waits_for_those_before_it() {
+        let store = Gated::at("events");
+        let (stored, mut barrier) = oneshot::channel();
+        let writes = vec![events(), Write::Journeys(Vec::new()), Write::Barrier(stored), events()];
+        writing(&store, writes).await;
+        store.has(&["journeys"]).await;
+        assert!(barrier.try_recv().is_err());
+        store.gate.add_permits(1);
+        store.has(&["journeys", "events"]).await;
+        assert_eq!(barrier.try_recv(), Ok(()), "it stands for the first ones only");
+        store.gate.add_permits(1);
+        store.has(&["journeys", "events", "events"]).await;
+    }
 
     fn shown(site: &str) -> Option<Arc<Write>> {
         Some(Arc::new(Write::Erasures(vec![ErasureRow::new(site, "ann", (1, 0))])))
@@ -126,12 +281,12 @@ mod tests {
 
     #[tokio::test]
     async fn of_what_is_shown_the_newest_is_written_and_what_is_left_at_the_end() {
-        let (store, timing) = (MemoryStore::default(), Timing::register(&Metrics::new().unwrap()).unwrap());
+        let store = MemoryStore::default();
         let (display, newest) = watch::channel(None);
         for site in ["first", "second"] {
             display.send_replace(shown(site));
         }
-        let task = Tasks::new().spawn("display", show(store.clone(), newest, timing));
+        let task = Tasks::new().spawn("display", show(store.clone(), newest, timing()));
         let sites = || store.tables().erasures.keys().map(|(site, _)| site.clone()).collect::<Vec<_>>();
         while sites().is_empty() {
             tokio::task::yield_now().await;

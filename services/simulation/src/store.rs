@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aggregator::erased::Erasure;
 use aggregator::memory::{MemoryRaw, MemoryStore, Tables};
-use aggregator::store::{GenerationKey, LinksOf, RawRange, Store, StoredJourney, Write};
+use aggregator::store::{GenerationKey, LinksOf, RawRange, Sink, Store, StoredJourney, Write};
 use funnel::identity::Joined;
 use warehouse::WarehouseError;
 use warehouse::links::LinkSet;
@@ -197,9 +197,7 @@ impl SimStore {
     }
 }
 
-impl Store for SimStore {
-    type Raw = MemoryRaw;
-
+impl Sink for SimStore {
     async fn write(&self, write: &Write) -> Result<(), WarehouseError> {
         if self.left_out.is_none() {
             self.insert(write).await;
@@ -210,6 +208,10 @@ impl Store for SimStore {
         }
         Ok(())
     }
+}
+
+impl Store for SimStore {
+    type Raw = MemoryRaw;
 
     async fn register_log(&self, log_id: &str, partitions: u32) -> Result<KnownLog, WarehouseError> {
         self.tables.register_log(log_id, partitions).await

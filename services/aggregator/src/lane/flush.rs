@@ -10,9 +10,12 @@ use crate::store::{ROWS_PER_WRITE, Write};
 
 /// A batch of raw events goes out at this size, however few they are.
 const EVENTS_BATCH_BYTES: usize = 16 << 20;
-/// While the log has more to read, a full batch is there soon, and costs less than two halves: it is waited for so many
-/// times as long.
+/// While the lane is behind, a full batch is there soon, and costs less than two halves: it is waited for so many times as
+/// long.
 const BEHIND: i64 = 4;
+/// A lane whose clock is so far from wall time is behind. Under load the log nearly always has something more to read: that
+/// alone says little.
+const BEHIND_MS: i64 = 1_000;
 /// An idle partition tells this often that it is alive.
 const IDLE_OPEN_INTERVAL_MS: i64 = 5_000;
 /// The open minute is shown at most this often.
@@ -38,7 +41,8 @@ impl Lane {
                 );
             }
         }
-        let interval = self.limits.events_interval_ms * if at_end { 1 } else { BEHIND };
+        let is_behind = !at_end && now_ms - self.clock_ms > BEHIND_MS;
+        let interval = self.limits.events_interval_ms * if is_behind { BEHIND } else { 1 };
         if self.events_are_many() || is_due(now_ms, self.last_events_ms, interval) {
             self.last_events_ms = now_ms;
             self.take_events(effects);
