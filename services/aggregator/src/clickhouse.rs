@@ -23,7 +23,7 @@ impl RawStream for ClickHouseRaw {
 impl Sink for Warehouse {
     async fn write(&self, write: &Write) -> Result<(), WarehouseError> {
         match write {
-            Write::Events(batch) => self.insert_events(batch).await,
+            Write::Events(batch, _) => self.insert_events(batch).await,
             Write::Rolling(rows) => self.insert::<RollingRow>("funnel_rolling", rows).await,
             Write::Open(rows) => self.insert::<RollingRow>("funnel_open", rows).await,
             Write::Journeys(rows) => self.insert_journeys(rows).await,

@@ -72,7 +72,7 @@ impl Tables {
     /// Executes a write as one that was cut off: only its first rows.
     pub fn apply_first(&mut self, write: &Write, rows: usize) {
         match write {
-            Write::Events(batch) => {
+            Write::Events(batch, _) => {
                 decode_events(batch).into_iter().take(rows).for_each(|row| self.upsert_event(row))
             }
             Write::Rolling(all) => {

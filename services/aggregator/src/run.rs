@@ -1,7 +1,7 @@
 //! Runs the aggregator: serves the partitions that the log gives to this process, and gives them back when it is told.
 //!
 //! ```text
-//! log --read 1 MiB--> lane thread --4 writes---> writer task --> ClickHouse
+//! log --read 1 MiB--> lane thread ---1 write---> writer task --> ClickHouse
 //!                       |    ^
 //!                 order |    | built funnel (1)
 //!                       v    |

@@ -3,6 +3,7 @@
 //! ([`crate::memory`]).
 
 use std::future::Future;
+use std::sync::Arc;
 
 use funnel::identity::Joined;
 use warehouse::erasures::ErasureRow;
@@ -20,7 +21,7 @@ use crate::erased::Erasure;
 #[derive(Debug)]
 pub enum Write {
     /// Raw events.
-    Events(SealedBatch),
+    Events(SealedBatch, OnItsWay),
     /// Minute ends.
     Rolling(Vec<RollingRow>),
     /// The open minute, for display.
@@ -40,11 +41,22 @@ pub enum Write {
     Barrier(tokio::sync::oneshot::Sender<()>),
 }
 
+/// Held by a write until it is stored or given up, for the lane that made it.
+#[derive(Debug, Clone, Default)]
+pub struct OnItsWay(Arc<()>);
+
+impl OnItsWay {
+    /// Whether a write holds one of these.
+    pub fn is_any(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
 impl Write {
     /// The table that it goes to and its rows; none where nothing is stored.
     pub fn rows(&self) -> Option<(&'static str, usize)> {
         match self {
-            Self::Events(batch) => Some(("events", batch.rows())),
+            Self::Events(batch, _) => Some(("events", batch.rows())),
             Self::Rolling(rows) => Some(("funnel_rolling", rows.len())),
             Self::Open(rows) => Some(("funnel_open", rows.len())),
             Self::Journeys(rows) => Some(("journeys", rows.len())),

@@ -69,7 +69,7 @@ impl Timing {
     /// Watches a write from now on.
     pub(crate) fn write(&self, write: &Write) -> WatchedWrite<'_> {
         let (table, rows) = write.rows().unwrap_or_default();
-        let oldest_ms = if let Write::Events(batch) = write { batch.oldest_ms() } else { None };
+        let oldest_ms = if let Write::Events(batch, _) = write { batch.oldest_ms() } else { None };
         let failed = self.failed_writes.with_label_values(&[table]);
         WatchedWrite { timing: self, table, rows, oldest_ms, failed, since: Instant::now() }
     }

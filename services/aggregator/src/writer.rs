@@ -19,9 +19,9 @@ use crate::timing::Timing;
 
 /// Writes between a lane and its writer, at most. One of them holds up to 16 MiB of raw events, or as many journeys as
 /// one insert takes.
-pub const QUEUE: usize = 2;
-/// Raw events that wait for those before them, at most.
-const EVENTS_WAITING: usize = 2;
+pub const QUEUE: usize = 1;
+/// Writes of raw events that wait for the one before them, at most.
+const EVENTS_WAITING: usize = 1;
 /// Other writes that wait, at most: as many as a step of a flush has.
 const OTHERS_WAITING: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -58,7 +58,7 @@ async fn sort(
 ) {
     let mut before = 0;
     while let Some(write) = queue.recv().await {
-        let taken = if matches!(write, Write::Events(_)) {
+        let taken = if matches!(write, Write::Events(..)) {
             before += 1;
             events.send(write).await.is_ok()
         } else {
@@ -199,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::memory::MemoryStore;
+    use crate::store::OnItsWay;
 
     /// A warehouse that takes rows of a table when the test lets it.
     #[derive(Clone)]
@@ -247,7 +248,7 @@ mod tests {
     }
 
     fn events() -> Write {
-        Write::Events(EventBatch::default().seal())
+        Write::Events(EventBatch::default().seal(), OnItsWay::default())
     }
 
     #[tokio::test]

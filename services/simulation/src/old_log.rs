@@ -32,7 +32,7 @@ pub fn leave(tables: &MemoryStore, partitions: u32, counters: &LaneCounters) {
         }
         lane.tick(T0 + 3 * MINUTE_MS, true, &mut effects);
         lane.flush(T0 + 3 * MINUTE_MS, &mut effects);
-        let stored = effects.writes.iter().filter(|write| !matches!(write, Write::Events(_)));
+        let stored = effects.writes.iter().filter(|write| !matches!(write, Write::Events(..)));
         stored.for_each(|write| tables.tables().apply(write));
     }
 }

@@ -97,7 +97,7 @@ impl SimStore {
 
     fn apply(&self, write: &Write) {
         let mut tables = self.tables.tables();
-        if self.left_out == Some(Rule::FirstCopyWins) && matches!(write, Write::Events(_)) {
+        if self.left_out == Some(Rule::FirstCopyWins) && matches!(write, Write::Events(..)) {
             let before = std::mem::take(&mut tables.events);
             tables.apply(write);
             let new = std::mem::replace(&mut tables.events, before);
@@ -127,7 +127,7 @@ impl SimStore {
         let held = match self.left_out {
             Some(Rule::Marker) if marker => return Vec::new(),
             Some(Rule::MinutesBeforeMarker) => matches!(write, Write::Rolling(_)),
-            Some(Rule::EventsBeforeMarker | Rule::EventsBeforeProgress) => matches!(write, Write::Events(_)),
+            Some(Rule::EventsBeforeMarker | Rule::EventsBeforeProgress) => matches!(write, Write::Events(..)),
             Some(Rule::ErasuresBeforeProgress) => matches!(write, Write::Erasures(_)),
             Some(Rule::JourneysBeforeProgress) => matches!(write, Write::Journeys(_)),
             _ => false,

@@ -9,7 +9,7 @@ use crate::plans::T0;
 /// A write once more; nothing of a note to the log or to a build.
 pub fn copy(write: &Write) -> Option<Write> {
     match write {
-        Write::Events(batch) => Some(Write::Events(batch.clone())),
+        Write::Events(batch, on_its_way) => Some(Write::Events(batch.clone(), on_its_way.clone())),
         Write::Rolling(rows) => Some(Write::Rolling(rows.clone())),
         Write::Open(rows) => Some(Write::Open(rows.clone())),
         Write::Journeys(rows) => Some(Write::Journeys(rows.clone())),
@@ -22,7 +22,7 @@ pub fn copy(write: &Write) -> Option<Write> {
 /// A write in a few words.
 pub fn brief(write: &Write) -> String {
     match write {
-        Write::Events(batch) => format!("{} events", batch.rows()),
+        Write::Events(batch, _) => format!("{} events", batch.rows()),
         Write::Rolling(rows) => {
             let of = rows.iter().map(|row| (i64::from(row.minute) - T0 / 1_000) / 60);
             let (from, to) = (of.clone().min().unwrap_or(0), of.max().unwrap_or(0));

@@ -43,7 +43,9 @@ impl Lane {
         }
         let is_behind = !at_end && now_ms - self.clock_ms > BEHIND_MS;
         let interval = self.limits.events_interval_ms * if is_behind { BEHIND } else { 1 };
-        if self.events_are_many() || is_due(now_ms, self.last_events_ms, interval) {
+        // Behind a write that is not stored they would only wait; until then, more of them share the next one.
+        let waits = self.events_on_their_way.is_any();
+        if self.events_are_many() || (!waits && is_due(now_ms, self.last_events_ms, interval)) {
             self.last_events_ms = now_ms;
             self.take_events(effects);
         }
@@ -84,7 +86,8 @@ impl Lane {
     pub(super) fn take_events(&mut self, effects: &mut Effects) {
         if self.events.rows() > 0 {
             let next = self.events.successor();
-            effects.writes.push(Write::Events(std::mem::replace(&mut self.events, next).seal()));
+            let batch = std::mem::replace(&mut self.events, next).seal();
+            effects.writes.push(Write::Events(batch, self.events_on_their_way.clone()));
         }
         effects.rolling(std::mem::take(&mut self.rolling));
     }
@@ -153,5 +156,65 @@ impl Lane {
             truncated: false,
             version: self.next_offset * 4 + 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use rungs_proto::v1::{Event, Record, record::Body};
+
+    use super::*;
+    use crate::funnel_lane::PartitionId;
+    use crate::lane::FlushLimits;
+    use crate::small_lane::{counters, first_of, flush_limits, fold_settings};
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+    const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn partitions_that_begin_together_flush_one_after_the_other_from_the_second_time_on() {
+        for partition in 0..4 {
+            let id = PartitionId { partition, ..first_of(4, "log".to_owned()) };
+            let limits = FlushLimits { journeys_interval_ms: HOUR_MS, ..flush_limits() };
+            let mut lane = Lane::new(id, fold_settings(), limits, counters());
+            let flushed_at = (0..8).filter(|quarter| {
+                // There is always something to flush.
+                lane.next_offset += 1;
+                let mut effects = Effects::default();
+                lane.tick(NOW_MS + quarter * HOUR_MS / 4, true, &mut effects);
+                effects.writes.iter().any(|write| matches!(write, Write::Reached { .. }))
+            });
+            let second = 4 - i64::from(partition);
+            let third = Some(second + 4).filter(|quarter| *quarter < 8);
+            assert_eq!(
+                flushed_at.collect::<Vec<_>>(),
+                [0, second].into_iter().chain(third).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    #[test]
+    fn raw_events_wait_while_some_are_on_their_way() {
+        let id = PartitionId { partition: 1, ..first_of(2, "log".to_owned()) };
+        let without_flushes = FlushLimits { journeys_interval_ms: HOUR_MS, ..flush_limits() };
+        let mut lane = Lane::new(id, fold_settings(), without_flushes, counters());
+        let mut handed_over = |message: &str, wall_ms: i64| {
+            let (site, visitor_id, event) = ("s".into(), "v".into(), "a".into());
+            let message_id = message.into();
+            let event = Event { site, visitor_id, message_id, event, ts_ms: NOW_MS, ..Event::default() };
+            let value = Record { body: Some(Body::Event(event)) }.encode_to_vec();
+            let mut effects = Effects::default();
+            lane.record(lane.next_offset(), NOW_MS, &value, &|_| None, &mut effects);
+            lane.tick(wall_ms, true, &mut effects);
+            let events = effects.writes.into_iter().filter(|write| matches!(write, Write::Events(..)));
+            events.collect::<Vec<_>>()
+        };
+        let first = handed_over("m1", NOW_MS);
+        assert_eq!(first.len(), 1);
+        assert!(handed_over("m2", NOW_MS + 60_000).is_empty());
+        drop(first);
+        let [Write::Events(batch, _)] = &handed_over("m3", NOW_MS + 60_001)[..] else { unreachable!() };
+        assert_eq!(batch.rows(), 2);
     }
 }

@@ -22,7 +22,7 @@ use crate::counters::LaneCounters;
 use crate::erased::Erased;
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::restore::Restored;
-use crate::store::ROWS_PER_WRITE;
+use crate::store::{OnItsWay, ROWS_PER_WRITE};
 
 mod effects;
 mod erasing;
@@ -98,6 +98,7 @@ pub struct Lane {
     /// When the next minute ends for some funnel.
     boundary_ms: i64,
     events: EventBatch,
+    events_on_their_way: OnItsWay,
     rolling: Vec<RollingRow>,
     last_events_ms: i64,
     last_flush: (i64, u64),
@@ -134,6 +135,7 @@ impl Lane {
             raw_events: RawStored::default(),
             boundary_ms: i64::MAX,
             events: EventBatch::default(),
+            events_on_their_way: OnItsWay::default(),
             rolling: Vec::new(),
             last_events_ms: 0,
             last_flush: (0, 0),

@@ -238,7 +238,7 @@ fn the_end_of_an_import_is_noted_behind_its_rows() {
         _ => false,
     };
     let note = effects.writes.iter().position(is_note).unwrap();
-    let rows = effects.writes.iter().position(|write| matches!(write, Write::Events(_))).unwrap();
+    let rows = effects.writes.iter().position(|write| matches!(write, Write::Events(..))).unwrap();
     assert!(rows < note, "{:?}", effects.writes);
     let Write::Progress(noted) = &effects.writes[note] else { unreachable!() };
     let noted = &noted[0];

@@ -29,7 +29,8 @@ pub(super) struct Round {
 impl Lane {
     /// Begins a flush up to the present position, instead of one under way.
     pub(super) fn begin_flush(&mut self, now_ms: i64) {
-        self.last_flush = (now_ms, self.next_offset);
+        let ahead_ms = if self.last_flush.0 == 0 { self.ahead_of_partition_0_ms() } else { 0 };
+        self.last_flush = (now_ms - ahead_ms, self.next_offset);
         let (at, partition, clock_ms) = (self.next_offset, &self.partition, self.clock_ms);
         let (mut progress, mut left) = (Vec::new(), Vec::new());
         for funnel in &mut self.funnels {
@@ -42,6 +43,13 @@ impl Lane {
         }
         progress.push(self.partition_row());
         self.round = Some(Round { at, plan: self.in_force.number, left, progress, pace: None });
+    }
+
+    /// Partitions that begin together flush one after the other, from the second time on: ClickHouse gets the journeys of all
+    /// in a steady stream.
+    fn ahead_of_partition_0_ms(&self) -> i64 {
+        let (partition, partitions) = (self.partition.partition, self.partition.partitions);
+        self.limits.journeys_interval_ms / i64::from(partitions).max(1) * i64::from(partition)
     }
 
     /// Whether a flush is under way.
