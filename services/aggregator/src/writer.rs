@@ -17,8 +17,8 @@ use tokio::sync::{mpsc, watch};
 use crate::store::{Sink, Write};
 use crate::timing::Timing;
 
-/// Writes between a lane and its writer, at most. One of them holds up to 16 MiB of raw events, or as many journeys as
-/// one insert takes.
+/// Writes between a lane and its writer, at most. One of them holds a batch of raw events (`EVENTS_BYTES` over the
+/// partitions), or as many journeys as one insert takes.
 pub const QUEUE: usize = 1;
 /// Writes of raw events that wait for the one before them, at most.
 const EVENTS_WAITING: usize = 1;

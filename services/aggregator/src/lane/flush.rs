@@ -8,8 +8,12 @@ use super::orders::rebuilt_to_values;
 use super::{Effects, Lane, is_due};
 use crate::store::{ROWS_PER_WRITE, Write};
 
-/// A batch of raw events goes out at this size, however few they are.
-const EVENTS_BATCH_BYTES: usize = 16 << 20;
+/// Bytes of raw events that all partitions of a log collect, each its share: a batch goes out at this size, however few they
+/// are. Four more may be on their way ([`crate::writer`]), so one process that serves all of them holds five times as much
+/// while it is far behind.
+const EVENTS_BYTES: usize = 128 << 20;
+/// However many partitions there are, a batch is no smaller.
+const LEAST_BATCH_BYTES: usize = 1 << 20;
 /// While the lane is behind, a full batch is there soon, and costs less than two halves: it is waited for so many times as
 /// long.
 const BEHIND: i64 = 4;
@@ -94,7 +98,9 @@ impl Lane {
 
     /// Whether the waiting raw events fill a batch, so that the lane should hand them over before it reads on.
     pub fn events_are_many(&self) -> bool {
-        self.events.rows() >= self.limits.events_batch_rows || self.events.bytes() >= EVENTS_BATCH_BYTES
+        let share = EVENTS_BYTES / self.partition.partitions.max(1) as usize;
+        self.events.rows() >= self.limits.events_batch_rows
+            || self.events.bytes() >= share.max(LEAST_BATCH_BYTES)
     }
 
     /// The open minute of all funnels, if there are any.

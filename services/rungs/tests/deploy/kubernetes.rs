@@ -277,7 +277,7 @@ fn a_spill_fits_its_volume_twice() {
 }
 
 /// What an aggregator needs beside its journeys, and what a journey takes at most (docs/benchmarks.md).
-const AGGREGATOR_BYTES: u64 = 500 << 20;
+const AGGREGATOR_BYTES: u64 = 900 << 20;
 const JOURNEY_BYTES: u64 = 340;
 
 #[test]
