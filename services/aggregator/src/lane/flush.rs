@@ -12,8 +12,9 @@ use crate::store::{ROWS_PER_WRITE, Write};
 /// are. Four more may be on their way ([`crate::writer`]), so one process that serves all of them holds five times as much
 /// while it is far behind.
 const EVENTS_BYTES: usize = 128 << 20;
-/// However many partitions there are, a batch is no smaller.
+/// However many partitions there are, a batch is no smaller and no larger.
 const LEAST_BATCH_BYTES: usize = 1 << 20;
+const MOST_BATCH_BYTES: usize = 16 << 20;
 /// While the lane is behind, a full batch is there soon, and costs less than two halves: it is waited for so many times as
 /// long.
 const BEHIND: i64 = 4;
@@ -100,7 +101,7 @@ impl Lane {
     pub fn events_are_many(&self) -> bool {
         let share = EVENTS_BYTES / self.partition.partitions.max(1) as usize;
         self.events.rows() >= self.limits.events_batch_rows
-            || self.events.bytes() >= share.max(LEAST_BATCH_BYTES)
+            || self.events.bytes() >= share.clamp(LEAST_BATCH_BYTES, MOST_BATCH_BYTES)
     }
 
     /// The open minute of all funnels, if there are any.
