@@ -16,8 +16,8 @@ use warehouse::{FunnelKey, WarehouseError};
 
 use crate::erased::Erasure;
 
-/// One step of a flush. Writes of a partition are executed one after the other in the order in which they were made;
-/// each is an upsert, so that repeating it changes nothing.
+/// One step of a flush. Writes of a partition are executed in the order in which they were made, but for raw events, which
+/// overtake what does not vouch for them ([`crate::writer`]); each is an upsert, so that repeating it changes nothing.
 #[derive(Debug)]
 pub enum Write {
     /// Raw events.

@@ -2,8 +2,8 @@
 //! they matter to, and turns what happened into writes. It does no I/O and reads no clock, so that a test can stop it
 //! between any two writes.
 //!
-//! Order of the writes of a flush up to offset F (all go through one ordered queue): raw events; closed minutes; the
-//! marker F; journeys, stamped F; progress F; then the log may forget what lies before F. [`crate::restore`] relies on it.
+//! Order of the writes of a flush up to offset F: raw events; closed minutes; the marker F; journeys, stamped F; progress F;
+//! then the log may forget what lies before F. [`crate::restore`] relies on it, and [`crate::writer`] keeps it where it matters.
 //! A flush of many journeys is made in steps, between which the lane reads on ([`round`]).
 
 use std::collections::{BTreeMap, HashMap};
