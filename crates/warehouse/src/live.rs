@@ -149,15 +149,13 @@ impl Warehouse {
     }
 }
 
-/// A partition's rows of one write share a version and a time: an older row is of a value that was not written again, because
-/// it counts nothing any more.
+/// A partition's rows of one write share a version and a time, and everybody's is among them: another row is of a value that
+/// was not written again, because it counts nothing any more.
 fn without_stale(mut rows: Vec<RollingRow>) -> Vec<RollingRow> {
     let written = |row: &RollingRow| (row.version, row.as_of);
-    let mut latest: HashMap<u32, (u64, i64)> = HashMap::new();
-    for row in &rows {
-        let newest = latest.entry(row.log_partition).or_default();
-        *newest = written(row).max(*newest);
-    }
+    let of_everybody = rows.iter().filter(|row| row.breakdown.is_empty());
+    let latest: HashMap<u32, (u64, i64)> =
+        of_everybody.map(|row| (row.log_partition, written(row))).collect();
     rows.retain(|row| latest.get(&row.log_partition) == Some(&written(row)));
     rows
 }

@@ -41,18 +41,23 @@ pub struct EventRow<'a> {
 
 /// The version of a raw event: larger for an earlier log and an earlier offset, so that the first copy wins. There is room
 /// for a thousand logs, and offsets of 54 bits: on Kafka, where one of the topic has ten thousand of ours, that is five
-/// years of 10,000 records a second in one partition.
+/// years of 10,000 records a second in one partition. Offsets below 2^44 have the versions that they had when there was room
+/// for no more, so that states of this program may run side by side; those beyond are smaller than all of them.
 pub fn event_version(log_epoch: u32, offset: u64) -> u64 {
+    const FEW_BITS: u32 = 44;
     const OFFSET_BITS: u32 = 54;
     let epoch = u64::from(log_epoch).min((1 << (u64::BITS - OFFSET_BITS)) - 1);
-    u64::MAX - (epoch << OFFSET_BITS | offset.min((1 << OFFSET_BITS) - 1))
+    let bits = if offset >> FEW_BITS == 0 { FEW_BITS } else { OFFSET_BITS };
+    u64::MAX - (epoch << bits | offset.min((1 << OFFSET_BITS) - 1))
 }
 
 /// The version of rows of the open minute: larger at a later position of the partition; of rows as of the same position the
-/// last one written counts. Above all versions of a state of this program before, which had the minute in their lower bits
-/// and so less room.
+/// last one written counts. Positions below 2^43 have the largest of the versions that they had when the minute was in the
+/// lower bits, so that states of this program may run side by side.
 pub fn open_version(next_offset: u64) -> u64 {
-    1 << 63 | next_offset
+    const MINUTE_BITS: u32 = 20;
+    let has_room = next_offset >> (u64::BITS - 1 - MINUTE_BITS) == 0;
+    if has_room { next_offset << MINUTE_BITS | ((1 << MINUTE_BITS) - 1) } else { 1 << 63 | next_offset }
 }
 
 /// A visitor's state in a funnel.
@@ -159,10 +164,15 @@ mod tests {
 
     #[test]
     fn an_earlier_copy_has_the_larger_version() {
-        let offsets = [0, 1, 1 << 44, (1 << 44) + 1, 1 << 53, (1 << 54) - 1];
-        let places = [1, 2, 3, 1_000].into_iter().flat_map(|epoch| offsets.map(|offset| (epoch, offset)));
-        let versions: Vec<u64> = places.map(|(epoch, offset)| event_version(epoch, offset)).collect();
-        assert!(versions.is_sorted_by(|earlier, later| earlier > later), "{versions:?}");
+        let offsets = [0, 1, (1 << 44) - 1, 1 << 44, 1 << 53, (1 << 54) - 1];
+        for epoch in [1, 2, 1_000] {
+            let versions = offsets.map(|offset| event_version(epoch, offset));
+            assert!(versions.is_sorted_by(|earlier, later| earlier > later), "{versions:?}");
+        }
+        for offset in [0, 1 << 44] {
+            let versions = [1, 2, 1_000].map(|epoch| event_version(epoch, offset));
+            assert!(versions.is_sorted_by(|earlier, later| earlier > later), "{versions:?}");
+        }
         assert_eq!(
             event_version(1_023, u64::MAX),
             event_version(u32::MAX, (1 << 54) - 1),
@@ -172,9 +182,9 @@ mod tests {
 
     #[test]
     fn the_open_minute_has_the_larger_version_at_the_later_position() {
-        let before = (1u64 << 43) - 1;
-        let positions = [0, 1, before, 1 << 44, 1 << 60];
+        let positions = [0, 1, (1 << 43) - 1, 1 << 43, 1 << 44, 1 << 60];
         assert!(positions.map(open_version).is_sorted_by(|earlier, later| earlier < later));
-        assert!(open_version(0) > (before << 20 | 0xf_ffff), "as it was made before");
+        let as_before = |position: u64, minute: u64| position << 20 | minute & 0xf_ffff;
+        assert!(open_version(7) >= as_before(7, 28_333_333) && open_version(7) < as_before(8, 0));
     }
 }

@@ -64,9 +64,13 @@ const PROGRESS_SQL: &str = "
     ORDER BY site, funnel, definition, generation, version DESC, written_at DESC
     LIMIT 1 BY site, funnel, definition, generation";
 
+/// Not `FINAL`: the order has no generation, so it would let a row of another generation, with a larger version of an earlier
+/// log, stand for this one's.
 const JOURNEYS_SQL: &str = "
-    SELECT ?fields FROM journeys FINAL
-    WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? AND log_partition = ?";
+    SELECT ?fields FROM journeys
+    WHERE generation = ? AND site = ? AND funnel = ? AND definition = ? AND log_partition = ?
+    ORDER BY visitor, version DESC
+    LIMIT 1 BY visitor";
 
 const REMOVE_JOURNEYS_OF_SQL: &str = "
     DELETE FROM journeys

@@ -98,7 +98,8 @@ const AS_OF_SQL: &str = concat!(
         GROUP BY log_partition
     ) AS stored
     LEFT JOIN (
-        SELECT log_partition, bitAnd(max(version), bitNot(bitShiftLeft(toUInt64(1), 63))) AS records,
+        SELECT log_partition, max(version) AS newest,
+               if(bitTest(newest, 63), bitShiftRight(bitShiftLeft(newest, 1), 1), bitShiftRight(newest, 20)) AS records,
                toUnixTimestamp64Milli(argMax(as_of, (version, as_of))) AS at
         FROM funnel_open
         WHERE site = ? AND funnel = ? AND definition = ? AND generation = ? AND breakdown = ''

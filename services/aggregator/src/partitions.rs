@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use runtime::retry::until_it_works;
 use tokio::runtime::Handle;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 use warehouse::logs::KnownLog;
 
@@ -196,9 +196,6 @@ impl Shared {
         let (asked, timing) = (stop.asked().clone(), self.counters.timing.clone());
         let write = writer::run(warehouse.clone(), queue, Arc::clone(&source), partition, asked, timing);
         let writer = tasks.spawn("aggregator-writer", write);
-        let (display, shown) = watch::channel(None);
-        let show = writer::show(warehouse.clone(), shown, self.counters.timing.clone());
-        let shower = tasks.spawn("aggregator-display", show);
         let thread = LaneThread {
             lane,
             store: warehouse.clone(),
@@ -210,7 +207,6 @@ impl Shared {
             last_forgotten: None,
             settings: fold_settings(settings),
             writes,
-            display,
             built,
             built_sender,
             waiting: Waiting::default(),
@@ -225,9 +221,8 @@ impl Shared {
             last_at_end_ms: 0,
         };
         tasks.spawn_thread("aggregator-lane", move || thread.run(effects))?;
-        // The lane closes its writer's queue and the display when it ends.
-        let (written, shown) = tokio::join!(writer, shower);
-        written.and(shown).map_err(|_| AggregatorError::LaneEnded)
+        // The lane closes its writer's queue when it ends.
+        writer.await.map_err(|_| AggregatorError::LaneEnded)
     }
 
     fn show(&self, partition: u32, state: LaneState) {

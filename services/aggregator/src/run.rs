@@ -1,14 +1,14 @@
 //! Runs the aggregator: serves the partitions that the log gives to this process, and gives them back when it is told.
 //!
 //! ```text
-//! log --read 1 MiB--> lane thread ---1 write---> writer task --> ClickHouse
+//! log --read 1 MiB--> lane thread ---writes----> writer task --> ClickHouse
 //!                       |    ^
 //!                 order |    | built funnel (1)
 //!                       v    |
 //!                    build thread <-- raw events, log from the cut-off
 //! ```
-//! A thread a partition reads the log and folds, a task a partition writes (and one what is only shown), and a thread at a
-//! time builds funnels from raw events. A warehouse that is away fills the queue of writes and so stops the lane; the log
+//! A thread a partition reads the log and folds, a task a partition writes, and a thread at a time builds funnels from raw
+//! events. A warehouse that is away fills the queue of writes and so stops the lane; the log
 //! keeps what it does not read.
 
 use std::sync::Arc;

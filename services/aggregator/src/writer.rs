@@ -3,7 +3,8 @@
 //!
 //! Raw events are stored one write after the other, and all else is: journeys take seconds, and raw events do not wait for
 //! them. What vouches for raw events (progress, markers, barriers, and that the log may forget) waits until those before it
-//! are stored; nothing else that is overtaken so is missed by a restore. What is only shown goes beside both ([`show`]).
+//! are stored; nothing else that is overtaken so is missed by a restore. The open minute goes with the raw events: whoever
+//! reads as of when it is finds those that were handed over before it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,7 @@ use crate::timing::Timing;
 /// Writes between a lane and its writer, at most. One of them holds a batch of raw events (`EVENTS_BYTES` over the
 /// partitions), or as many journeys as one insert takes.
 pub const QUEUE: usize = 1;
-/// Writes of raw events that wait for the one before them, at most.
+/// Writes of raw events, or of the open minute, that wait for the one before them, at most.
 const EVENTS_WAITING: usize = 1;
 /// Other writes that wait, at most: as many as a step of a flush has.
 const OTHERS_WAITING: usize = 4;
@@ -41,16 +42,16 @@ pub async fn run<S: Sink>(
     let (events, to_store) = mpsc::channel(EVENTS_WAITING);
     let (others, in_order) = mpsc::channel(OTHERS_WAITING);
     let gave_up = AtomicBool::new(false);
-    let (stored, ended) = watch::channel(0);
+    let (count, ended) = watch::channel(0);
     let writer = Writer { store, source, partition, shutdown, timing, gave_up };
     tokio::join!(
         sort(queue, events, others),
-        writer.store_events(to_store, stored),
+        writer.store_events(to_store, count),
         writer.execute_others(in_order, ended)
     );
 }
 
-/// Hands raw events to the one, all else to the other, with the number of writes of raw events before it.
+/// Hands raw events and the open minute to the one, all else to the other, with the number of those before it.
 async fn sort(
     mut queue: mpsc::Receiver<Write>,
     events: mpsc::Sender<Write>,
@@ -58,7 +59,7 @@ async fn sort(
 ) {
     let mut before = 0;
     while let Some(write) = queue.recv().await {
-        let taken = if matches!(write, Write::Events(..)) {
+        let taken = if matches!(write, Write::Events(..) | Write::Open(_)) {
             before += 1;
             events.send(write).await.is_ok()
         } else {
@@ -82,11 +83,11 @@ struct Writer<S> {
 }
 
 impl<S: Sink> Writer<S> {
-    /// Stores raw events and counts the writes that ended.
-    async fn store_events(&self, mut events: mpsc::Receiver<Write>, ended: watch::Sender<u64>) {
+    /// Stores raw events and the open minute, and counts the writes that ended.
+    async fn store_events(&self, mut events: mpsc::Receiver<Write>, count: watch::Sender<u64>) {
         while let Some(write) = events.recv().await {
             self.execute(&write).await;
-            ended.send_modify(|count| *count += 1);
+            count.send_modify(|ended| *ended += 1);
         }
     }
 
@@ -94,13 +95,13 @@ impl<S: Sink> Writer<S> {
     async fn execute_others(
         &self,
         mut writes: mpsc::Receiver<(Write, u64)>,
-        mut events: watch::Receiver<u64>,
+        mut ended: watch::Receiver<u64>,
     ) {
         while let Some((write, before)) = writes.recv().await {
             let vouches = matches!(write, Write::Progress(_) | Write::Barrier(_) | Write::Reached { .. });
             if vouches {
                 // Whoever counts ends after the last one.
-                drop(events.wait_for(|ended| *ended >= before).await);
+                drop(ended.wait_for(|ended| *ended >= before).await);
             }
             match write {
                 _ if self.gave_up.load(Ordering::Acquire) => {}
@@ -129,23 +130,6 @@ impl<S: Sink> Writer<S> {
                 self.partition,
                 "shutting down without ClickHouse: the log keeps what was not written"
             );
-        }
-    }
-}
-
-/// Writes what a lane shows, beside its queue, in which raw events and journeys may take seconds; until the lane closes it. What
-/// is not written when there is something newer is left out.
-pub async fn show<S: Sink>(store: S, mut shown: watch::Receiver<Option<Arc<Write>>>, timing: Timing) {
-    while shown.changed().await.is_ok() {
-        let Some(write) = shown.borrow_and_update().clone() else { continue };
-        let watched = timing.write(&write);
-        let newer = shown.clone();
-        let failed = || {
-            watched.failed();
-            newer.has_changed().unwrap_or(true)
-        };
-        if persist(&store, &write, failed).await {
-            watched.stored(now_ms());
         }
     }
 }
@@ -190,7 +174,6 @@ impl Patience {
 mod tests {
     use runtime::Tasks;
     use runtime::metrics::Metrics;
-    use warehouse::erasures::ErasureRow;
 
     use event_log::SystemClock;
     use event_log::memory::MemoryLog;
@@ -198,7 +181,6 @@ mod tests {
     use warehouse::event_batch::EventBatch;
 
     use super::*;
-    use crate::memory::MemoryStore;
     use crate::store::OnItsWay;
 
     /// A warehouse that takes rows of a table when the test lets it.
@@ -274,27 +256,5 @@ mod tests {
         assert_eq!(barrier.try_recv(), Ok(()), "it stands for the first ones only");
         store.gate.add_permits(1);
         store.has(&["journeys", "events", "events"]).await;
-    }
-
-    fn shown(site: &str) -> Option<Arc<Write>> {
-        Some(Arc::new(Write::Erasures(vec![ErasureRow::new(site, "ann", (1, 0))])))
-    }
-
-    #[tokio::test]
-    async fn of_what_is_shown_the_newest_is_written_and_what_is_left_at_the_end() {
-        let store = MemoryStore::default();
-        let (display, newest) = watch::channel(None);
-        for site in ["first", "second"] {
-            display.send_replace(shown(site));
-        }
-        let task = Tasks::new().spawn("display", show(store.clone(), newest, timing()));
-        let sites = || store.tables().erasures.keys().map(|(site, _)| site.clone()).collect::<Vec<_>>();
-        while sites().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        display.send_replace(shown("third"));
-        drop(display);
-        task.await.unwrap();
-        assert_eq!(sites(), ["second", "third"]);
     }
 }

@@ -144,8 +144,7 @@ impl Life {
         let Stage::Serving(mut serving) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         match self.around.fate.below(100) {
             0..50 => self.read(&mut serving, wall_ms),
-            50..80 => serving.write(),
-            80..85 => serving.show(),
+            50..85 => serving.write(),
             85..97 => self.build(&mut serving, wall_ms),
             _ if serving.backlog.is_empty() => {
                 let mut effects = Effects::default();
@@ -197,7 +196,7 @@ impl Life {
     }
 
     fn carry_out(&self, serving: &mut Serving, effects: Effects) {
-        serving.hand_over(effects.writes, effects.shown);
+        serving.backlog.extend(effects.writes);
         for order in effects.builds {
             let (stored, barrier) = tokio::sync::oneshot::channel();
             serving.backlog.push_back(Write::Barrier(stored));
@@ -291,7 +290,7 @@ impl Life {
                 let mut effects = Effects::default();
                 serving.lane.finish(wall_ms, &mut effects);
                 while serving.lane.go_on_flushing(wall_ms, &mut effects) {}
-                serving.hand_over(effects.writes, effects.shown);
+                serving.backlog.extend(effects.writes);
                 self.stage = Stage::Writing(serving.into_writing(), u64::MAX);
             }
             Stage::Restoring(_) => {}

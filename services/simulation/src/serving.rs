@@ -12,7 +12,6 @@ use aggregator::writer;
 use event_log::Source;
 use runtime::Shutdown;
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::sync::watch;
 
 use crate::fate::{Task, poll};
 use crate::store::SimStore;
@@ -25,8 +24,6 @@ pub struct Serving {
     /// Made, and not in the queue: the lane waits.
     pub backlog: VecDeque<Write>,
     writer: Task<()>,
-    display: watch::Sender<Option<Arc<Write>>>,
-    shower: Task<()>,
     pub builds: Vec<(BuildOrder, Task<Result<Built, BuildError>>)>,
     pub waiting: Waiting,
     pub orders: Orders,
@@ -39,16 +36,12 @@ impl Serving {
     pub fn new(lane: Lane, store: SimStore, source: Arc<dyn Source>) -> Self {
         let (writes, queue) = mpsc::channel(writer::QUEUE);
         let timing = lane.counters.timing.clone();
-        let (display, shown) = watch::channel(None);
-        let shower = writer::show(store.clone(), shown, timing.clone());
         let writer = writer::run(store, queue, source, lane.partition.partition, Shutdown::new(), timing);
         Self {
             lane,
             writes: Some(writes),
             backlog: VecDeque::new(),
             writer: Box::pin(writer),
-            display,
-            shower: Box::pin(shower),
             builds: Vec::new(),
             waiting: Waiting::default(),
             orders: Orders::default(),
@@ -69,19 +62,6 @@ impl Serving {
         }
     }
 
-    /// Has the lane's effects carried out, but for builds.
-    pub fn hand_over(&mut self, writes: Vec<Write>, shown: Option<Write>) {
-        self.backlog.extend(writes);
-        if let Some(shown) = shown {
-            self.display.send_replace(Some(Arc::new(shown)));
-        }
-    }
-
-    /// One step of what shows the open minute.
-    pub fn show(&mut self) {
-        let _ = poll(&mut self.shower);
-    }
-
     /// One step of the writer.
     pub fn write(&mut self) {
         self.push();
@@ -93,15 +73,13 @@ impl Serving {
         self.backlog.is_empty() && self.builds.is_empty() && self.lane.building().is_empty()
     }
 
-    /// Writes and shows everything there is; the lane is not served any more.
+    /// Writes everything there is; the lane is not served any more.
     pub fn write_all(&mut self) {
         while !self.backlog.is_empty() {
             self.write();
         }
         self.writes = None;
         while poll(&mut self.writer).is_pending() {}
-        self.display = watch::Sender::new(None);
-        while poll(&mut self.shower).is_pending() {}
     }
 
     /// Ends the lane: what is left is to write what it made.

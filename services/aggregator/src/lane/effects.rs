@@ -53,9 +53,6 @@ impl BuildOrder {
 pub struct Effects {
     /// To be executed in this order.
     pub writes: Vec<Write>,
-    /// The open minute as it is now, to be shown soon, beside those writes: nobody restores it, and what replaces it has a
-    /// larger version.
-    pub shown: Option<Write>,
     /// To be started once all writes so far are stored.
     pub builds: Vec<BuildOrder>,
     /// Records that nobody can take, to be shown to people.

@@ -50,15 +50,18 @@ impl Lane {
         let interval = self.limits.events_interval_ms * if is_behind { BEHIND } else { 1 };
         // Behind a write that is not stored they would only wait; until then, more of them share the next one.
         let waits = self.events_on_their_way.is_any();
-        if self.events_are_many() || (!waits && is_due(now_ms, self.last_events_ms, interval)) {
+        let are_due = is_due(now_ms, self.last_events_ms, interval);
+        if self.events_are_many() || (are_due && !waits) {
             self.last_events_ms = now_ms;
             self.take_events(effects);
+        } else if are_due {
+            effects.rolling(std::mem::take(&mut self.rolling));
         }
         // A new minute is shown by all partitions at about the same time: readers add up rows of one minute.
         let moved = self.next_offset != self.last_open.1 || minute_of(now_ms) != minute_of(self.last_open.0);
         let interval = if moved { OPEN_INTERVAL_MS } else { IDLE_OPEN_INTERVAL_MS };
         if is_due(now_ms, self.last_open.0, interval) {
-            effects.shown = self.open(now_ms);
+            self.open(now_ms, effects);
         }
         self.tick_flush(now_ms, effects);
         self.forget_idle(now_ms);
@@ -104,20 +107,21 @@ impl Lane {
             || self.events.bytes() >= share.clamp(LEAST_BATCH_BYTES, MOST_BATCH_BYTES)
     }
 
-    /// The open minute of all funnels, if there are any.
-    pub(super) fn open(&mut self, now_ms: i64) -> Option<Write> {
+    pub(super) fn open(&mut self, now_ms: i64, effects: &mut Effects) {
         self.last_open = (now_ms, self.next_offset);
         let mut rows = Vec::new();
         for funnel in self.funnels.iter_mut().filter(|funnel| funnel.joins_at <= self.next_offset) {
             funnel.open_rows(now_ms, self.next_offset, &self.partition, &mut rows);
         }
-        (!rows.is_empty()).then_some(Write::Open(rows))
+        if !rows.is_empty() {
+            effects.writes.push(Write::Open(rows));
+        }
     }
 
     /// The last writes before the end: what readers see until the next start, and a flush, whose steps
     /// [`Lane::go_on_flushing`] makes.
     pub fn finish(&mut self, now_ms: i64, effects: &mut Effects) {
-        effects.writes.extend(self.open(now_ms));
+        self.open(now_ms, effects);
         self.begin_flush(now_ms);
     }
 

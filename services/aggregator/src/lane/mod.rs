@@ -386,7 +386,7 @@ impl Lane {
         self.funnels.retain(|lane| !lane.is_of(site, id));
         self.funnels.push(built);
         self.relink();
-        effects.writes.extend(self.open(now_ms));
+        self.open(now_ms, effects);
         self.flush(now_ms, effects);
     }
 

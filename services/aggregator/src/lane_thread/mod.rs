@@ -50,8 +50,6 @@ pub(crate) struct LaneThread<S: Store> {
     pub(crate) last_forgotten: Option<Instant>,
     pub(crate) settings: FoldSettings,
     pub(crate) writes: mpsc::Sender<Write>,
-    /// What is to be shown; only the newest counts.
-    pub(crate) display: watch::Sender<Option<Arc<Write>>>,
     pub(crate) built: mpsc::Receiver<Built>,
     pub(crate) built_sender: mpsc::Sender<Built>,
     /// Builds that are ahead of the lane.
@@ -215,9 +213,6 @@ impl<S: Store> LaneThread<S> {
     }
 
     fn carry_out(&mut self, effects: Effects) -> Result<(), LaneError> {
-        if let Some(shown) = effects.shown {
-            self.display.send_replace(Some(Arc::new(shown)));
-        }
         for write in effects.writes {
             self.writes.blocking_send(write).map_err(|_| LaneError::WriterGone)?;
         }

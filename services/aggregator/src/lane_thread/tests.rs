@@ -111,7 +111,6 @@ impl World {
             last_forgotten: None,
             settings,
             writes,
-            display: tokio::sync::watch::Sender::default(),
             built,
             built_sender,
             waiting: Waiting::default(),
