@@ -66,9 +66,9 @@ mod tests {
 
         let (quick, slow) = (restores.expect(), restores.expect());
         let restore = async {
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
             drop(quick);
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
             drop(slow);
         };
         tokio::join!(restores.others(), restore);

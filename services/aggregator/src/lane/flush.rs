@@ -140,12 +140,19 @@ impl Lane {
 
     /// Says that raw events before the position are stored: a restart that reads some of them again need not.
     pub(super) fn partition_marker(&self) -> ProgressRow {
-        let (kind, version) = (MARKER.into(), self.next_offset);
-        ProgressRow { kind, version, plan_text: String::new(), values: Vec::new(), ..self.partition_row() }
+        self.own_row(MARKER, self.next_offset)
     }
 
     /// The partition's own progress: position, clock, plan, and the generations of the sites' rebuilds.
     pub(super) fn partition_row(&self) -> ProgressRow {
+        ProgressRow {
+            plan_text: self.in_force.text.clone(),
+            values: rebuilt_to_values(&self.rebuilt),
+            ..self.own_row(PROGRESS, self.next_offset * 4 + 1)
+        }
+    }
+
+    fn own_row(&self, kind: &str, version: u64) -> ProgressRow {
         ProgressRow {
             log_id: self.partition.log_id.clone(),
             log_partition: self.partition.partition,
@@ -154,18 +161,18 @@ impl Lane {
             funnel: String::new(),
             definition: 0,
             generation: 0,
-            kind: PROGRESS.into(),
+            kind: kind.into(),
             state: COMPLETE.into(),
             cutoff: 0,
             cutoff_clock_ms: 0,
             next_offset: self.next_offset,
             clock_ms: self.clock_ms,
             plan_number: self.in_force.number,
-            plan_text: self.in_force.text.clone(),
-            values: rebuilt_to_values(&self.rebuilt),
+            plan_text: String::new(),
+            values: Vec::new(),
             done: 1.0,
             truncated: false,
-            version: self.next_offset * 4 + 1,
+            version,
         }
     }
 }
