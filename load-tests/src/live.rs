@@ -4,9 +4,8 @@
 use std::time::Instant;
 
 use crate::BenchError;
-use crate::markers::quantile;
 use crate::rungs::Rungs;
-use crate::table::{Row, grouped};
+use crate::table::{Row, grouped, quantile};
 
 const ASKS: usize = 300;
 const SCANS: usize = 5;
@@ -30,7 +29,6 @@ fn asks(rungs: &Rungs) -> Result<Vec<f64>, BenchError> {
         runtime.block_on(async { client.get(&url).send().await?.error_for_status()?.bytes().await })?;
         taken.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    taken.sort_by(f64::total_cmp);
     Ok(taken)
 }
 
@@ -55,7 +53,6 @@ pub fn against_window_funnel(rungs: &Rungs, stored: u64) -> Result<Row, BenchErr
         rungs.query(WINDOW_FUNNEL)?;
         scans.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    scans.sort_by(f64::total_cmp);
     let (scan, live) = (quantile(&scans, 0.5), quantile(&asks(rungs)?, 0.5));
     Ok(Row::goal(
         &format!("live beside windowFunnel over {} M raw events", grouped(stored as f64 / 1e6)),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::BenchError;
 use crate::http::Load;
 use crate::rungs::{get, query};
-use crate::table::{Row, grouped};
+use crate::table::{Row, grouped, quantile};
 
 const BETWEEN_MARKERS: Duration = Duration::from_millis(100);
 /// Often enough for goals of seconds, and seldom enough to leave the processor to what is measured.
@@ -119,12 +119,6 @@ fn waits(acked: &[Instant], seen: &[(Instant, usize)]) -> Vec<f64> {
     waits
 }
 
-/// The smallest value that this share of the values does not exceed; infinite without any.
-pub fn quantile(ascending: &[f64], share: f64) -> f64 {
-    let rank = (share * ascending.len() as f64).ceil() as usize;
-    ascending.get(rank.saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,15 +131,5 @@ mod tests {
         let seen = [(at(50), 1), (at(450), 3)];
         let ms: Vec<u64> = waits(&acked, &seen).iter().map(|wait| (wait * 1e3).round() as u64).collect();
         assert_eq!(ms, [50, 250, 350], "the last one was never seen");
-    }
-
-    #[test]
-    fn a_quantile_is_a_value_that_occurred() {
-        let values: Vec<f64> = (1..=100).map(f64::from).collect();
-        assert_eq!(
-            (quantile(&values, 0.5), quantile(&values, 0.99), quantile(&values, 1.0)),
-            (50.0, 99.0, 100.0)
-        );
-        assert_eq!(quantile(&[], 0.99), f64::INFINITY);
     }
 }

@@ -62,16 +62,27 @@ pub fn millions(per_second: f64) -> String {
     format!("{:.2} M/s", per_second / 1e6)
 }
 
-/// The value at this part of all, in order; 0 of none.
-pub fn quantile(mut values: Vec<f64>, quantile: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let place = (values.len().saturating_sub(1) as f64 * quantile).round() as usize;
-    values.get(place).copied().unwrap_or_default()
+/// The smallest value that this share of the values does not exceed; infinite without any.
+pub fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut ascending = values.to_vec();
+    ascending.sort_by(f64::total_cmp);
+    let rank = (share * ascending.len() as f64).ceil() as usize;
+    ascending.get(rank.saturating_sub(1)).copied().unwrap_or(f64::INFINITY)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quantile_is_a_value_that_occurred() {
+        let values: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(
+            (quantile(&values, 0.5), quantile(&values, 0.99), quantile(&values, 1.0)),
+            (50.0, 99.0, 100.0)
+        );
+        assert_eq!(quantile(&[], 0.99), f64::INFINITY);
+    }
 
     #[test]
     fn thousands_are_grouped() {

@@ -132,9 +132,14 @@ impl Warehouse {
         self.replicas.inserting(client)
     }
 
-    /// A query that sees every insert that was answered, on whichever replica it ends.
+    /// A client whose queries see every insert that was answered, on whichever replica they end.
+    pub(crate) fn reading_all(&self) -> Client {
+        self.replicas.reading(self.client.clone())
+    }
+
+    /// A query of [`Warehouse::reading_all`].
     pub(crate) fn query_all(&self, sql: &str) -> Query {
-        self.replicas.reading(self.client.clone()).query(sql)
+        self.reading_all().query(sql)
     }
 
     /// Whether the tables are replicated.

@@ -53,7 +53,7 @@ pub fn event_version(log_epoch: u32, offset: u64) -> u64 {
 
 /// The version of rows of the open minute: larger at a later position of the partition; of rows as of the same position the
 /// last one written counts. Positions below 2^43 have the largest of the versions that they had when the minute was in the
-/// lower bits, so that states of this program may run side by side.
+/// lower bits, so that states of this program may run side by side. `visitors.rs` reads positions back in SQL.
 pub fn open_version(next_offset: u64) -> u64 {
     const MINUTE_BITS: u32 = 20;
     let has_room = next_offset >> (u64::BITS - 1 - MINUTE_BITS) == 0;
@@ -76,7 +76,7 @@ pub struct JourneyRow {
 }
 
 /// How far a partition is folded for a funnel (`funnel` empty: the partition itself).
-#[derive(Debug, Clone, PartialEq, Row, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Row, Serialize, Deserialize)]
 pub struct ProgressRow {
     pub log_id: String,
     pub log_partition: u32,

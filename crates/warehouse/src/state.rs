@@ -97,8 +97,9 @@ impl Warehouse {
         take: &mut (dyn FnMut(StoredJourney<'_>) + Send),
     ) -> Result<(), WarehouseError> {
         // Three columns of fixed types: comparing each row with the header takes as long as decoding it.
-        let client = self.replicas.reading(self.client().clone()).with_validation(false);
-        let query = client
+        let query = self
+            .reading_all()
+            .with_validation(false)
             .query(JOURNEYS_SQL)
             .bind(generation)
             .bind(&key.site)

@@ -61,7 +61,7 @@ impl Costs {
 
     /// The middle of a plan's turns.
     pub(super) fn ns(&self, plan: usize) -> f64 {
-        self.turns.get(plan).map(|turns| quantile(turns.clone(), 0.5)).unwrap_or_default()
+        self.turns.get(plan).map(|turns| quantile(turns, 0.5)).unwrap_or_default()
     }
 
     /// How much more an event costs under one plan than under another: each turn is compared with the other plan's of the
@@ -73,8 +73,8 @@ impl Costs {
         let differences: Vec<f64> = plan.iter().zip(than).map(|(plan, than)| plan - than).collect();
         let rounds = differences.len().max(1) as f64;
         // Of a normal distribution the quartiles are 1.35 standard deviations apart, and a middle errs by 1.25 of a mean's.
-        let spread = quantile(differences.clone(), 0.75) - quantile(differences.clone(), 0.25);
-        (quantile(differences, 0.5), 2.0 * 1.25 * spread / 1.35 / rounds.sqrt())
+        let spread = quantile(&differences, 0.75) - quantile(&differences, 0.25);
+        (quantile(&differences, 0.5), 2.0 * 1.25 * spread / 1.35 / rounds.sqrt())
     }
 }
 

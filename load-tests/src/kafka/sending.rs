@@ -79,7 +79,7 @@ pub(super) fn run(
 
 /// The middle of what is told of several.
 fn middle<T>(of: &[T], told: impl Fn(&T) -> f64) -> f64 {
-    quantile(of.iter().map(told).collect(), 0.5)
+    quantile(&of.iter().map(told).collect::<Vec<_>>(), 0.5)
 }
 
 /// The turns of one way of sending.

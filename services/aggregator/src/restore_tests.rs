@@ -4,7 +4,7 @@ use event_log::ManualClock;
 use event_log::memory::MemoryLog;
 use funnel::identity::Joined;
 use prost::Message as _;
-use rungs_proto::v1::{Control, Event, PlanApplied, Record, control::Action, record::Body};
+use rungs_proto::v1::{Control, PlanApplied, Record, control::Action, record::Body};
 use warehouse::FunnelKey;
 use warehouse::links::LinkSet;
 use warehouse::logs::KnownLog;
@@ -14,7 +14,7 @@ use crate::build::Builder;
 use crate::lane::{Effects, Lane};
 use crate::memory::{MemoryRaw, MemoryStore};
 use crate::refused_raw::RefusedRaw;
-use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
+use crate::small_lane::{PLAN, counters, event, first_of, flush_limits, fold_settings};
 use crate::store::{LinksOf, RawRange, Sink, StoredJourney, Write};
 
 const NOW_MS: i64 = 1_700_000_000_000;
@@ -94,9 +94,7 @@ fn with_one_visitor(id: &PartitionId) -> Uncounted {
     };
     let action = Some(Action::PlanApplied(PlanApplied { number: 1 }));
     take(&mut lane, Body::Control(Control { generation: 1, action }), &mut effects);
-    let (site, visitor_id, message_id, event) = ("s".into(), "v".into(), "m".into(), "a".into());
-    let event = Event { site, visitor_id, message_id, event, ts_ms: NOW_MS, ..Event::default() };
-    take(&mut lane, Body::Event(event), &mut effects);
+    take(&mut lane, event("v", "m", NOW_MS), &mut effects);
     lane.flush(NOW_MS, &mut effects);
     effects.writes.iter().for_each(|write| store.0.tables().apply(write));
     store

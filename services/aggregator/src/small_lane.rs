@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use event_log::rejected::{QueuedRejections, queue};
+use rungs_proto::v1::{Event, record::Body};
 use runtime::Metrics;
 
 use crate::counters::LaneCounters;
@@ -40,6 +41,12 @@ pub(crate) fn flush_limits() -> FlushLimits {
 /// Partition 0 of a log that is the first to feed the warehouse.
 pub(crate) fn first_of(partitions: u32, log_id: String) -> PartitionId {
     PartitionId { log_id, epoch: 1, generation_floor: 0, partition: 0, partitions }
+}
+
+/// An event `a` of site `s`.
+pub(crate) fn event(visitor: &str, message: &str, ts_ms: i64) -> Body {
+    let (site, visitor_id, message_id, event) = ("s".into(), visitor.into(), message.into(), "a".into());
+    Body::Event(Event { site, visitor_id, message_id, event, ts_ms, ..Event::default() })
 }
 
 /// What is not taken of a partition, and where it is shown.

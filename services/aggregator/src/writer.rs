@@ -172,11 +172,10 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
-    use runtime::Tasks;
-    use runtime::metrics::Metrics;
-
     use event_log::SystemClock;
     use event_log::memory::MemoryLog;
+    use runtime::Tasks;
+    use runtime::metrics::Metrics;
     use tokio::sync::{Semaphore, oneshot};
     use warehouse::event_batch::EventBatch;
 

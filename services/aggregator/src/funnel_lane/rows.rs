@@ -124,12 +124,8 @@ impl FunnelLane {
             cutoff_clock_ms: self.cutoff.1,
             next_offset,
             clock_ms: self.fold.clock_ms(),
-            plan_number: 0,
-            plan_text: String::new(),
-            values: Vec::new(),
-            done: 0.0,
-            truncated: false,
             version: self.version(next_offset, state),
+            ..ProgressRow::default()
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use event_log::LogRecord;
 use prost::Message as _;
 use rungs_proto::v1::record::Body;
-use rungs_proto::v1::{Control, Event, PlanApplied, Record, control::Action};
+use rungs_proto::v1::{Control, PlanApplied, Record, control::Action};
 use warehouse::rows::PROGRESS;
 
 use super::*;
@@ -14,7 +14,7 @@ use crate::build::follow;
 use crate::funnel_lane::{FunnelLane, PartitionId};
 use crate::memory::MemoryStore;
 use crate::restore::restore;
-use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings};
+use crate::small_lane::{self, PLAN, counters, first_of, flush_limits, fold_settings};
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -32,8 +32,7 @@ fn erase(visitor: &str) -> Body {
 }
 
 fn event(visitor: &str, message: &str) -> Body {
-    let (site, visitor_id, message_id, event) = ("s".into(), visitor.into(), message.into(), "a".into());
-    Body::Event(Event { site, visitor_id, message_id, event, ts_ms: NOW_MS, ..Event::default() })
+    small_lane::event(visitor, message, NOW_MS)
 }
 
 fn take(lane: &mut Lane, body: Body, effects: &mut Effects) {

@@ -2,7 +2,7 @@
 //! ends while the log is idle.
 
 use funnel::windows::minute_of;
-use warehouse::rows::{COMPLETE, MARKER, PROGRESS, ProgressRow};
+use warehouse::rows::{COMPLETE, PROGRESS, ProgressRow};
 
 use super::orders::rebuilt_to_values;
 use super::{Effects, Lane, is_due};
@@ -10,7 +10,7 @@ use crate::store::{ROWS_PER_WRITE, Write};
 
 /// Bytes of raw events that all partitions of a log collect, each its share: a batch goes out at this size, however few they
 /// are. Four more may be on their way ([`crate::writer`]), so one process that serves all of them holds five times as much
-/// while it is far behind.
+/// while it is far behind; more only of a log of more than 128 partitions.
 const EVENTS_BYTES: usize = 128 << 20;
 /// However many partitions there are, a batch is no smaller and no larger.
 const LEAST_BATCH_BYTES: usize = 1 << 20;
@@ -138,41 +138,29 @@ impl Lane {
         while self.go_on_flushing(now_ms, effects) {}
     }
 
-    /// Says that raw events before the position are stored: a restart that reads some of them again need not.
-    pub(super) fn partition_marker(&self) -> ProgressRow {
-        self.own_row(MARKER, self.next_offset)
-    }
-
     /// The partition's own progress: position, clock, plan, and the generations of the sites' rebuilds.
     pub(super) fn partition_row(&self) -> ProgressRow {
         ProgressRow {
+            plan_number: self.in_force.number,
             plan_text: self.in_force.text.clone(),
             values: rebuilt_to_values(&self.rebuilt),
-            ..self.own_row(PROGRESS, self.next_offset * 4 + 1)
+            ..self.own_row(PROGRESS)
         }
     }
 
-    fn own_row(&self, kind: &str, version: u64) -> ProgressRow {
+    /// A row about the partition as it stands here.
+    pub(super) fn own_row(&self, kind: &str) -> ProgressRow {
         ProgressRow {
             log_id: self.partition.log_id.clone(),
             log_partition: self.partition.partition,
             log_partitions: self.partition.partitions,
-            site: String::new(),
-            funnel: String::new(),
-            definition: 0,
-            generation: 0,
             kind: kind.into(),
             state: COMPLETE.into(),
-            cutoff: 0,
-            cutoff_clock_ms: 0,
             next_offset: self.next_offset,
             clock_ms: self.clock_ms,
-            plan_number: self.in_force.number,
-            plan_text: String::new(),
-            values: Vec::new(),
             done: 1.0,
-            truncated: false,
-            version,
+            version: self.next_offset * 4 + 1,
+            ..ProgressRow::default()
         }
     }
 }
@@ -180,12 +168,12 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use prost::Message as _;
-    use rungs_proto::v1::{Event, Record, record::Body};
+    use rungs_proto::v1::Record;
 
     use super::*;
     use crate::funnel_lane::PartitionId;
     use crate::lane::FlushLimits;
-    use crate::small_lane::{counters, first_of, flush_limits, fold_settings};
+    use crate::small_lane::{counters, event, first_of, flush_limits, fold_settings};
 
     const NOW_MS: i64 = 1_700_000_000_000;
     const HOUR_MS: i64 = 3_600_000;
@@ -218,10 +206,7 @@ mod tests {
         let without_flushes = FlushLimits { journeys_interval_ms: HOUR_MS, ..flush_limits() };
         let mut lane = Lane::new(id, fold_settings(), without_flushes, counters());
         let mut handed_over = |message: &str, wall_ms: i64| {
-            let (site, visitor_id, event) = ("s".into(), "v".into(), "a".into());
-            let message_id = message.into();
-            let event = Event { site, visitor_id, message_id, event, ts_ms: NOW_MS, ..Event::default() };
-            let value = Record { body: Some(Body::Event(event)) }.encode_to_vec();
+            let value = Record { body: Some(event("v", message, NOW_MS)) }.encode_to_vec();
             let mut effects = Effects::default();
             lane.record(lane.next_offset(), NOW_MS, &value, &|_| None, &mut effects);
             lane.tick(wall_ms, true, &mut effects);

@@ -110,11 +110,8 @@ impl Lane {
         let row = ProgressRow {
             site: import.site.clone(),
             funnel: import_key(&import.import_id),
-            kind: IMPORT.into(),
-            plan_number: 0,
-            plan_text: String::new(),
             values: vec![import.accepted_rows.to_string()],
-            ..self.partition_row()
+            ..self.own_row(IMPORT)
         };
         effects.writes.push(Write::Progress(vec![row]));
     }

@@ -6,7 +6,7 @@
 //! follows. So at any time ClickHouse holds what a flush up to P would have left that was cut off, which is what
 //! [`crate::restore`] is made for.
 
-use warehouse::rows::ProgressRow;
+use warehouse::rows::{MARKER, ProgressRow};
 
 use super::pace::Pace;
 use super::{Effects, Lane};
@@ -84,9 +84,9 @@ impl Lane {
             }
         }
         let is_last = round.left.iter().all(|left| *left == 0);
-        // Else progress says it all.
+        // That raw events before here are stored; of the last step progress says it, unless the lane has read on.
         if self.raw_events.is_whole() && (at > round.at || !is_last) {
-            markers.push(self.partition_marker());
+            markers.push(self.own_row(MARKER));
         }
         effects.writes.push(Write::Progress(markers));
         effects.writes.extend(in_pieces(journeys, JOURNEYS_PER_WRITE).map(Write::Journeys));

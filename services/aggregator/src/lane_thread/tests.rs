@@ -7,7 +7,7 @@ use event_log::{Message, PlanRecord, Publisher, SystemClock};
 use prost::Message as _;
 use rungs_proto::v1::control::Action;
 use rungs_proto::v1::record::Body;
-use rungs_proto::v1::{Control, Event, PlanApplied, Record};
+use rungs_proto::v1::{Control, PlanApplied, Record};
 use runtime::Shutdown;
 
 use super::*;
@@ -16,7 +16,7 @@ use crate::memory::MemoryStore;
 use crate::refused::PANICKED;
 use crate::restore::restore;
 use crate::screened::Screened;
-use crate::small_lane::{PLAN, counters, first_of, flush_limits, fold_settings, refusals};
+use crate::small_lane::{PLAN, counters, event, first_of, flush_limits, fold_settings, refusals};
 use crate::snapshot::{LaneSnapshot, LaneState};
 use crate::writer;
 
@@ -77,10 +77,7 @@ impl World {
     }
 
     fn event(&self, message: &str) {
-        let (site, visitor_id, event) = ("s".into(), "v".into(), "a".into());
-        let ts_ms = now_ms();
-        let message_id = message.into();
-        self.publish(Body::Event(Event { site, visitor_id, message_id, event, ts_ms, ..Event::default() }));
+        self.publish(event("v", message, now_ms()));
     }
 
     /// A life of the partition from what is stored, on a thread.
