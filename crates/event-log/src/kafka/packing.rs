@@ -1,7 +1,8 @@
 //! Messages on their way into records of the topic. A record costs broker, producer and reader the same whether it holds one
 //! event or hundreds, so a partition hands one over in [`PACE`] at most, and only when none is on its way; what arrives
 //! meanwhile waits, and travels together in the next one as a `rungs.v1.RecordPack`. An event that comes alone goes at once,
-//! as a record of its own; the more come, the fuller are the records. What fills one does not wait.
+//! as a record of its own; the more come, the fuller are the records. What is ample for one waits for the record before it
+//! only, and what fills one for nothing.
 //!
 //! A partition's order is that in which messages were added: it is locked while one is added or handed over. (Only parts of a
 //! pack that the topic's `max.message.bytes` refuses come behind full records that were on their way.) A record that fails
@@ -20,6 +21,9 @@ use crate::{Message, partitioner};
 
 /// How often a partition hands over what waited.
 pub(super) const PACE: Duration = Duration::from_millis(5);
+
+/// A record of so many bytes is not worth waiting for more: what a record costs is little beside what they do.
+const AMPLE_BYTES: usize = 64 << 10;
 
 /// What the framing of a message in a pack takes, at most.
 const FRAME_BYTES: usize = 6;
@@ -64,6 +68,7 @@ struct Single {
 /// All partitions of a producer's topic.
 pub(super) struct Packing {
     record_bytes: usize,
+    ample_bytes: usize,
     /// Somebody calls [`Packing::tick`] within [`PACE`].
     ticks: AtomicBool,
     partitions: Vec<Mutex<Partition>>,
@@ -118,6 +123,7 @@ impl Packing {
         let partition = |number| Mutex::new(Partition { number, ..Partition::default() });
         Self {
             record_bytes: usize::try_from(record_bytes).unwrap_or(usize::MAX),
+            ample_bytes: AMPLE_BYTES,
             ticks: AtomicBool::new(false),
             partitions: (0..partitions).map(partition).collect(),
         }
@@ -142,7 +148,7 @@ impl Packing {
         }
         for (number, _) in (0..).zip(touched).filter(|(_, touched)| *touched) {
             if let Some(mut partition) = self.partition(number)
-                && !partition.paced
+                && (!partition.paced || self.is_ample(&partition))
             {
                 partition.go_on(to);
             }
@@ -165,12 +171,16 @@ impl Packing {
         paced && !self.ticks.swap(true, Ordering::AcqRel)
     }
 
-    /// A record was acknowledged.
-    pub(super) fn acknowledged(&self, parcel: Parcel, offset: i64) {
-        if let Some(mut partition) = parcel.partition.and_then(|number| self.partition(number)) {
-            partition.on_their_way = partition.on_their_way.saturating_sub(1);
-        }
+    /// A record was acknowledged. What is ample behind it goes on, unless the producer is about to end.
+    pub(super) fn acknowledged(&self, parcel: Parcel, offset: i64, to: Option<&impl HandOver>) {
+        let number = parcel.partition;
         parcel.answered(&Ok(offset));
+        if let Some(mut partition) = number.and_then(|number| self.partition(number)) {
+            partition.on_their_way = partition.on_their_way.saturating_sub(1);
+            if let Some(to) = to.filter(|_| self.is_ample(&partition)) {
+                partition.go_on(to);
+            }
+        }
     }
 
     /// A record failed. Of a pack that Kafka refuses each message goes by itself, at the next tick; otherwise what waits
@@ -211,6 +221,10 @@ impl Packing {
             singles.into_iter().for_each(|single| single.call.answered(1, &Err(error.clone())));
             waiting.answered(&Err(error.clone()));
         }
+    }
+
+    fn is_ample(&self, waiting: &Partition) -> bool {
+        waiting.value.len() >= self.ample_bytes
     }
 
     fn partition(&self, number: u32) -> Option<MutexGuard<'_, Partition>> {

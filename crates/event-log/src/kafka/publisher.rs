@@ -59,7 +59,7 @@ impl KafkaPublisher {
         settings::partition_count(settings)?;
         let shared = Arc::new(Shared {
             in_flight: Arc::default(),
-            client: RwLock::new(Arc::new(producer::client(settings)?)),
+            client: RwLock::new(producer::client(settings)?),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             blind_limit,
@@ -229,7 +229,7 @@ impl Shared {
 
     fn renew(&self, old: &Client) {
         match producer::client(&self.settings) {
-            Ok(new) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new),
+            Ok(new) => *self.client.write().unwrap_or_else(PoisonError::into_inner) = new,
             Err(error) => {
                 tracing::error!(%error, "no new Kafka producer could be made; trying again");
                 return std::thread::sleep(RENEWAL_PAUSE);

@@ -88,11 +88,11 @@ fn one_that_comes_alone_goes_at_once_and_what_comes_meanwhile_goes_together() {
     assert_eq!(topic.texts(), [["a"]]);
     assert!(packing.tick(&topic), "a is on its way, and others wait");
     assert_eq!(topic.texts().len(), 1);
-    packing.acknowledged(topic.next().1, 7);
+    packing.acknowledged(topic.next().1, 7, Some(&topic));
     assert_eq!(outcome(&first), [Ok(7)]);
     packing.tick(&topic);
     assert_eq!(topic.texts(), [["b", "c", "d"]]);
-    packing.acknowledged(topic.next().1, 8);
+    packing.acknowledged(topic.next().1, 8, Some(&topic));
     assert!(others.iter().all(|other| outcome(other) == [Ok(8)]));
     assert!(!packing.tick(&topic), "nothing waits any more");
     add(&packing, &["e"], &topic);
@@ -112,6 +112,27 @@ fn a_full_record_does_not_wait() {
 }
 
 #[test]
+fn what_is_ample_waits_for_the_record_before_it_only() {
+    let (packing, topic) = (Packing { ample_bytes: 10, ..Packing::new(1, 1_000) }, Topic::new());
+    let ample = "x".repeat(10);
+    add(&packing, &["a"], &topic);
+    packing.acknowledged(topic.next().1, 1, Some(&topic));
+    add(&packing, &["b"], &topic);
+    assert!(topic.texts().is_empty(), "b waits for the next tick");
+    add(&packing, &[&ample], &topic);
+    assert_eq!(topic.texts(), [["b", ample.as_str()]]);
+    add(&packing, &["c", &ample], &topic);
+    assert_eq!(topic.texts().len(), 1, "one is on its way");
+    packing.acknowledged(topic.next().1, 2, Some(&topic));
+    assert_eq!(topic.texts(), [["c", ample.as_str()]]);
+    add(&packing, &["d"], &topic);
+    packing.acknowledged(topic.next().1, 3, Some(&topic));
+    assert!(topic.texts().is_empty(), "d waits for the next tick");
+    packing.tick(&topic);
+    assert_eq!(topic.texts(), [["d"]]);
+}
+
+#[test]
 fn what_waits_behind_a_record_that_failed_fails_with_it_and_a_call_only_once() {
     let (packing, topic) = (Packing::new(1, 1_000), Topic::new());
     let first = add(&packing, &["a"], &topic);
@@ -128,7 +149,7 @@ fn of_a_refused_pack_each_message_goes_by_itself_and_only_the_refused_one_fails(
     add(&packing, &["a"], &topic);
     let good = add(&packing, &["b", "c"], &topic);
     let bad = add(&packing, &["far too large"], &topic);
-    packing.acknowledged(topic.next().1, 1);
+    packing.acknowledged(topic.next().1, 1, Some(&topic));
     packing.tick(&topic);
     let (value, parcel) = topic.next();
     topic.limit = 5;
@@ -136,15 +157,15 @@ fn of_a_refused_pack_each_message_goes_by_itself_and_only_the_refused_one_fails(
     let behind = add(&packing, &["d"], &topic);
     packing.tick(&topic);
     assert_eq!(topic.texts(), [["b"]], "one at a time, and d waits behind them");
-    packing.acknowledged(topic.next().1, 2);
+    packing.acknowledged(topic.next().1, 2, Some(&topic));
     packing.tick(&topic);
     assert_eq!(topic.texts(), [["c"]]);
-    packing.acknowledged(topic.next().1, 3);
+    packing.acknowledged(topic.next().1, 3, Some(&topic));
     assert_eq!(outcome(&good), [Ok(3)]);
     packing.tick(&topic);
     assert!(matches!(outcome(&bad)[..], [Err(SendError::Refused(_))]));
     assert_eq!(topic.texts(), [["d"]]);
-    packing.acknowledged(topic.next().1, 4);
+    packing.acknowledged(topic.next().1, 4, Some(&topic));
     assert_eq!(outcome(&behind), [Ok(4)]);
 }
 
@@ -155,7 +176,7 @@ fn a_pack_that_is_refused_at_once_goes_in_parts() {
     for text in ["a", "b", "c"] {
         packing.tick(&topic);
         assert_eq!(topic.texts(), [[text]]);
-        packing.acknowledged(topic.next().1, 1);
+        packing.acknowledged(topic.next().1, 1, Some(&topic));
     }
     assert_eq!(outcome(&call), [Ok(1)]);
 }
@@ -169,7 +190,7 @@ fn what_fills_records_behind_the_parts_of_a_refused_one_goes_in_its_turn() {
     for text in &texts {
         packing.tick(&topic);
         assert_eq!(topic.texts(), [[*text]]);
-        packing.acknowledged(topic.next().1, 1);
+        packing.acknowledged(topic.next().1, 1, Some(&topic));
     }
     assert_eq!(outcome(&call), [Ok(1)]);
 }
@@ -192,8 +213,9 @@ proptest! {
     fn every_call_has_one_true_answer_and_order_is_kept(
         steps in prop::collection::vec((0..8u8, 1..6usize), 1..60),
         record_bytes in 0..60u64,
+        ample_bytes in 0..60usize,
     ) {
-        let (packing, topic) = (Packing::new(1, record_bytes), Topic::new());
+        let (packing, topic) = (Packing { ample_bytes, ..Packing::new(1, record_bytes) }, Topic::new());
         let (mut calls, mut acknowledged, mut number) = (Vec::new(), Vec::new(), 0);
         let mut answer = |how: u8| {
             if topic.records.borrow().is_empty() {
@@ -207,7 +229,7 @@ proptest! {
                 5 if texts.len() > 1 && topic.records.borrow().is_empty() => packing.failed(parcel, &value, SendError::Refused(String::new())),
                 _ => {
                     acknowledged.extend(texts);
-                    packing.acknowledged(parcel, 1);
+                    packing.acknowledged(parcel, 1, Some(&topic));
                 }
             }
         };
