@@ -9,7 +9,7 @@
 //! creates a topic anew.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
@@ -18,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError as ClientError;
 
 use super::KafkaError;
-use super::client::{self, ANSWER_LIMIT, POLL};
+use super::client::{self, ANSWER_LIMIT};
 use super::offsets::PLACES;
 use super::settings::{self, KafkaSettings};
 use crate::LogId;
@@ -27,6 +27,8 @@ use crate::LogId;
 const DEBUG_CONTEXT: &str = "topic";
 /// The id of nothing: brokers older than Kafka 2.8 give none.
 const NO_ID: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+/// How often it is looked whether the line has come: a poll ends for messages, and not for it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Has a client log the line, beside what its options ask for.
 pub(super) fn log_ids(config: &mut ClientConfig) {
@@ -45,7 +47,7 @@ pub(super) fn log_id(settings: &KafkaSettings, topic: &str) -> Result<LogId, Kaf
     let deadline = Instant::now() + ANSWER_LIMIT;
     while Instant::now() < deadline {
         // Nothing is consumed; this hands over the log's lines.
-        drop(consumer.poll(POLL));
+        drop(consumer.poll(LOOK_INTERVAL));
         if let Some(id) = consumer.context().id.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Ok(LogId(format!("kafka-{id}-{}-{PLACES}", settings.partitions)));
         }

@@ -47,13 +47,20 @@ enum Must {
 /// [`KafkaError::Topics`] with every difference; [`KafkaError::Unreachable`] if no broker answers.
 pub fn ensure(settings: &KafkaSettings) -> Result<(), KafkaError> {
     let admin: AdminClient<Plain> = settings::client(settings)?.create_with_context(Plain("admin"))?;
+    let ensured = ensure_with(&admin, settings);
+    // Its end waits a tenth of a second for its own thread, and whoever starts need not.
+    drop(std::thread::Builder::new().name("kafka-admin".to_owned()).spawn(move || drop(admin)));
+    ensured
+}
+
+fn ensure_with(admin: &AdminClient<Plain>, settings: &KafkaSettings) -> Result<(), KafkaError> {
     let mut problems = Vec::new();
     for wanted in wanted(settings)? {
-        if found(&admin, settings, &wanted.name)?.is_none() {
-            create(&admin, settings, &wanted)?;
+        if found(admin, settings, &wanted.name)?.is_none() {
+            create(admin, settings, &wanted)?;
         }
-        let topic = wait_for_leaders(&admin, settings, &wanted.name)?;
-        let config = configuration(&admin, settings, &wanted)?;
+        let topic = wait_for_leaders(admin, settings, &wanted.name)?;
+        let config = configuration(admin, settings, &wanted)?;
         problems.extend(compare(settings, &wanted, &topic, &config));
     }
     if problems.is_empty() { Ok(()) } else { Err(KafkaError::Topics(problems)) }
