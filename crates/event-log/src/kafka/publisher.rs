@@ -2,8 +2,9 @@
 //!
 //! [`KafkaPublisher::publish`] packs messages into records (`packing.rs`), hands those to librdkafka (`producer.rs`, which
 //! copies them) that need not wait, and returns; librdkafka's threads send; the pacing thread hands over what waited; the
-//! polling thread takes the acknowledgements and ends the calls ([`Call`]). The key of an event that travels alone is its
-//! site and visitor, so that producers in other languages choose the same partition; packs and control records have none.
+//! polling thread takes the acknowledgements, ends the calls ([`Call`]) and hands over what is ample behind them. The key of
+//! an event that travels alone is its site and visitor, so that producers in other languages choose the same partition;
+//! packs and control records have none.
 //!
 //! What is in flight is bounded by `max_in_flight_bytes`, and a message that is not acknowledged within
 //! [`DELIVERY_LIMIT_MS`](super::DELIVERY_LIMIT_MS) fails its call. An idempotent producer can end for good (a fatal error),
