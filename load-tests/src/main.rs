@@ -53,7 +53,7 @@ enum Part {
     Kafka,
     /// Batches in the forms of Segment and PostHog, gzipped, acknowledged by Kafka
     Adapters,
-    /// One of the processes of `kafka`: `produce`, `drain` or `fold`
+    /// One of the processes of `kafka`: `produce`, `drain`, `fold` or `handler`
     #[command(hide = true)]
     OnKafka {
         /// Which

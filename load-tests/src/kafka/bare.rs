@@ -87,7 +87,7 @@ fn consumer(brokers: &str) -> Result<Arc<BaseConsumer>, BenchError> {
     Ok(Arc::new(config.create()?))
 }
 
-fn config(options: &[(&str, &str)]) -> ClientConfig {
+pub(super) fn config(options: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     for (key, value) in options {
         config.set(*key, *value);
@@ -109,21 +109,13 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-/// Produces events of the events' topic to another one for `time`, with the guarantees and the compression of ours.
+/// Produces events of the events' topic to another one for `time`.
 pub(super) fn produce(brokers: &str, time: Duration) -> Result<Counted, BenchError> {
-    create_topic(brokers)?;
+    create_topic(brokers, BARE_TOPIC)?;
     let sample = sample(brokers)?;
     let acknowledged = Acknowledged::default();
-    let config = config(&[
-        ("bootstrap.servers", brokers),
-        ("acks", "all"),
-        ("enable.idempotence", "true"),
-        ("linger.ms", "1"),
-        ("batch.size", "1000000"),
-        ("compression.type", "lz4"),
-        ("queue.buffering.max.messages", "500000"),
-    ]);
-    let producer: ThreadedProducer<Acknowledged> = config.create_with_context(acknowledged.clone())?;
+    let producer: ThreadedProducer<Acknowledged> =
+        config(&producing(brokers)).create_with_context(acknowledged.clone())?;
     let counted = Counted::begin();
     let until = Instant::now() + time;
     for (partition, key, value) in sample.iter().cycle() {
@@ -144,10 +136,24 @@ pub(super) fn produce(brokers: &str, time: Duration) -> Result<Counted, BenchErr
     Ok(counted.end(acknowledged.0.load(Ordering::Relaxed)))
 }
 
-fn create_topic(brokers: &str) -> Result<(), BenchError> {
+/// The guarantees and the compression of ours, and large batches.
+pub(super) fn producing(brokers: &str) -> [(&'static str, &str); 7] {
+    [
+        ("bootstrap.servers", brokers),
+        ("acks", "all"),
+        ("enable.idempotence", "true"),
+        ("linger.ms", "1"),
+        ("batch.size", "1000000"),
+        ("compression.type", "lz4"),
+        ("queue.buffering.max.messages", "500000"),
+    ]
+}
+
+/// Creates a topic that is not there yet.
+pub(super) fn create_topic(brokers: &str, name: &str) -> Result<(), BenchError> {
     let admin: AdminClient<DefaultClientContext> =
         AdminClient::from_config(&config(&[("bootstrap.servers", brokers)]))?;
-    let topic = NewTopic::new(BARE_TOPIC, PARTITIONS as i32, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(name, PARTITIONS as i32, TopicReplication::Fixed(1));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(admin.create_topics([&topic], &AdminOptions::new()))?;
     Ok(())

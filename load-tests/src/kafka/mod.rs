@@ -13,6 +13,7 @@ mod bare;
 mod cluster;
 mod counted;
 mod fold_only;
+mod handler;
 mod recovering;
 mod sending;
 mod storing;
@@ -58,9 +59,10 @@ fn measure(cluster: &Cluster, sizes: &Sizes, show: &dyn Fn(Row)) -> Result<(), B
 /// How long librdkafka produces by itself, in each of its turns.
 const PRODUCED: Duration = Duration::from_secs(4);
 
-/// A process of its own: measures one thing, prints it, ends.
+/// A process of its own: measures one thing, prints it, ends; or serves until it is ended.
 pub fn part(name: &str, brokers: &str) -> Result<(), BenchError> {
     let counted = match name {
+        "handler" => return handler::serve(brokers),
         "produce" => bare::produce(brokers, PRODUCED)?,
         "drain" => bare::drain(brokers)?,
         "fold" => fold_only::run(brokers)?,

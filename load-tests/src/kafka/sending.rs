@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Sizes;
 use super::cluster::{Cluster, Service};
 use super::counted::Counted;
+use super::handler;
 use crate::BenchError;
 use crate::http::Load;
 use crate::ingest::{Phase, ROUNDS, Rounds, against_bare, batches, singles};
@@ -14,6 +15,9 @@ const GOAL_SINGLE: f64 = 0.6;
 const GOAL_BATCH: f64 = 0.9;
 const GOAL_MIB: u64 = 150;
 
+/// So many batches wait at once: librdkafka by itself has 500,000 events under way.
+const BATCH_CONNECTIONS: u32 = 32;
+
 /// Java compiles what a broker does often while it does it, which takes half a core for half a minute: no broker in service
 /// is like that. So nothing is measured before its compiler took less than [`COMPILING`] of a core in such a time.
 const WARM_UP: Duration = Duration::from_secs(4);
@@ -21,8 +25,8 @@ const COMPILING: f64 = 0.05;
 /// It is never warmed for more than so many of these times.
 const MAX_WARM_UPS: u16 = 20;
 
-/// Single events beside the bare handler, batches beside librdkafka's own producing. The broker is warm when it begins; each
-/// has its turns, and the middle ratio counts.
+/// Single events beside the bare handler, batches beside librdkafka's own producing, and both beside a handler that does
+/// nothing but give them to rdkafka. The broker is warm when it begins; each has its turns, and the middle ratio counts.
 pub(super) fn run(
     cluster: &Cluster,
     collector: &Service,
@@ -31,24 +35,34 @@ pub(super) fn run(
 ) -> Result<(), BenchError> {
     warm_up(cluster, sizes.visitors)?;
     let time = sizes.sending / ROUNDS;
-    let (single, batch) = (singles(time, sizes.visitors), batches(time, sizes.visitors));
-    let (mut bare, mut singles, mut produced, mut batches) =
-        (vec![], Turns::default(), vec![], Turns::default());
+    let brokers = cluster.kafka.bootstrap();
+    let single = singles(time, sizes.visitors);
+    let batch = Load { connections: BATCH_CONNECTIONS, ..batches(time, sizes.visitors) };
+    let (mut bare, mut produced) = (vec![], vec![]);
+    let (mut singles, mut batches) = (Turns::default(), Turns::default());
     for round in 0..ROUNDS as u16 {
         // Other events in each turn: copies are stored once.
         let of_turn = |load: &Load| Load { run: load.run + 100 * round, ..load.clone() };
         bare.push(against_bare(&single)?);
+        singles.handled.push(handler::against(&single, &brokers)?);
         singles.measure(cluster, collector, &of_turn(&single))?;
-        produced.push(Counted::of(&["on-kafka", "produce", &cluster.kafka.bootstrap()])?);
+        produced.push(Counted::of(&["on-kafka", "produce", &brokers])?);
+        batches.handled.push(handler::against(&batch, &brokers)?);
         batches.measure(cluster, collector, &of_turn(&batch))?;
     }
     let mib = collector.server.resident() >> 20;
-    let (single, note) = singles.beside(&bare.iter().map(Phase::rate).collect::<Vec<_>>(), "bare");
+    let bare_rates: Vec<f64> = bare.iter().map(Phase::rate).collect();
     show(Row::plain(
         "kafka: bare actix-web, 204 (limit)",
         format!("{}/s", grouped(middle(&bare, Phase::rate))),
         format!("{:.2} us CPU an event", middle(&bare, Phase::cpu_us)),
     ));
+    show(Row::plain(
+        "kafka: single POST, rdkafka in a bare handler",
+        format!("{}/s", grouped(middle(&singles.handled, Phase::rate))),
+        singles.handled_beside(&bare_rates, "bare"),
+    ));
+    let (single, note) = singles.beside(&bare_rates, "bare");
     show(Row::goal(
         "kafka: single POST, acknowledged by Kafka",
         format!("{}/s", grouped(single.rate)),
@@ -56,8 +70,7 @@ pub(super) fn run(
         single.ratio() >= GOAL_SINGLE,
         note,
     ));
-    let (batch, note) =
-        batches.beside(&produced.iter().map(Counted::rate).collect::<Vec<_>>(), "librdkafka's");
+    let produced_rates: Vec<f64> = produced.iter().map(Counted::rate).collect();
     show(Row::plain(
         "kafka: librdkafka's own produce (limit)",
         millions(middle(&produced, Counted::rate)),
@@ -66,6 +79,12 @@ pub(super) fn run(
             middle(&produced, Counted::cpu_us)
         ),
     ));
+    show(Row::plain(
+        "kafka: NDJSON of 500, rdkafka in a bare handler",
+        millions(middle(&batches.handled, Phase::rate)),
+        batches.handled_beside(&produced_rates, "librdkafka's"),
+    ));
+    let (batch, note) = batches.beside(&produced_rates, "librdkafka's");
     show(Row::goal(
         "kafka: NDJSON of 500, acknowledged by Kafka",
         millions(batch.rate),
@@ -82,10 +101,18 @@ fn middle<T>(of: &[T], told: impl Fn(&T) -> f64) -> f64 {
     quantile(&of.iter().map(told).collect::<Vec<_>>(), 0.5)
 }
 
+/// The middle of the ratios of turns.
+fn middle_ratio(phases: &[Phase], limits: &[f64]) -> f64 {
+    let ratios: Vec<f64> = phases.iter().zip(limits).map(|(phase, limit)| phase.rate() / limit).collect();
+    middle(&ratios, |ratio| *ratio)
+}
+
 /// The turns of one way of sending.
 #[derive(Default)]
 struct Turns {
     phases: Vec<Phase>,
+    /// Of the handler that gives to rdkafka what it receives.
+    handled: Vec<Phase>,
     /// The broker's CPU microseconds an event.
     broker_us: Vec<f64>,
 }
@@ -103,9 +130,20 @@ impl Turns {
     /// Beside the limit's rates of the same turns, with a note.
     fn beside(self, limits: &[f64], limit: &str) -> (Rounds, String) {
         let broker_us = middle(&self.broker_us, |us| *us);
+        let handled_rates: Vec<f64> = self.handled.iter().map(Phase::rate).collect();
+        let of_handler = middle_ratio(&self.phases, &handled_rates);
         let rounds = Rounds::of(self.phases, limits);
-        let note = format!("{}; broker {broker_us:.2} us", rounds.note(limit));
+        let note = format!(
+            "{}; broker {broker_us:.2} us; {of_handler:.2} of rdkafka in a bare handler",
+            rounds.note(limit)
+        );
         (rounds, note)
+    }
+
+    /// The handler's own note.
+    fn handled_beside(&self, limits: &[f64], limit: &str) -> String {
+        let ratio = middle_ratio(&self.handled, limits);
+        format!("{ratio:.2} of {limit}; {:.2} us CPU an event", middle(&self.handled, Phase::cpu_us))
     }
 }
 
