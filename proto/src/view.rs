@@ -52,34 +52,45 @@ pub struct EventView<'a> {
 impl<'a> RecordView<'a> {
     /// Decodes a record; as in protobuf the last body wins.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        // Nearly always the event is all there is. It is decoded where it will stand: a view is large.
+        let mut view = Self::Event(EventView::default());
+        let mut found = false;
         let mut wire = Wire { rest: bytes };
-        let mut body = None;
         while let Some((field, value)) = wire.field()? {
             match (field, value) {
-                (1, Value::Bytes(event)) => body = Some(Self::Event(EventView::decode(event)?)),
-                (2, Value::Bytes(control)) => body = Some(Self::Control(control)),
+                (1, Value::Bytes(bytes)) => match &mut view {
+                    Self::Event(event) if !found => event.fill(bytes)?,
+                    _ => view = Self::Event(EventView::decode(bytes)?),
+                },
+                (2, Value::Bytes(control)) => view = Self::Control(control),
                 (1 | 2, Value::Number(_)) => return Err(Malformed),
-                _ => {}
+                _ => continue,
             }
+            found = true;
         }
-        body.ok_or(Malformed)
+        if found { Ok(view) } else { Err(Malformed) }
     }
 }
 
 impl<'a> EventView<'a> {
     /// Decodes an event.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, Malformed> {
-        let mut wire = Wire { rest: bytes };
         let mut event = Self::default();
+        event.fill(bytes)?;
+        Ok(event)
+    }
+
+    fn fill(&mut self, bytes: &'a [u8]) -> Result<(), Malformed> {
+        let mut wire = Wire { rest: bytes };
         while let Some((field, value)) = wire.field()? {
             match value {
-                Value::Number(number) => event.set_number(field, number)?,
-                Value::Bytes(bytes) => event.set_text(field, bytes)?,
+                Value::Number(number) => self.set_number(field, number)?,
+                Value::Bytes(bytes) => self.set_text(field, bytes)?,
                 Value::Other if field <= 24 => return Err(Malformed),
                 Value::Other => {}
             }
         }
-        Ok(event)
+        Ok(())
     }
 
     fn set_number(&mut self, field: u32, number: u64) -> Result<(), Malformed> {
@@ -184,6 +195,7 @@ struct Wire<'a> {
 }
 
 impl<'a> Wire<'a> {
+    #[inline(always)]
     fn field(&mut self) -> Result<Option<(u32, Value<'a>)>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -202,13 +214,26 @@ impl<'a> Wire<'a> {
         if key >> 3 == 0 { Err(Malformed) } else { Ok(Some((key >> 3, value))) }
     }
 
+    #[inline]
     fn take(&mut self, length: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.rest.split_at_checked(length).ok_or(Malformed)?;
         self.rest = rest;
         Ok(taken)
     }
 
+    /// Nearly all are keys and lengths of a byte.
+    #[inline]
     fn number(&mut self) -> Result<u64, Malformed> {
+        match self.rest.split_first() {
+            Some((byte @ ..0x80, rest)) => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_number(),
+        }
+    }
+
+    fn long_number(&mut self) -> Result<u64, Malformed> {
         let mut number = 0;
         for shift in (0..70).step_by(7) {
             let (byte, rest) = self.rest.split_first().ok_or(Malformed)?;

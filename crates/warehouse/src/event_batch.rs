@@ -21,6 +21,9 @@ pub struct EventBatch {
 /// A batch that gets no more rows; clones share its bytes.
 pub type SealedBatch = Block;
 
+/// Which part of its predecessor's size a batch has as room beside it. What is not written takes no memory.
+const SPARE: usize = 8;
+
 /// The columns of texts.
 const TEXTS: [&str; 19] = [
     "site",
@@ -94,11 +97,11 @@ fn numbers_of(row: &EventRow<'_>) -> [[u8; 8]; NUMBERS.len()] {
 }
 
 impl EventBatch {
-    /// An empty batch with room for as much as this one holds: the next one of a lane has about as much, and columns that grow
-    /// are copied.
+    /// An empty batch with room for a little more than this one holds: the next one of a lane has about as much, and columns
+    /// that grow are copied.
     #[must_use]
     pub fn successor(&self) -> Self {
-        let room = |column: &Vec<u8>| Vec::with_capacity(column.len());
+        let room = |column: &Vec<u8>| Vec::with_capacity(column.len() + column.len() / SPARE);
         Self {
             texts: self.texts.each_ref().map(room),
             numbers: self.numbers.each_ref().map(room),

@@ -78,9 +78,20 @@ impl Warehouse {
 }
 
 /// A length, then the bytes.
+#[inline(always)]
 pub(crate) fn put_text(out: &mut Vec<u8>, text: &[u8]) {
-    put_number(out, text.len());
-    out.extend_from_slice(text);
+    match text.len() {
+        0 => out.push(0),
+        short @ ..0x80 => {
+            out.reserve(1 + short);
+            out.push(short as u8);
+            out.extend_from_slice(text);
+        }
+        long => {
+            put_number(out, long);
+            out.extend_from_slice(text);
+        }
+    }
 }
 
 /// A number in 7-bit groups, the lowest first.

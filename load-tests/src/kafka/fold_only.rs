@@ -77,9 +77,9 @@ fn fold(mut lane: Lane, end: u64, source: &KafkaSource) -> Result<(), BenchError
         let records = source.read(partition, lane.next_offset(), READ_BYTES).map_err(BenchError::other)?;
         let mut effects = Effects::default();
         for group in records.chunks(WARM) {
-            let decoded: Vec<_> = group.iter().map(|record| RecordView::decode(&record.value)).collect();
+            let mut decoded: Vec<_> = group.iter().map(|record| RecordView::decode(&record.value)).collect();
             lane.warm(decoded.iter().flatten());
-            for (record, view) in group.iter().zip(decoded) {
+            for (record, view) in group.iter().zip(&mut decoded) {
                 lane.take(record.offset, record.appended_at_ms, view, &|_| None, &mut effects);
             }
         }

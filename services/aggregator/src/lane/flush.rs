@@ -34,6 +34,7 @@ impl Lane {
     /// What wall time asks for: events and journeys that waited long enough, the open minute, and minute ends while the
     /// log is idle (`at_end`: every record that the log has was taken).
     pub fn tick(&mut self, now_ms: i64, at_end: bool, effects: &mut Effects) {
+        self.counts.tell();
         if at_end {
             for funnel in &mut self.funnels {
                 let until = now_ms - PROVISIONAL_GRACE_MS;

@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use funnel::fold::Folded;
-use funnel::intake::visitor_hash;
 use funnel::plan::{Funnel, FunnelIndex, Plan, PlanMatcher};
 use prost::Message;
 use rungs_proto::v1::{Control, control::Action};
@@ -18,7 +17,7 @@ use rungs_proto::view::{EventView, Malformed, RecordView};
 use warehouse::event_batch::EventBatch;
 use warehouse::rows::{EventRow, RollingRow};
 
-use crate::counters::LaneCounters;
+use crate::counters::{LaneCounters, LaneCounts};
 use crate::erased::Erased;
 use crate::funnel_lane::{FoldSettings, FunnelLane, PartitionId};
 use crate::restore::Restored;
@@ -33,6 +32,7 @@ mod orders;
 mod pace;
 mod raw_stored;
 mod round;
+mod warm;
 
 /// The number of the first log that fed a warehouse.
 const FIRST_EPOCH: u32 = 1;
@@ -106,6 +106,9 @@ pub struct Lane {
     last_open: (i64, u64),
     last_forgotten_ms: i64,
     pub counters: LaneCounters,
+    counts: LaneCounts,
+    /// Room for [`Lane::warm`]: visitors whose events come next, by funnel.
+    coming: Vec<Vec<u128>>,
 }
 
 impl Lane {
@@ -142,7 +145,9 @@ impl Lane {
             round: None,
             last_open: (0, u64::MAX),
             last_forgotten_ms: 0,
+            counts: counters.of_lane(),
             counters,
+            coming: Vec::new(),
         }
     }
 
@@ -219,38 +224,18 @@ impl Lane {
         plan_text: &dyn Fn(u64) -> Option<String>,
         effects: &mut Effects,
     ) {
-        self.take(offset, appended_at_ms, RecordView::decode(value), plan_text, effects);
+        let mut record = RecordView::decode(value);
+        self.take(offset, appended_at_ms, &mut record, plan_text, effects);
+        self.counts.tell();
     }
 
-    /// Has the journeys that some records will change read all at once, before the records are taken one by one.
-    pub fn warm<'a>(&self, records: impl Iterator<Item = &'a RecordView<'a>>) {
-        let mut visitors = vec![Vec::new(); self.funnels.len()];
-        for record in records {
-            let RecordView::Event(event) = record else { continue };
-            let funnels = self.matcher.funnels_for(event.site, event.event);
-            if funnels.is_empty() {
-                continue;
-            }
-            let visitor = visitor_hash(event.visitor_id);
-            let live =
-                funnels.iter().filter_map(|FunnelIndex(index)| self.live.get(*index).copied().flatten());
-            for at in live {
-                if let Some(visitors) = visitors.get_mut(at) {
-                    visitors.push(visitor);
-                }
-            }
-        }
-        for (funnel, visitors) in self.funnels.iter().zip(visitors) {
-            funnel.fold().warm(visitors);
-        }
-    }
-
-    /// As [`Lane::record`], with the record decoded.
+    /// As [`Lane::record`], with the record decoded; what an event leaves out is filled in. What it counts is told by
+    /// [`Lane::tick`].
     pub fn take(
         &mut self,
         offset: u64,
         appended_at_ms: i64,
-        record: Result<RecordView<'_>, Malformed>,
+        record: &mut Result<RecordView<'_>, Malformed>,
         plan_text: &dyn Fn(u64) -> Option<String>,
         effects: &mut Effects,
     ) {
@@ -259,8 +244,8 @@ impl Lane {
             self.close_minutes(offset, usize::MAX);
         }
         match record {
-            Ok(RecordView::Event(mut event)) => match admit(&mut event, self.clock_ms, &self.partition) {
-                Ok(()) => self.event(offset, &event),
+            Ok(RecordView::Event(event)) => match admit(event, self.clock_ms, &self.partition) {
+                Ok(()) => self.event(offset, event),
                 Err(reason) => self.refuse(offset, reason, effects),
             },
             Ok(RecordView::Control(bytes)) => match Control::decode(bytes) {
@@ -314,7 +299,7 @@ impl Lane {
         let mut duplicate = false;
         let funnels = self.matcher.funnels_for(event.site, event.event);
         if funnels.is_empty() && !erased {
-            self.counters.unmatched.inc();
+            self.counts.unmatched.inc();
         }
         for FunnelIndex(index) in funnels {
             let Some(at) = self.live.get(*index).copied().flatten() else { continue };
@@ -324,11 +309,11 @@ impl Lane {
             if erased {
                 funnel.pass_over(&incoming);
             } else if let Some(folded) = funnel.fold_event(&incoming, offset, self.clock_ms) {
-                self.counters.folded(folded, !event.import_id.is_empty());
+                self.counts.folded(folded, !event.import_id.is_empty());
                 duplicate |= folded == Folded::Duplicate;
             }
         }
-        self.counters.events.inc();
+        self.counts.events.inc();
         if erased {
             self.counters.erased.inc();
             return;

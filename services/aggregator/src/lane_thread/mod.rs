@@ -152,7 +152,7 @@ impl<S: Store> LaneThread<S> {
             decoded.truncate(unknown_plan.map_or(decoded.len(), |(at, _)| at));
             self.lane.warm(decoded.iter().flatten());
             freshness.expect(decoded.iter().flatten());
-            for (record, view) in group.iter().zip(decoded.drain(..)) {
+            for (record, view) in group.iter().zip(&mut decoded) {
                 let (offset, at_ms) = (record.offset, record.appended_at_ms);
                 while !self.guarded(record, |lane| lane.approach(offset, at_ms, &mut effects))? {
                     self.carry_out(std::mem::take(&mut effects))?;
