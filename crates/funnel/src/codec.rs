@@ -7,7 +7,7 @@
 //! an error, never a panic.
 
 use crate::journey::Journey;
-use crate::tail::{Shape, Tail};
+use crate::tail::{Shape, last_ts};
 use crate::tracks::PackedTracks;
 
 const FORMAT: u8 = 3;
@@ -89,10 +89,9 @@ impl Parts<'_> {
 
     /// The latest time of anything in the journey; `i64::MIN` for an empty one.
     pub fn latest(&self) -> i64 {
-        let mut tail = Tail::default();
-        tail.fill(self.tail.0, self.tail.1, self.tail.2);
+        let (shape, _, events) = self.tail;
         let tracks = self.live.iter().map(|track| track.latest());
-        tracks.chain(tail.last_ts()).max().unwrap_or(i64::MIN)
+        tracks.chain(last_ts(shape, events)).max().unwrap_or(i64::MIN)
     }
 }
 

@@ -85,6 +85,12 @@ const MATCHES: usize = 4;
 const AHEAD: usize = 4;
 const VALUES: usize = 2 * MAX_BREAKDOWNS;
 
+/// The time of the latest of these events, as they were written.
+pub(crate) fn last_ts(shape: Shape, bytes: &[u8]) -> Option<i64> {
+    let last = bytes.len().checked_sub(shape.width())?;
+    bytes.get(last..)?.first_chunk().map(|time| unpacked_time(*time))
+}
+
 /// Events by time.
 #[derive(Debug, Clone, Default)]
 pub struct Tail {
@@ -134,8 +140,7 @@ impl Tail {
 
     /// The time of the latest event.
     pub fn last_ts(&self) -> Option<i64> {
-        let last = self.bytes.len().checked_sub(self.shape.width())?;
-        self.bytes.get(last..)?.first_chunk().map(|time| unpacked_time(*time))
+        last_ts(self.shape, &self.bytes)
     }
 
     /// Whether one of the events is this message.
