@@ -15,8 +15,9 @@ const GOAL_SINGLE: f64 = 0.6;
 const GOAL_BATCH: f64 = 0.9;
 const GOAL_MIB: u64 = 150;
 
-/// So many batches wait at once: librdkafka by itself has 500,000 events under way.
-const BATCH_CONNECTIONS: u32 = 32;
+/// So many batches wait at once, of 32,000 events: librdkafka by itself has 500,000 under way, and neither is to wait for the
+/// other side.
+const BATCH_CONNECTIONS: u32 = 64;
 
 /// Java compiles what a broker does often while it does it, which takes half a core for half a minute: no broker in service
 /// is like that. So nothing is measured before its compiler took less than [`COMPILING`] of a core in such a time.

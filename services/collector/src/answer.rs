@@ -3,8 +3,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue, LOCATION, ORIGIN,
-    PRAGMA, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HeaderMap, HeaderName, HeaderValue, LOCATION, PRAGMA,
+    RETRY_AFTER,
 };
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use std::fmt::Write as _;
@@ -83,16 +83,17 @@ fn random_id() -> HeaderValue {
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("0"))
 }
 
-/// The response to a request with these headers.
+/// The response to a request with these headers, one of them the origin.
 pub(crate) fn respond(
     result: Result<Answer, Refusal>,
     headers: &HeaderMap,
+    origin: Option<&HeaderValue>,
     request_id: &RequestId,
     closing: bool,
 ) -> HttpResponse {
     let mut builder = HttpResponse::build(status(&result));
     // Caches share the tag between sites, so its answer names none.
-    let origin = headers.get(ORIGIN).filter(|_| !matches!(result, Ok(Answer::Script(_))));
+    let origin = origin.filter(|_| !matches!(result, Ok(Answer::Script(_))));
     cors::allow(&mut builder, origin);
     builder.insert_header((REQUEST_ID, request_id.0.clone()));
     if closing {

@@ -20,7 +20,9 @@ use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use actix_web::http::Method;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName};
+use actix_web::http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, ORIGIN,
+};
 use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use arc_swap::ArcSwapOption;
@@ -76,7 +78,8 @@ pub(crate) struct State {
 /// Handles a request.
 pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<State>) -> HttpResponse {
     let _handling = request.conn_data::<Phase>().map(Phase::handle);
-    let request_id = RequestId::of(request.headers());
+    // Read while the head is at hand: it is far away when the events are durable.
+    let (request_id, origin) = (RequestId::of(request.headers()), request.headers().get(ORIGIN).cloned());
     let (endpoint, in_path) = state.find(&request);
     let incoming = Incoming { request: &request, state: &state, endpoint, in_path };
     let result = incoming.handle(payload).await.inspect_err(|refusal| state.metrics.refused_for(refusal));
@@ -93,7 +96,7 @@ pub(crate) async fn receive(request: HttpRequest, payload: Payload, state: Data<
         tokio::time::sleep(Duration::from_millis(BUSY_ANSWER_DELAY_MS)).await;
     }
     let closing = state.shutdown.is_requested();
-    let response = answer::respond(result, request.headers(), &request_id, closing);
+    let response = answer::respond(result, request.headers(), origin.as_ref(), &request_id, closing);
     state.metrics.request(endpoint, response.status().as_u16());
     response
 }
@@ -163,13 +166,17 @@ impl Incoming<'_> {
     async fn events(&self, payload: Payload) -> Result<Answer, Refusal> {
         let form = Form::of(self.header(&CONTENT_TYPE));
         if form == Form::Lines && self.is_bulk() {
-            return self.bulk(payload).await;
+            // Seldom, and large: apart from what every request holds.
+            return Box::pin(self.bulk(payload)).await;
         }
         let arrival = Arrival::now();
         let mut permit = self.permit()?;
         let body = self.body(payload, &mut permit).await?;
         let parsed = self.endpoint.parse(&body, form, self.limits())?;
-        Ok(self.store(parsed, arrival.of_bytes(body.len()), &mut permit).await?.answer(Vec::new()))
+        let prepared = self.prepare(parsed, arrival.of_bytes(body.len()), &mut permit)?;
+        // Not held while Kafka or the disk is waited for.
+        drop(body);
+        Ok(self.make_durable(prepared).await?.answer(Vec::new()))
     }
 
     async fn pixel(&self) -> Result<Answer, Refusal> {

@@ -78,8 +78,10 @@ pub(super) struct Packing {
 #[derive(Default)]
 struct Partition {
     number: u32,
-    /// A pack of what waits, or the one message that does.
+    /// A pack of what waits.
     value: Vec<u8>,
+    /// Where the first message begins in it: one that waits alone goes without the frame before it.
+    first: usize,
     parcel: Parcel,
     /// These go before what waits, one at a time.
     singles: VecDeque<Single>,
@@ -131,25 +133,23 @@ impl Packing {
 
     /// Adds a call's messages, and hands over what need not wait; whether [`Packing::tick`] is to be called from now on.
     pub(super) fn add(&self, messages: &[Message], call: &Arc<Call>, to: &impl HandOver) -> bool {
-        let mut touched = vec![false; self.partitions.len()];
-        for message in messages {
-            let partition = self.partition(message.partition).filter(|partition| !partition.ended);
-            let Some(mut partition) = partition else {
-                call.answered(1, &Err(SendError::Failed("the Kafka producer ended".to_owned())));
+        // Stable, so that a partition's messages keep their order; each partition is locked once.
+        let mut sorted: Vec<&Message> = messages.iter().collect();
+        sorted.sort_by_key(|message| message.partition);
+        for of_one in sorted.chunk_by(|one, other| one.partition == other.partition) {
+            let number = of_one.first().map(|message| message.partition);
+            let partition = number.and_then(|number| self.partition(number));
+            let Some(mut partition) = partition.filter(|partition| !partition.ended) else {
+                call.answered(of_one.len(), &Err(SendError::Failed("the Kafka producer ended".to_owned())));
                 continue;
             };
-            if partition.waits() && !partition.has_room(message.value.len(), self.record_bytes) {
-                partition.hand_over(to);
+            for message in of_one {
+                if partition.waits() && !partition.has_room(message.value.len(), self.record_bytes) {
+                    partition.hand_over(to);
+                }
+                partition.push(&message.value, call);
             }
-            partition.push(&message.value, call);
-            if let Some(touched) = touched.get_mut(message.partition as usize) {
-                *touched = true;
-            }
-        }
-        for (number, _) in (0..).zip(touched).filter(|(_, touched)| *touched) {
-            if let Some(mut partition) = self.partition(number)
-                && (!partition.paced || self.is_ample(&partition))
-            {
+            if !partition.paced || self.is_ample(&partition) {
                 partition.go_on(to);
             }
         }
@@ -239,15 +239,9 @@ impl Partition {
     }
 
     fn push(&mut self, value: &[u8], call: &Arc<Call>) {
-        match self.parcel.messages {
-            0 => self.value.extend_from_slice(value),
-            1 => {
-                // The first one stood as if it were alone.
-                let first = std::mem::take(&mut self.value);
-                pack(&first, &mut self.value);
-                pack(value, &mut self.value);
-            }
-            _ => pack(value, &mut self.value),
+        pack(value, &mut self.value);
+        if !self.waits() {
+            self.first = self.value.len() - value.len();
         }
         self.parcel.push(call);
     }
@@ -282,18 +276,20 @@ impl Partition {
     }
 
     fn hand_over(&mut self, to: &impl HandOver) {
-        let value = std::mem::take(&mut self.value);
+        let packed = std::mem::take(&mut self.value);
         let parcel = self.take();
+        let value = if parcel.is_pack() { &packed } else { packed.get(self.first..).unwrap_or_default() };
         if !self.singles.is_empty() {
-            return self.line_up(&value, parcel);
+            self.line_up(value, parcel);
+        } else {
+            let sent = match parcel.is_pack() {
+                true => to.hand_over(Record { partition: self.number, key: &[], value }, parcel),
+                false => self.hand_over_one(value, parcel, to),
+            };
+            self.handed_over(sent, value);
         }
-        let sent = match parcel.is_pack() {
-            true => to.hand_over(Record { partition: self.number, key: &[], value: &value }, parcel),
-            false => self.hand_over_one(&value, parcel, to),
-        };
-        self.handed_over(sent, &value);
         // Its memory is used again.
-        self.value = value;
+        self.value = packed;
         self.value.clear();
     }
 

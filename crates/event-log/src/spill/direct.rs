@@ -26,7 +26,7 @@ enum Open {
 
 /// A call without an acknowledgement.
 pub(super) struct Waiting {
-    pub(super) messages: Arc<[Message]>,
+    pub(super) messages: Arc<Vec<Message>>,
     pub(super) answer: oneshot::Sender<Result<(), PublishError>>,
     failed: bool,
 }

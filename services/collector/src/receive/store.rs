@@ -42,12 +42,23 @@ pub(super) struct Stored {
 }
 
 /// Events on their way to the log.
-struct Prepared {
-    /// The site of an import.
-    import_site: Option<String>,
+pub(super) struct Prepared<'m> {
+    validated: Validated,
+    open: Undecided<'m>,
+}
+
+/// What validation makes of a request's events.
+struct Validated {
+    import: Option<Import>,
     messages: Vec<Message>,
     rejected: Vec<Rejected>,
     charged: Option<Charged>,
+}
+
+/// The import that events belong to.
+struct Import {
+    site: String,
+    id: String,
 }
 
 /// What the events took from quotas.
@@ -91,23 +102,38 @@ impl Incoming<'_> {
         arrival: Arrival,
         permit: &mut Permit,
     ) -> Result<Stored, Refusal> {
+        let prepared = self.prepare(parsed, arrival, permit)?;
+        self.make_durable(prepared).await
+    }
+
+    /// Validates the events: the first half of [`store`](Self::store). The body that they were read from is not needed
+    /// any more.
+    pub(super) fn prepare(
+        &self,
+        parsed: Parsed<'_>,
+        arrival: Arrival,
+        permit: &mut Permit,
+    ) -> Result<Prepared<'_>, Refusal> {
         let mut open = Undecided::new(&self.state.metrics, parsed.events.len());
-        let import_id = self.import_parameter();
-        let prepared = self.prepare(parsed, arrival, import_id.as_deref(), permit, &mut open);
-        let Prepared { import_site, messages, rejected, charged } = match prepared {
-            Ok(prepared) => prepared,
+        match self.validate(parsed, arrival, permit, &mut open) {
+            Ok(validated) => Ok(Prepared { validated, open }),
             Err(refusal) => {
                 open.refuse();
-                return Err(refusal);
+                Err(refusal)
             }
-        };
+        }
+    }
+
+    /// Waits until the good events are durable: the second half of [`store`](Self::store).
+    pub(super) async fn make_durable(&self, prepared: Prepared<'_>) -> Result<Stored, Refusal> {
+        let Prepared { validated: Validated { import, messages, rejected, charged }, open } = prepared;
         // An import can wait, and must be in its place when it is acknowledged: it does not go through a spill.
-        let log = if import_id.is_some() { &self.state.direct } else { &self.state.publisher };
+        let log = if import.is_some() { &self.state.direct } else { &self.state.publisher };
         let published = publish(log.as_ref(), messages, open).await;
         match published {
             Ok(accepted) => {
-                if let Some((site, id)) = import_site.zip(import_id).filter(|_| accepted > 0) {
-                    self.state.seen_imports.saw(&site, &id);
+                if let Some(import) = import.filter(|_| accepted > 0) {
+                    self.state.seen_imports.saw(&import.site, &import.id);
                 }
                 Ok(Stored { accepted, rejected })
             }
@@ -120,14 +146,13 @@ impl Incoming<'_> {
         }
     }
 
-    fn prepare(
+    fn validate(
         &self,
         parsed: Parsed<'_>,
         arrival: Arrival,
-        import_id: Option<&str>,
         permit: &mut Permit,
         open: &mut Undecided<'_>,
-    ) -> Result<Prepared, Refusal> {
+    ) -> Result<Validated, Refusal> {
         let keys = self.state.keys.load();
         let keys = keys.as_deref().ok_or(Refusal::NoPlan)?;
         let caller = self.caller(keys, parsed.write_key.as_deref())?;
@@ -143,7 +168,8 @@ impl Incoming<'_> {
             None => self.stand_in(caller, &parsed, arrival.received_at_ms)?,
             Some(_) => None,
         };
-        let charged = match import_id {
+        let import_id = self.import_parameter();
+        let charged = match import_id.as_deref() {
             Some(id) => self.check_import(caller, id).map(|()| None)?,
             None => Some(self.take_quota(caller, arrival, taken)?),
         };
@@ -156,7 +182,7 @@ impl Incoming<'_> {
             agent,
             country: &country,
             stand_in: stand_in.as_deref(),
-            import_id: import_id.unwrap_or_default(),
+            import_id: import_id.as_deref().unwrap_or_default(),
             masked_but: Some(&caller.site.policy.allow_values),
             schema: caller.account.schema.as_ref().map(|schema| &schema.compiled),
             visitors: (!caller.is_secret).then(|| caller.account.quota.visitors(&self.state.visitors)),
@@ -175,8 +201,8 @@ impl Incoming<'_> {
         let visitors = validator.into_visitors_charges();
         let charged =
             charged.map(|taken| Charged { quota: Arc::clone(&caller.account.quota), taken, visitors });
-        let import_site = import_id.map(|_| caller.site.id.clone());
-        Ok(Prepared { import_site, messages, rejected, charged })
+        let import = import_id.map(|id| Import { site: caller.site.id.clone(), id: id.into_owned() });
+        Ok(Validated { import, messages, rejected, charged })
     }
 
     /// Takes the events from the site's quota.
