@@ -278,15 +278,15 @@ impl Partition {
     fn hand_over(&mut self, to: &impl HandOver) {
         let packed = std::mem::take(&mut self.value);
         let parcel = self.take();
-        let value = if parcel.is_pack() { &packed } else { packed.get(self.first..).unwrap_or_default() };
         if !self.singles.is_empty() {
-            self.line_up(value, parcel);
+            self.line_up(&packed, parcel);
+        } else if parcel.is_pack() {
+            let record = Record { partition: self.number, key: &[], value: &packed };
+            self.handed_over(to.hand_over(record, parcel), &packed);
         } else {
-            let sent = match parcel.is_pack() {
-                true => to.hand_over(Record { partition: self.number, key: &[], value }, parcel),
-                false => self.hand_over_one(value, parcel, to),
-            };
-            self.handed_over(sent, value);
+            let alone = packed.get(self.first..).unwrap_or_default();
+            let sent = self.hand_over_one(alone, parcel, to);
+            self.handed_over(sent, alone);
         }
         // Its memory is used again.
         self.value = packed;
@@ -325,10 +325,9 @@ impl Partition {
         self.line_up(value, parcel);
     }
 
-    /// Puts messages behind those that go one by one.
+    /// Puts the messages of a pack, be it of one, behind those that go one by one.
     fn line_up(&mut self, value: &[u8], parcel: Parcel) {
-        let alone = || std::iter::once(0..value.len()).collect();
-        let places = packed(value, PLACES as usize).filter(|_| parcel.is_pack()).unwrap_or_else(alone);
+        let places = packed(value, PLACES as usize).unwrap_or_default();
         let calls = parcel.shares.iter().flat_map(|share| std::iter::repeat_n(&share.call, share.messages));
         self.singles.extend(places.into_iter().zip(calls).map(|(place, call)| Single {
             value: value.get(place).unwrap_or_default().to_vec(),

@@ -17,10 +17,11 @@ impl Incoming<'_> {
         let recast = vendor.recast(&body)?;
         permit.grow(recast.len())?;
         let parsed = self.endpoint.parse(recast.as_bytes(), Form::Text, self.limits())?;
-        Ok(self
-            .store(parsed, arrival.of_bytes(body.len()), &mut permit)
-            .await?
-            .answer(vendor.answer_ids(&body)))
+        let prepared = self.prepare(parsed, arrival.of_bytes(body.len()), &mut permit)?;
+        let ids = vendor.answer_ids(&body);
+        // Not held while Kafka or the disk is waited for.
+        drop((recast, body));
+        Ok(self.make_durable(prepared).await?.answer(ids))
     }
 
     pub(super) async fn snowplow_query(&self) -> Result<Answer, Refusal> {
